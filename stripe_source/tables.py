@@ -6,7 +6,7 @@ named; all were checked on 2026-11-23.
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
@@ -27,8 +27,7 @@ class Found:
         rest: path of the list of one parent's objects, with `{id}` for the parent's id. Asked only when the embedded
             list says `has_more`, or for every parent when `at` is None.
         param: name of the query parameter that carries the parent's id, where `rest` has no `{id}`.
-        where: values that a parent must have for `rest` to be asked.
-        inside: `at` holds a list whose items are looked into: the path below each of its items.
+        where: (field, value) pairs that a parent must have for `rest` to be asked.
     """
 
     parent: str
@@ -36,11 +35,10 @@ class Found:
     expand: bool = False
     rest: str | None = None
     param: str | None = None
-    where: Mapping[str, Any] = field(default_factory=lambda: NONE)
-    inside: str | None = None
+    where: tuple[tuple[str, Any], ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """One Stripe table: where its objects are, what tells them apart, how their changes are seen.
 
@@ -50,6 +48,7 @@ class Table:
         about: one sentence for people.
         path: the list of all objects of the account, or the singleton; None where they are found with a parent only.
         created: the list takes `created[gte|gt|lte|lt]`.
+        time: the object's field that holds its creation; None where it has none.
         singleton: `path` answers one object, not a list; `at` is where the rows are in it ("" = the object itself).
         at: see `singleton`.
         also: paths of single objects that belong to the table but are not in its list.
@@ -67,7 +66,6 @@ class Table:
         fan_out: why it is not in the default selection: what its requests grow with.
         permission: the read permission of a restricted key, Stripe's own name.
         aliases: other names that are understood: Striim's.
-        parent_id: name of the column that holds the parent's id; derived from the parent's name when None.
         extra: further columns with the path of the value that they repeat.
     """
 
@@ -76,6 +74,7 @@ class Table:
     about: str
     path: str | None = None
     created: bool = False
+    time: str | None = "created"
     singleton: bool = False
     at: str = ""
     also: tuple[str, ...] = ()
@@ -93,7 +92,6 @@ class Table:
     fan_out: str | None = None
     permission: str | None = None
     aliases: tuple[str, ...] = ()
-    parent_id: str | None = None
     extra: Mapping[str, str] = field(default_factory=lambda: NONE)
 
 
@@ -104,9 +102,9 @@ def _days(n: float) -> timedelta:
 _DISCOUNTED = (  # discounts have no list; the objects they are on carry them, as ids unless expanded
     Found("customers", at="discount"),
     Found("subscriptions", at="discounts", expand=True),
-    Found("subscriptions", at="items.data", inside="discounts", expand=True),
+    Found("subscription_items", at="discounts", expand=True),
     Found("invoices", at="discounts", expand=True),
-    Found("invoices", at="lines.data", inside="discounts", expand=True),
+    Found("invoice_line_items", at="discounts", expand=True),
     Found("invoice_items", at="discounts", expand=True),
 )
 
@@ -120,12 +118,12 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "balance_available", ("balance",), "Funds that can be paid out now, one row per currency.",
-        path="/v1/balance", singleton=True, at="available", key=("currency",),
+        path="/v1/balance", singleton=True, at="available", key=("currency",), time=None,
         permission="rak_balance_read", aliases=("AvailableBalance",),
     ),
     Table(
         "balance_pending", ("balance",), "Funds on their way, one row per currency.",
-        path="/v1/balance", singleton=True, at="pending", key=("currency",),
+        path="/v1/balance", singleton=True, at="pending", key=("currency",), time=None,
         permission="rak_balance_read", aliases=("PendingBalance",),
     ),
     Table(
@@ -156,6 +154,7 @@ TABLES: tuple[Table, ...] = (
     Table(
         "credit_note_line_items", ("credit_note_line_item",), "The lines of credit notes.",
         found=(Found("credit_notes", at="lines", rest="/v1/credit_notes/{id}/lines"),),
+        time=None,
         permission="rak_credit_note_read", aliases=("CreditNoteLineItems",),
     ),
     Table(
@@ -172,16 +171,18 @@ TABLES: tuple[Table, ...] = (
         "customer_bank_accounts", ("bank_account",), "Bank accounts stored on customers.",
         # one list holds cards, bank accounts and sources; the embedded list is absent unless expanded
         found=(Found("customers", at="sources", expand=True, rest="/v1/customers/{id}/sources"),),
+        time=None,
         permission="rak_source_read", aliases=("BankAccounts",),
     ),
     Table(
         "customer_cards", ("card",), "Cards stored on customers as sources; newer integrations store payment methods.",
         found=(Found("customers", at="sources", expand=True, rest="/v1/customers/{id}/sources"),),
+        time=None,
         permission="rak_source_read", aliases=("Cards",),
     ),
     Table(
         "discounts", ("discount",), "A coupon as applied to a customer, subscription, invoice, item or line.",
-        found=_DISCOUNTED, permission="rak_coupon_read",
+        found=_DISCOUNTED, time=None, permission="rak_coupon_read",
         aliases=("InvoiceDiscounts", "InvoiceItemDiscounts", "InvoiceLineItemDiscounts"),
     ),
     Table(
@@ -195,13 +196,14 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "invoice_items", ("invoiceitem",), "Amounts waiting for, or already on, an invoice.",
-        path="/v1/invoiceitems", created=True,  # the filter is `created` although the object's field is `date`
+        path="/v1/invoiceitems", created=True, time="date",  # the filter is `created` all the same
         permission="rak_invoice_read", aliases=("InvoiceItems",),
     ),
     Table(
         "invoice_line_items", ("line_item",), "The lines of invoices.",
         found=(Found("invoices", at="lines", rest="/v1/invoices/{id}/lines"),),
         key=("invoice_id", "id"),  # ids of old lines repeat across invoices (tap-stripe issues 20 and 28)
+        time=None,
         permission="rak_invoice_read", aliases=("InvoiceLineItems",),
     ),
     Table(
@@ -221,7 +223,7 @@ TABLES: tuple[Table, ...] = (
     Table(
         "payout_balance_transactions", ("balance_transaction",), "Which balance transactions each automatic payout swept.",
         # Stripe knows the members of automatic payouts only; for manual ones it answers an error
-        found=(Found("payouts", rest="/v1/balance_transactions", param="payout", where={"automatic": True}),),
+        found=(Found("payouts", rest="/v1/balance_transactions", param="payout", where=(("automatic", True),)),),
         key=("payout_id", "balance_transaction_id"), extra={"balance_transaction_id": "id"},
         permission="rak_balance_transaction_source_read",
     ),
@@ -298,3 +300,14 @@ TABLES: tuple[Table, ...] = (
         path="/v1/transfers", created=True, permission="rak_transfer_read", aliases=("Transfers",),
     ),
 )
+
+
+BY_NAME: Mapping[str, Table] = MappingProxyType({table.name: table for table in TABLES})
+
+
+def parent_column(table: Table) -> str | None:
+    """Name of the column with the parent's id: for tables whose objects are found with one other table only."""
+    parents = {found.parent for found in table.found}
+    if table.path or len(parents) != 1:
+        return None
+    return BY_NAME[parents.pop()].object[0].replace(".", "_") + "_id"

@@ -1,0 +1,228 @@
+"""Stripe's rate limits kept on our side: two levels of token buckets, and what a 429 teaches them."""
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Awaitable, Callable
+
+from stripe_source.errors import InvalidOption
+
+# Requests a second (docs.stripe.com/rate-limits, 2026-11). Stripe sends no counters, so ours are all there is.
+LIVE, TEST = 100.0, 25.0
+ENDPOINT = 25.0
+ENDPOINTS = {"/v1/files": 20.0, "/v1/files/{id}": 20.0, "/v1/search": 20.0}
+
+_GROUPS = frozenset({  # path segments below which collections lie, as `cards` below `issuing`
+    "apple_pay", "apps", "billing", "billing_portal", "checkout", "climate", "commerce", "core", "crypto",
+    "entitlements", "financial_connections", "forwarding", "identity", "issuing", "money_management", "product_catalog",
+    "radar", "reporting", "reserve", "sigma", "tax", "terminal", "test_helpers", "three_d_secure", "treasury", "vault",
+})
+_WORDS = frozenset({"find", "preview", "search"})  # segments in an id's place that are none
+
+
+def operation(path: str) -> str:
+    """The endpoint that Stripe counts a path to: ids do not matter, and a list is not the same as one of its objects.
+
+    >>> operation("/v1/invoices/in_1/lines")
+    '/v1/invoices/{id}/lines'
+    """
+    segments = path.partition("?")[0].strip("/").split("/")
+    if segments[-1] == "search":
+        return "/v1/search"  # one limit for all of them
+    start = 0
+    while start < len(segments) and (segments[start] in ("v1", "v2") or segments[start] in _GROUPS):
+        start += 1
+    named = [
+        "{id}" if index >= start and (index - start) % 2 and segment not in _WORDS else segment
+        for index, segment in enumerate(segments)
+    ]
+    return "/" + "/".join(named)
+
+
+async def pause(seconds: float) -> None:
+    """Wait; `asyncio.sleep`, imported by who waits and not by who only imports this package (30 ms)."""
+    import asyncio
+
+    await asyncio.sleep(seconds)
+
+
+class Bucket:
+    """Requests a second of one kind.
+
+    A bucket holds a tenth of a second's worth, and what it holds is taken off its flow, so that no second brings more
+    than the limit, not even the first. Told that it was too fast it halves its flow, and wins it back within 50 s.
+    """
+
+    REGAIN = 0.01  # of the full flow, each second
+    DEAF = 1.0  # seconds after halving in which further complaints are about the same burst
+
+    def __init__(self, limit: float, rate: float, now: float) -> None:
+        wanted = limit * rate
+        self.size = max(1.0, wanted * 0.1)
+        self.full = max(min(wanted, limit - self.size), 0.1)
+        self.flow = self.full
+        self._tokens = self.size
+        self._at = now
+        self._halved: float | None = None
+
+    def take(self, now: float) -> float:
+        """Take one request, and say how many seconds to wait before it may be sent."""
+        self._refill(now)
+        self._tokens -= 1.0
+        return max(0.0, -self._tokens / self.flow)
+
+    def halve(self, now: float) -> None:
+        """Stripe said that this was too fast."""
+        self._refill(now)
+        if self._halved is None or now - self._halved >= self.DEAF:
+            self.flow = max(self.flow / 2, self.full / 32)
+            self._tokens = min(self._tokens, 0.0)
+            self._halved = now
+
+    def _refill(self, now: float) -> None:
+        passed = max(0.0, now - self._at)
+        self._at = now
+        self._tokens = min(self.size, self._tokens + passed * self.flow)
+        self.flow = min(self.full, self.flow + passed * self.full * self.REGAIN)
+
+
+class Lane:
+    """How many requests may be under way at a time: any number, until Stripe complains of too many."""
+
+    REGAIN = 10.0  # seconds until one more is tried
+    ENOUGH = 64  # more than we ever have under way: no bound again
+
+    def __init__(self) -> None:
+        self.under_way = 0
+        self.most: float | None = None
+        self._told = 0.0
+
+    def enter(self, now: float) -> bool:
+        """Whether one more may go now; if so it is counted."""
+        if self.most is not None:
+            room = self.most + (now - self._told) // self.REGAIN
+            if room >= self.ENOUGH:
+                self.most = None
+            elif self.under_way >= room:
+                return False
+        self.under_way += 1
+        return True
+
+    def leave(self) -> None:
+        self.under_way = max(0, self.under_way - 1)
+
+    def narrow(self, now: float) -> None:
+        """Stripe said that these were too many; the one that it refused is among those under way."""
+        if self.most is None or now - self._told >= Bucket.DEAF:
+            self.most = max(1, self.under_way // 2)
+            self._told = now
+
+
+class Governor:
+    """Lets requests pass no faster than Stripe's documented limits, per account and per endpoint.
+
+    One governor may serve several clients and threads: its state is behind a lock that is never held while waiting.
+
+    Args:
+        rate: share of the limits that may be used, 0 < rate <= 1; None for no limit of ours.
+        livemode: whether live data are read. None, not known: the lower limits of test mode and sandboxes.
+        clock: seconds that only go up.
+        sleep: how to wait.
+    """
+
+    def __init__(
+        self,
+        rate: float | None,
+        livemode: bool | None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = pause,
+    ) -> None:
+        if rate is not None and not 0 < rate <= 1:
+            reason = "It is a share of Stripe's limits, 0 < rate <= 1, or None for no limit."
+            raise InvalidOption("rate", rate, reason=reason)
+        self.rate = rate
+        self.livemode = livemode
+        self._clock, self._sleep = clock, sleep
+        self._lock = threading.Lock()
+        self._buckets: dict[tuple[str | None, str | None], Bucket] = {}
+        self._lanes: dict[tuple[str | None, str | None], Lane] = {}
+
+    async def acquire(self, account: str | None, endpoint: str) -> float:
+        """Wait until a request may be sent, and say how many seconds that took. `release` it when it is answered."""
+        started = self._clock()
+        while not self._enter(account, endpoint):
+            await self._sleep(0.02)
+        try:
+            wait = self._take(account, endpoint)
+            if wait > 0:
+                await self._sleep(wait)
+        except BaseException:
+            self.release(account, endpoint)
+            raise
+        return self._clock() - started
+
+    def release(self, account: str | None, endpoint: str) -> None:
+        """A request was answered, or given up."""
+        with self._lock:
+            for key in ((account, None), (account, endpoint)):
+                self._lane(key).leave()
+
+    def tell(self, reason: str | None, account: str | None = None, endpoint: str | None = None) -> None:
+        """Stripe answered 429.
+
+        Args:
+            reason: header `Stripe-Rate-Limited-Reason`, or "lock_timeout": two requests wanted one object, and speed
+                has no part in it. Unknown reasons, and none, count as the endpoint's rate.
+            account: the account that was asked.
+            endpoint: the operation that was asked.
+        """
+        if reason == "lock_timeout":
+            return
+        key = (account, None if reason in ("global-rate", "global-concurrency") else endpoint)
+        now = self._clock()
+        with self._lock:
+            if reason in ("global-concurrency", "endpoint-concurrency"):
+                self._lane(key).narrow(now)
+            elif self.rate is not None:
+                self._bucket(key, now).halve(now)
+
+    def flow(self, account: str | None = None, endpoint: str | None = None) -> float | None:
+        """Requests a second that may be sent at present; None for any number."""
+        if self.rate is None:
+            return None
+        now = self._clock()
+        with self._lock:
+            return self._bucket((account, endpoint), now).flow
+
+    def _enter(self, account: str | None, endpoint: str) -> bool:
+        now = self._clock()
+        with self._lock:
+            whole, part = self._lane((account, None)), self._lane((account, endpoint))
+            if not whole.enter(now):
+                return False
+            if not part.enter(now):
+                whole.leave()
+                return False
+            return True
+
+    def _take(self, account: str | None, endpoint: str) -> float:
+        if self.rate is None:
+            return 0.0
+        now = self._clock()
+        with self._lock:
+            return max(self._bucket(key, now).take(now) for key in ((account, None), (account, endpoint)))
+
+    def _bucket(self, key: tuple[str | None, str | None], now: float) -> Bucket:
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            account_limit = LIVE if self.livemode else TEST
+            limit = account_limit if key[1] is None else ENDPOINTS.get(key[1], ENDPOINT)
+            bucket = self._buckets[key] = Bucket(limit, self.rate or 1.0, now)
+        return bucket
+
+    def _lane(self, key: tuple[str | None, str | None]) -> Lane:
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane()
+        return lane

@@ -1,0 +1,255 @@
+"""One extraction: what each resource asks of the reader, and how what it reads becomes rows for dlt."""
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import dlt
+
+from stripe_source.errors import MixedData
+from stripe_source.held import Held, Key
+from stripe_source.options import Options
+from stripe_source.reader import Ask, Reader, Verdict
+from stripe_source.rows import RowMaker, fingerprint
+from stripe_source.schema_map import TableMap
+from stripe_source.waevent import WAEvent
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+log = logging.getLogger("stripe_source")
+
+BATCH = 10_000  # rows of one Arrow table: dlt loads such at 40-60k rows a second, tables of 100 at a third of that
+PAGEFUL = 500  # WAEvents that are made into rows at once
+
+
+@dataclass
+class TableResult:
+    """What a run did to one table. Rows are counted; `unchanged` ones were read and not written again."""
+
+    read: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    gone: int = 0
+    status: str = "ok"
+    reason: str = ""
+    marker: str | None = None
+    inferred: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Run:
+    """One extraction: the reader, and what became of each table.
+
+    Args:
+        options: what was asked for.
+        on_page: called with (table, number of objects) as pages come, from the reader's thread.
+        results: by table, once the run has begun.
+        reader: once all resources are ready.
+    """
+
+    options: Options
+    on_page: Callable[[str, int], None] | None = None
+    results: dict[str, TableResult] = field(default_factory=dict)
+    reader: Reader | None = None
+    _asks: dict[str, Ask] = field(default_factory=dict)
+    _left: set[str] = field(default_factory=set)
+
+    def join(self, ask: Ask, selected: Sequence[str], state: dict[str, Any]) -> None:
+        """A resource is ready to take its table; when all selected ones are, the reading begins."""
+        if not self._asks:
+            self.reader, self._left, self.results = None, set(), {}
+        self._asks[ask.table.name] = ask
+        self.results[ask.table.name] = TableResult(marker=self.options.markers[ask.table.name])
+        if self.reader is None and self._asks.keys() >= set(selected):
+            mode, held = self.options.credentials.livemode, state.get("livemode")
+            if None not in (mode, held) and mode != held:
+                raise MixedData("mode", _mode_name(held), _mode_name(mode))
+            self.reader = Reader(self.options.client, self.options.account_id, state.get("account_id"), self.on_page)
+            self.reader.start(self._asks.values())
+
+    def leave(self, table: str) -> None:
+        """A resource has ended, or was closed."""
+        self._left.add(table)
+        if self.reader:
+            self.reader.leave(table)
+        if self._left >= self._asks.keys():
+            self._asks = {}  # the source may be run again
+
+
+def _mode_name(livemode: bool | None) -> str:
+    return "live" if livemode else "test"
+
+
+def read(run: Run, shape: TableMap, cursor: Any = None) -> Iterator[Any]:
+    """What the resource of a table does: rows as Arrow tables; None while Stripe has not answered yet."""
+    table, o = shape.table, run.options
+    name, marker = table.name, o.markers[table.name]
+    state, own = dlt.current.source_state(), dlt.current.resource_state()
+    since, after_id = o.start, None
+    if cursor is not None and cursor.start_value is not None:
+        since = max(0, int(cursor.start_value.timestamp())) or None
+    if marker == "id" and o.mode != "initial" and o.end is None:
+        after_id, since = own.get("id"), own.get("id_created", o.start)
+    run.join(
+        Ask(table, since, o.end, after_id, ordered=marker == "created"),
+        list(dlt.current.source().resources.selected), state,
+    )
+    try:
+        while run.reader is None:
+            yield None
+        yield from _Taking(run, shape, since, state, own).all()
+    finally:
+        run.leave(name)
+
+
+class _Taking:
+    """Takes one table from the reader: rows that are new or changed, then those that are gone."""
+
+    def __init__(
+        self, run: Run, shape: TableMap, since: int | None, state: dict[str, Any], own: dict[str, Any]
+    ) -> None:
+        assert run.reader is not None
+        self.run, self.shape, self.since, self.state, self.own = run, shape, since, state, own
+        self.reader = run.reader
+        self.name = shape.table.name
+        self.result = run.results[self.name]
+        schema = dlt.current.source_schema()
+        self.known = schema.tables.get(schema.naming.normalize_table_identifier(self.name), {}).get("columns", {})
+        self.rows = RowMaker(shape, self.known, lambda path: schema.naming.normalize_path("__".join(path)))
+        self.load_id = _load_id()
+        self.key_paths = [
+            next(column.path for column in shape.columns if column.name == name) for name in shape.table.key
+        ]
+        self.held: dict[Key, tuple[str, bool]] = {}
+        self.seen: set[Key] = set()
+        self.destination: Held | None = None
+        self.newest: tuple[int, str] | None = None
+
+    def all(self) -> Iterator[Any]:
+        """Arrow tables of about `BATCH` rows, and None while there is nothing yet."""
+        import pyarrow as pa
+
+        waiting: list[WAEvent] = []
+        ready: list[pa.Table] = []
+        started = done = False
+        while not done:
+            events = self.reader.next(self.name)
+            if events is None:
+                yield None
+                continue
+            done = not events
+            if not started:
+                started = True
+                self._look_up()
+            waiting += events
+            if len(waiting) >= PAGEFUL or (done and waiting):
+                ready += self._made(waiting)
+                waiting = []
+            if ready and (done or sum(part.num_rows for part in ready) >= BATCH):
+                yield self._hinted(pa.concat_tables(ready, promote_options="default"))
+                ready = []
+        verdict = self.reader.verdicts[self.name]
+        self.result.status, self.result.reason = verdict.status, verdict.reason
+        if verdict.status != "ok":
+            log.warning("%s: %s. %s", self.name, verdict.status, verdict.reason)
+        elif self.result.marker == "id":
+            self._remember()
+        for gone in self._gone(verdict):
+            yield self._hinted(gone)
+        dlt.current.resource_metrics().update(
+            {word: value for word, value in vars(self.result).items() if isinstance(value, int)}
+        )
+        yield dlt.mark.materialize_table_schema()
+
+    def _look_up(self) -> None:
+        """Read what the destination holds, once the account is known."""
+        self.state.setdefault("account_id", self.reader.account)
+        if self.run.options.credentials.livemode is not None:
+            self.state.setdefault("livemode", self.run.options.credentials.livemode)
+        if self.load_id is not None:
+            self.destination = Held(
+                dlt.current.pipeline(), dlt.current.source_schema(), self.shape, self.reader.account
+            )
+            self.held = self.destination.fingerprints(self.since)
+
+    def _key(self, event: WAEvent) -> Key:
+        parts = []
+        for path in self.key_paths:
+            value: Any = event.parent if path is None else event.data
+            for step in path or ():
+                value = value.get(step) if isinstance(value, dict) else None
+            parts.append(str(value))
+        return tuple(parts)
+
+    def _made(self, events: list[WAEvent]) -> Iterator[pa.Table]:
+        fresh, prints, result = [], [], self.result
+        result.read += len(events)
+        for event in events:
+            print_ = fingerprint(event, False)
+            if self.held:
+                key = self._key(event)
+                self.seen.add(key)
+                before = self.held.get(key)
+                if before == (print_, False):
+                    result.unchanged += 1
+                    continue
+                result.new += before is None
+                result.changed += before is not None
+            else:
+                result.new += 1
+            if result.marker == "id":
+                self._note(event)
+            fresh.append(event)
+            prints.append(print_)
+        if fresh:
+            made = self.rows.rows(fresh, self.load_id, prints)
+            result.inferred = sorted({*result.inferred, *(column.name for column in made.inferred)})
+            yield made.table
+
+    def _hinted(self, table: pa.Table) -> Any:
+        """A table with dlt's hints for the inferred columns whose type Arrow does not show."""
+        declared = {column.name for column in self.shape.columns}
+        hints = {
+            name: self.rows.inferred[name].hint()
+            for name in table.column_names
+            if name not in declared and name not in self.known and name in self.rows.inferred
+        }
+        if not hints:
+            return table
+        return dlt.mark.with_hints(table, dlt.mark.make_hints(columns=hints))  # type: ignore[arg-type]
+
+    def _gone(self, verdict: Verdict) -> Iterator[pa.Table]:
+        """What the destination holds and a complete reading did not bring."""
+        o, table = self.run.options, self.shape.table
+        partial = self.since is not None or o.end is not None or self.result.marker is not None or table.forgets
+        if partial or not verdict.complete or self.destination is None:
+            return
+        keys = [key for key, (_, deleted) in self.held.items() if not deleted and key not in self.seen]
+        for part in self.destination.gone(keys, self.reader.now or 0, self.load_id):
+            self.result.gone += part.num_rows
+            yield part
+
+    def _note(self, event: WAEvent) -> None:
+        """Keep the newest object that is older than the lookback: where marker `id` goes on from."""
+        created = event.data.get(self.shape.table.time or "")
+        at = created if isinstance(created, int) else 0
+        if at <= (self.reader.now or 0) - self.run.options.lookback and (self.newest is None or at > self.newest[0]):
+            self.newest = (at, str(event.data.get("id")))
+
+    def _remember(self) -> None:
+        if self.newest:
+            self.own["id_created"], self.own["id"] = self.newest
+
+
+def _load_id() -> str | None:
+    """The load that this extraction belongs to; None outside a pipeline, where a resource is only iterated."""
+    from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
+
+    try:
+        return str(dlt.current.load_package_state()["load_id"])
+    except CurrentLoadPackageStateNotAvailable:
+        return None

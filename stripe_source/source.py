@@ -1,0 +1,124 @@
+"""The dlt source: one resource per Stripe table, with dlt's own cursors, keys and column hints."""
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import Any, Optional
+
+import dlt
+from dlt.common.typing import TSecretStrValue
+from dlt.extract import DltResource
+
+from stripe_source.client import API_BASE
+from stripe_source.options import DEFAULT_RATE, resolve
+from stripe_source.run import Run, read
+from stripe_source.schema_map import TableMap, table_map
+
+def _expected(record: logging.LogRecord) -> bool:
+    """False for dlt's warning that a JSON column comes as Arrow text, which is how Arrow has to carry it."""
+    return not (record.funcName == "_compute_tables" and "when merging arrow schema" in record.getMessage())
+
+
+logging.getLogger("dlt").addFilter(_expected)
+
+EVER = 100 * 365 * 86400.0  # seconds: a lag that reaches behind any object
+
+
+@dlt.source(name="stripe", section="stripe")
+def stripe_source(
+    tables: Any = None,
+    exclude: Any = None,
+    mode: str = "auto",
+    marker: Any = "auto",
+    start: Any = None,
+    end: Any = None,
+    deletes: str = "soft",
+    lookback: Any = "10m",
+    schema_map: str = "stripe",
+    emit: str = "rows",
+    accounts: Any = None,
+    rate: Optional[float] = DEFAULT_RATE,
+    api_key: Optional[TSecretStrValue] = None,
+    account_id: Optional[str] = None,
+    api_base: str = API_BASE,
+    api_version: Optional[str] = None,
+    client_id: Optional[str] = None,
+    client_secret: Optional[TSecretStrValue] = None,
+    refresh_token: Optional[TSecretStrValue] = None,
+    _run: Any = None,
+) -> Any:
+    """The tables of a Stripe account, one dlt resource each.
+
+    Options may also stand in dlt's configuration under `[sources.stripe]`; the key may be in `STRIPE_API_KEY`.
+
+    Args:
+        tables: names, as a list or as text with `;` between them; `%` stands for any letters, `"%"` for everything.
+            Striim's names are understood. None: what an ordinary account uses.
+        exclude: likewise, what to leave out.
+        mode: "initial" reads everything again, "incremental" goes on from the last run, "auto" is initial for a table
+            that was never loaded and incremental after.
+        marker: what incremental loads go by: "created", "id", None (a full pass each time), "auto" (the choice of the
+            registry for each table), or a mapping such as `{"customers": None, "%": "created"}`.
+        start: only objects created at or after this: datetime, date, ISO text or unix seconds; UTC where no zone is
+            given. For tables whose objects have a creation time.
+        end: only objects created before this. With it a run leaves no cursor.
+        deletes: "soft": a row that Stripe no longer has stays, with `_deleted` and `_deleted_at` set. "hard": it goes.
+        lookback: how far behind its cursor a table is read again: "10m", "2h", "15d", seconds or a timedelta.
+        schema_map: the shape of the tables; "stripe" is the native one.
+        emit: "rows".
+        accounts: None, the key's own account.
+        rate: share of Stripe's documented limits that may be used, 0 < rate <= 1. None: no limit of ours, the default
+            where `api_base` is a loopback address.
+        api_key: a secret or restricted key.
+        account_id: id of a connected account to read with a platform's key.
+        api_base: where Stripe is.
+        api_version: the version to ask for; None is the one that this release was made for.
+        client_id: of a Stripe App, for OAuth in place of a key.
+        client_secret: the app developer's secret key.
+        refresh_token: of the app's installation on the account.
+
+    Returns:
+        A `DltSource` whose resources are named as the tables.
+
+    Raises:
+        ConfigurationError: an option has a value that it cannot have.
+    """
+    options = dict(locals())
+    run = options.pop("_run")
+    if run is None:
+        options["api_key"] = api_key or (None if client_id else dlt.secrets.get("stripe_api_key", str))
+        run = Run(resolve(**options))
+    for table in run.options.tables:
+        yield _resource(run, table_map(table))
+
+
+def _resource(run: Run, shape: TableMap) -> DltResource:
+    o, table = run.options, shape.table
+    marker = o.markers[table.name]
+    if marker == "created":
+        start = None if o.start is None else datetime.fromtimestamp(o.start, timezone.utc)
+        end = None if o.end is None else datetime.fromtimestamp(o.end, timezone.utc)
+        if end and not start:
+            start = datetime.fromtimestamp(0, timezone.utc)  # dlt takes no end without a start
+        lag = EVER if o.mode == "initial" else max(o.lookback, table.lookback.total_seconds())
+        incremental = dlt.sources.incremental(
+            table.time or "created", initial_value=start, end_value=end, lag=lag, on_cursor_value_missing="include"
+        )
+
+        def rows(cursor: Any = incremental) -> Iterator[Any]:
+            yield from read(run, shape, cursor)
+    else:
+
+        def rows() -> Iterator[Any]:  # type: ignore[misc]
+            yield from read(run, shape)
+
+    columns = shape.hints()
+    if o.deletes == "hard":
+        columns["_deleted"]["hard_delete"] = True
+    resource = dlt.resource(
+        rows, name=table.name, primary_key=list(shape.key), write_disposition="merge", columns=columns,  # type: ignore[arg-type]
+        file_format="parquet", references=shape.references(), section="stripe",  # type: ignore[arg-type]
+    )
+    words = {"description": shape.description, "x-stripe-object": ", ".join(table.object)}
+    return resource.apply_hints(additional_table_hints=words)
