@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from stripe_source.auth import Credentials, check_url, is_loopback
+from stripe_source.auth import Credentials, check_url, is_loopback, pause
 from stripe_source.errors import (
     ApiError,
     AuthenticationError,
@@ -26,7 +26,7 @@ from stripe_source.errors import (
     redact,
     refusal,
 )
-from stripe_source.limits import Governor, operation, pause
+from stripe_source.limits import Governor, operation
 
 if TYPE_CHECKING:
     import asyncio
@@ -173,7 +173,7 @@ class Client:
         self.api_base = check_url("api_base", api_base)
         self.api_version = _header_value("api_version", api_version)
         self.account = None if account is None else _header_value("account_id", account)
-        self.governor = governor or Governor(None, credentials.livemode)
+        self.governor = Governor(None, credentials.livemode) if governor is None else governor
         self.figures = Figures()
         self._timeout, self._attempts, self._connections = timeout, max(1, attempts), connections
         self._sleep, self._jitter, self._now = sleep, jitter, now
@@ -428,6 +428,7 @@ class Client:
         """What an answer means: data, or an error that may be worth another attempt."""
         import orjson
 
+        secrets = self.credentials.secrets
         request_id = headers.get("Request-Id")
         facts: dict[str, Any] = {
             "path": asked.path, "account": asked.account, "attempts": asked.attempt, "request_id": request_id,
@@ -441,7 +442,7 @@ class Client:
             if not isinstance(body, dict):
                 fault: str | None = f"{len(text)} bytes that are no JSON object"
             elif isinstance(body.get("error"), dict) and "object" not in body and "id" not in body:
-                message = redact(body["error"].get("message") or "no explanation", self.credentials.secrets)
+                message = redact(body["error"].get("message") or "no explanation", secrets)
                 return _Failure(ApiError(f"An error in place of data: {message}", status=status, **facts), True)
             else:
                 fault = check(body) if check is not None else None
@@ -453,7 +454,7 @@ class Client:
             status,
             body if isinstance(body, dict) else _elsewhere(status, headers),
             rate_limited_reason=headers.get("Stripe-Rate-Limited-Reason"),
-            secrets=self.credentials.secrets,
+            secrets=secrets,
             **facts,
         )
         again = _worth_asking_again(status, error, headers.get("Stripe-Should-Retry"))

@@ -41,7 +41,7 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     for pattern, shown in (
         (r"(://)[^\s/@]+@", r"\1…redacted@"),  # user and password of a proxy
         (
-            r"((?:sk|rkcs|rk|pk|ek|uk)_(?:org_)?(?:live|test)_|sk_org_|whsec_)(?:[\w*%•-]|\.(?=[\w*•])|…(?!redacted))+",
+            r"((?:sk|rkcs|rk|pk|ek|uk)_(?:org_)?(?:live|test)_|sk_org_(?!(?:live|test)_…)|whsec_)(?:[\w*%•-]|\.(?=[\w*•])|…(?!redacted))+",
             rf"\1{_HIDDEN}",
         ),
         (r"(?<![A-Za-z0-9])((?:sk|rkcs|rk|pk|ek|uk|rt|ac)_)(?!live_|test_|org_)[A-Za-z0-9*]{10,}", rf"\1{_HIDDEN}"),
@@ -143,7 +143,7 @@ class UnknownTable(ConfigurationError):
 
     def __init__(self, name: str, known: Collection[str], also: Iterable[str] = ()) -> None:
         self.name = name
-        self.suggestion = _nearest(name, [*known, *also])
+        self.suggestion = _nearest(name, known) or _nearest(name, also)
         hint = f" Did you mean `{self.suggestion}`?" if self.suggestion else ""
         super().__init__(f"Unknown table `{name}`.{hint} Run `stripe-source tables` to list all {len(known)}.")
 
@@ -473,14 +473,17 @@ def refusal(
     error = (body or {}).get("error")
     if not isinstance(error, Mapping):  # OAuth answers {"error": "invalid_grant", "error_description": …}
         error = {"code": error, "message": (body or {}).get("error_description")} if isinstance(error, str) else {}
-    message = redact(error.get("message") or "no explanation", secrets)
-    code = error.get("code")
+    hidden = tuple(secrets)
+    message = redact(error.get("message") or "no explanation", hidden)
     facts: dict[str, Any] = {
-        "status": status, "code": code, "type": error.get("type"), "param": error.get("param"), "path": path, **rest,
+        name: None if error.get(name) is None else redact(error[name], hidden) for name in ("code", "type", "param")
     }
+    code = facts["code"]
+    facts = {**facts, "status": status, "path": path, **rest}
     said = message.lower()
     if status == 429 or (status == 400 and code == "rate_limit"):
-        return RateLimited(message, reason=rate_limited_reason or (code if code == "lock_timeout" else None), **facts)
+        reason = rate_limited_reason or (code if code == "lock_timeout" else None)
+        return RateLimited(message, reason=reason, **facts)
     if status >= 500:
         return ApiError(message, **facts)
     if 300 <= status < 400:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 
+from stripe_source.auth import pause
 from stripe_source.errors import InvalidOption
 
 # Requests a second (docs.stripe.com/rate-limits, 2026-11). Stripe sends no counters, so ours are all there is.
@@ -39,21 +40,17 @@ def operation(path: str) -> str:
     return "/" + "/".join(named)
 
 
-async def pause(seconds: float) -> None:
-    """Wait; `asyncio.sleep`, imported by who waits and not by who only imports this package (30 ms)."""
-    import asyncio
-
-    await asyncio.sleep(seconds)
-
-
 class Bucket:
     """Requests a second of one kind.
 
     A bucket holds a tenth of a second's worth, and what it holds is taken off its flow, so that no second brings more
-    than the limit, not even the first. Told that it was too fast it halves its flow, and wins it back within 50 s.
+    than the limit, not even the first. Told that it was too fast it halves its flow and wins it back: briskly at first,
+    and carefully near the flow that was too fast, since whoever else uses the account is probably still there.
     """
 
     REGAIN = 0.01  # of the full flow, each second
+    CAREFULLY = 0.002  # likewise, from `NEAR` the flow that was too fast
+    NEAR = 0.8
     DEAF = 1.0  # seconds after halving in which further complaints are about the same burst
 
     def __init__(self, limit: float, rate: float, now: float) -> None:
@@ -61,29 +58,50 @@ class Bucket:
         self.size = max(1.0, wanted * 0.1)
         self.full = max(min(wanted, limit - self.size), 0.1)
         self.flow = self.full
-        self._tokens = self.size
+        self._issued = 0  # tickets given out
+        self._served = self.size  # up to which ticket requests may be sent
         self._at = now
         self._halved: float | None = None
+        self._too_fast: float | None = None
 
-    def take(self, now: float) -> float:
-        """Take one request, and say how many seconds to wait before it may be sent."""
-        self._refill(now)
-        self._tokens -= 1.0
-        return max(0.0, -self._tokens / self.flow)
+    def ticket(self, now: float) -> int:
+        """A place in the queue."""
+        self.refill(now)
+        self._issued += 1
+        return self._issued
+
+    def wait(self, ticket: int, now: float) -> float:
+        """Seconds until it is `ticket`'s turn, as things stand: a complaint meanwhile makes it later."""
+        self.refill(now)
+        return max(0.0, (ticket - self._served) / self.flow)
 
     def halve(self, now: float) -> None:
         """Stripe said that this was too fast."""
-        self._refill(now)
+        self.refill(now)
         if self._halved is None or now - self._halved >= self.DEAF:
+            self._too_fast = self.flow
             self.flow = max(self.flow / 2, self.full / 32)
-            self._tokens = min(self._tokens, 0.0)
+            self._served = min(self._served, self._issued)
             self._halved = now
 
-    def _refill(self, now: float) -> None:
+    def refill(self, now: float) -> None:
+        """Bring the bucket up to the present."""
         passed = max(0.0, now - self._at)
         self._at = now
-        self._tokens = min(self.size, self._tokens + passed * self.flow)
-        self.flow = min(self.full, self.flow + passed * self.full * self.REGAIN)
+        self._served = min(self._issued + self.size, self._served + passed * self.flow)
+        while passed > 0 and self.flow < self.full:
+            target, pace = self.full, self.REGAIN
+            if self._too_fast is not None:
+                near = self.flow >= self._too_fast * self.NEAR
+                target = self._too_fast * (1.0 if near else self.NEAR)
+                pace = self.CAREFULLY if near else self.REGAIN
+            needed = (target - self.flow) / (pace * self.full)
+            if needed > passed:
+                self.flow += passed * pace * self.full
+                return
+            self.flow, passed = target, passed - needed
+            if target == self._too_fast:
+                self._too_fast = None
 
 
 class Lane:
@@ -154,9 +172,8 @@ class Governor:
         while not self._enter(account, endpoint):
             await self._sleep(0.02)
         try:
-            wait = self._take(account, endpoint)
-            if wait > 0:
-                await self._sleep(wait)
+            if self.rate is not None:
+                await self._turn(account, endpoint)
         except BaseException:
             self.release(account, endpoint)
             raise
@@ -193,7 +210,9 @@ class Governor:
             return None
         now = self._clock()
         with self._lock:
-            return self._bucket((account, endpoint), now).flow
+            bucket = self._bucket((account, endpoint), now)
+            bucket.refill(now)
+            return bucket.flow
 
     def _enter(self, account: str | None, endpoint: str) -> bool:
         now = self._clock()
@@ -206,12 +225,18 @@ class Governor:
                 return False
             return True
 
-    def _take(self, account: str | None, endpoint: str) -> float:
-        if self.rate is None:
-            return 0.0
+    async def _turn(self, account: str | None, endpoint: str) -> None:
         now = self._clock()
         with self._lock:
-            return max(self._bucket(key, now).take(now) for key in ((account, None), (account, endpoint)))
+            buckets = [self._bucket(key, now) for key in ((account, None), (account, endpoint))]
+            tickets = [bucket.ticket(now) for bucket in buckets]
+        while True:
+            now = self._clock()
+            with self._lock:
+                wait = max(bucket.wait(ticket, now) for bucket, ticket in zip(buckets, tickets, strict=True))
+            if wait <= 1e-6:  # what rounding leaves of a wait that is over
+                return
+            await self._sleep(wait)
 
     def _bucket(self, key: tuple[str | None, str | None], now: float) -> Bucket:
         bucket = self._buckets.get(key)

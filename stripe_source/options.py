@@ -1,6 +1,7 @@
 """What a user may ask for: names of tables, markers, bounds and durations, checked before anything is read."""
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from stripe_source.client import API_BASE, API_VERSION, Client
 from stripe_source.errors import InvalidBounds, InvalidOption, MissingKey, UnknownMarker, UnknownTable
 from stripe_source.limits import Governor
 from stripe_source.tables import TABLES, Table
+
+log = logging.getLogger("stripe_source")
 
 Tables = Union[str, Sequence[Union[str, Table]], None]
 Marker = Union[str, None, Mapping[str, Union[str, None]]]
@@ -187,6 +190,11 @@ class Options:
     api_base: str
     api_version: str
     governor: Governor
+    refresh: frozenset[str] = frozenset()
+
+    def again(self, table: Table) -> bool:
+        """Whether a table is to be read from the beginning, whatever its cursor."""
+        return self.mode == "initial" or table.name in self.refresh
 
     def client(self) -> Client:
         """A client for these options, to be opened with `async with`."""
@@ -197,7 +205,7 @@ class Options:
 
 
 def credentials(
-    api_key: str | None, client_id: str | None, client_secret: str | None, refresh_token: str | None, api_base: str
+    api_key: str | Credentials | None, client_id: str | None, client_secret: str | None, refresh_token: str | None, api_base: str
 ) -> Credentials:
     """A key, or a Stripe App's OAuth.
 
@@ -206,11 +214,20 @@ def credentials(
         MalformedKey: what was given is no key.
         PublishableKey: the key cannot read.
     """
+    if isinstance(api_key, (ApiKey, OAuth)):
+        return api_key
     if client_id and client_secret and refresh_token and not api_key:
-        return OAuth(client_id, client_secret, refresh_token, f"{api_base.rstrip('/')}/v1/oauth/token")
+        return OAuth(client_id, client_secret, refresh_token, f"{api_base.rstrip('/')}/v1/oauth/token", _rotated)
     if api_key is None:
         raise MissingKey()
-    return ApiKey(api_key)
+    return ApiKey(str(api_key))
+
+
+def _rotated(refresh_token: str) -> None:
+    log.warning(
+        "Stripe exchanged the refresh token for a new one, and the configured one is spent. To keep the new one, pass "
+        "`api_key=stripe_source.auth.OAuth(..., on_rotate=save)`."
+    )
 
 
 def resolve(
@@ -227,13 +244,14 @@ def resolve(
     emit: str = "rows",
     accounts: Any = None,
     rate: float | None = DEFAULT_RATE,
-    api_key: str | None = None,
+    api_key: str | Credentials | None = None,
     account_id: str | None = None,
     api_base: str = API_BASE,
     api_version: str | None = None,
     client_id: str | None = None,
     client_secret: str | None = None,
     refresh_token: str | None = None,
+    refresh: Tables = None,
 ) -> Options:
     """Check all options of `stripe_source` before anything is read.
 
@@ -255,4 +273,5 @@ def resolve(
         tables=chosen, mode=check_mode(mode), markers=check_marker(marker, chosen), start=low, end=high,
         deletes=deletes, lookback=duration(lookback, "lookback"), account_id=account_id, credentials=who,
         api_base=api_base, api_version=api_version or API_VERSION, governor=Governor(rate, who.livemode),
+        refresh=frozenset(table.name for table in select_tables(refresh, known=chosen)) if refresh else frozenset(),
     )

@@ -78,12 +78,12 @@ def judge(error: StripeSourceError) -> Verdict:
 
 
 @dataclass
-class _Wanted:
+class Wanted:
     """One list to read, or a child list: which tables take from it, and what is found on its objects."""
 
     table: Table
     taken: bool = False
-    children: dict[Found, list[_Wanted]] = field(default_factory=dict)
+    children: dict[Found, list[Wanted]] = field(default_factory=dict)
 
     def tables(self) -> Iterable[Table]:
         """All tables that take something from here."""
@@ -94,15 +94,15 @@ class _Wanted:
                 yield from kind.tables()
 
 
-def wanted(tables: Sequence[Table]) -> list[_Wanted]:
+def wanted(tables: Sequence[Table]) -> list[Wanted]:
     """The lists that have to be read for these tables, with what is to be taken out of their objects.
 
     A table that is found with others makes their lists be read too, although their rows may not be wanted.
     """
     taken = {table.name for table in tables}
 
-    def look_inside(table: Table, trail: tuple[str, ...]) -> _Wanted | None:
-        node = _Wanted(table, taken=table.name in taken)
+    def look_inside(table: Table, trail: tuple[str, ...]) -> Wanted | None:
+        node = Wanted(table, taken=table.name in taken)
         for child in {**BY_NAME, **{own.name: own for own in tables}}.values():
             for found in child.found:
                 if found.parent == table.name and child.name not in trail:
@@ -115,7 +115,7 @@ def wanted(tables: Sequence[Table]) -> list[_Wanted]:
     return [node for table in roots.values() if (node := look_inside(table, (table.name,)))]
 
 
-def expansions(node: _Wanted, prefix: str = "") -> list[str]:
+def expansions(node: Wanted, prefix: str = "") -> list[str]:
     """The `expand[]` paths that a list needs, relative to one of its objects."""
     paths = [prefix + field for field in node.table.expand] if node.taken else []
     for found, kinds in node.children.items():
@@ -165,6 +165,31 @@ def take(thing: Object, found: Found) -> tuple[list[Object], bool]:
     return [], False
 
 
+@dataclass(frozen=True)
+class Whose:
+    """Whose data a key reads, as far as it may know, and what time it is at Stripe (unix seconds)."""
+
+    account: str | None
+    now: int
+
+
+async def identify(client: Client) -> Whose:
+    """Ask who the key belongs to.
+
+    Raises:
+        AuthenticationError: the key was refused.
+        Unreachable: nobody answers.
+    """
+    try:
+        answer = await client.get("/v1/account")
+    except StripeError as error:
+        if error.status is None or isinstance(error, AuthenticationError):
+            raise  # nobody there, or nobody that lets us in: no other request will do better
+        return Whose(None, int(time.time()))  # the key may not read its own account
+    known = answer.body.get("id")
+    return Whose(known if isinstance(known, str) else None, answer.date)
+
+
 class Reader:
     """Reads what a run wants, in a thread of its own, and hands it over table by table.
 
@@ -172,6 +197,7 @@ class Reader:
         client: makes the client; called in the reader's thread.
         option: the option `account_id`.
         held: what `_account_id` was at the first load; it stays that.
+        whose: who the key belongs to, where that was asked before.
         on_page: called with (table, number of objects) as pages come.
     """
 
@@ -180,10 +206,11 @@ class Reader:
         client: Callable[[], Client],
         option: str | None = None,
         held: str | None = None,
+        whose: Whose | None = None,
         on_page: Callable[[str, int], None] | None = None,
     ) -> None:
         self._make_client = client
-        self._option, self._held = option, held
+        self._held, self._whose = held, whose
         self.account = held or option or "self"
         self._on_page = on_page or (lambda table, objects: None)
         self._asks: dict[str, Ask] = {}
@@ -275,7 +302,12 @@ class Reader:
         self._loop, self._main, self._room = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
         async with self._make_client() as client:
             self.figures = client.figures
-            await self._identify(client)
+            whose = self._whose or await identify(client)
+            self.now = whose.now
+            if self._held is None:
+                self.account = whose.account or self.account
+            elif whose.account and self._held not in (whose.account, "self"):
+                raise MixedData("account", self._held, whose.account)
             roots = wanted([ask.table for ask in self._asks.values()])
             readers = [asyncio.ensure_future(job) for job in self._jobs(client, roots)]
             try:
@@ -285,27 +317,7 @@ class Reader:
                     reader.cancel()
                 await asyncio.gather(*readers, return_exceptions=True)
 
-    async def _identify(self, client: Client) -> None:
-        """Ask who the key belongs to, and what time it is at Stripe.
-
-        Raises:
-            MixedData: the key belongs to another account than the dataset.
-        """
-        try:
-            answer = await client.get("/v1/account")
-        except StripeError as error:
-            if error.status is None or isinstance(error, AuthenticationError):
-                raise  # nobody there, or nobody that lets us in: no other request will do better
-            self.now = int(time.time())
-            return  # the key may not read its own account: it is called by the option, or `self`
-        self.now = answer.date
-        known = answer.body.get("id")
-        if self._held is None:
-            self.account = str(known or self.account)
-        elif known and self._held not in (known, "self"):
-            raise MixedData("account", self._held, str(known))
-
-    def _jobs(self, client: Client, roots: Sequence[_Wanted]) -> Iterable[Any]:
+    def _jobs(self, client: Client, roots: Sequence[Wanted]) -> Iterable[Any]:
         singletons: dict[str, list[Table]] = defaultdict(list)
         for root in roots:
             for table in root.tables():
@@ -353,7 +365,7 @@ class Reader:
             rows = things if isinstance(things, list) else [things] if isinstance(things, dict) else []
             await self._put(table, [self._event(table, row, answer.date) for row in rows])
 
-    async def _read_list(self, client: Client, root: _Wanted) -> None:
+    async def _read_list(self, client: Client, root: Wanted) -> None:
         table = root.table
         asks = [self._asks[taker.name] for taker in root.tables()]
         bound = Ask(
@@ -408,7 +420,7 @@ class Reader:
             async for batch in newest_first(client, what, ask.since if created else None, None):
                 yield batch
 
-    async def _hand_on(self, client: Client, root: _Wanted, batch: Batch) -> None:
+    async def _hand_on(self, client: Client, root: Wanted, batch: Batch) -> None:
         """Take the children out of a batch of objects, complete them, and hand over both."""
         table = root.table
         for found, kinds in root.children.items():
@@ -422,7 +434,7 @@ class Reader:
             ])
 
     async def _children(
-        self, client: Client, found: Found, kinds: list[_Wanted], parents: Sequence[Object], read_at: int
+        self, client: Client, found: Found, kinds: list[Wanted], parents: Sequence[Object], read_at: int
     ) -> None:
         gate = asyncio.Semaphore(FAN_OUT)
 
@@ -456,7 +468,7 @@ class Reader:
                 await self._put(kind.table, events)
 
     async def _rest(
-        self, client: Client, found: Found, kinds: list[_Wanted], parent: str, first: list[Object], read_at: int
+        self, client: Client, found: Found, kinds: list[Wanted], parent: str, first: list[Object], read_at: int
     ) -> tuple[list[Object], int]:
         """All children of one parent, by their own list. A parent that vanished meanwhile has none."""
         assert found.rest is not None

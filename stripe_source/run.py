@@ -11,7 +11,7 @@ import dlt
 from stripe_source.errors import MixedData
 from stripe_source.held import Held, Key
 from stripe_source.options import Options
-from stripe_source.reader import Ask, Reader, Verdict
+from stripe_source.reader import Ask, Reader, Verdict, Whose
 from stripe_source.rows import RowMaker, fingerprint
 from stripe_source.schema_map import TableMap
 from stripe_source.waevent import WAEvent
@@ -47,12 +47,14 @@ class Run:
     Args:
         options: what was asked for.
         on_page: called with (table, number of objects) as pages come, from the reader's thread.
+        whose: who the key belongs to, where that was asked before.
         results: by table, once the run has begun.
         reader: once all resources are ready.
     """
 
     options: Options
     on_page: Callable[[str, int], None] | None = None
+    whose: Whose | None = None
     results: dict[str, TableResult] = field(default_factory=dict)
     reader: Reader | None = None
     _asks: dict[str, Ask] = field(default_factory=dict)
@@ -68,7 +70,7 @@ class Run:
             mode, held = self.options.credentials.livemode, state.get("livemode")
             if None not in (mode, held) and mode != held:
                 raise MixedData("mode", _mode_name(held), _mode_name(mode))
-            self.reader = Reader(self.options.client, self.options.account_id, state.get("account_id"), self.on_page)
+            self.reader = Reader(self.options.client, self.options.account_id, state.get("account_id"), self.whose, self.on_page)
             self.reader.start(self._asks.values())
 
     def leave(self, table: str) -> None:
@@ -92,7 +94,7 @@ def read(run: Run, shape: TableMap, cursor: Any = None) -> Iterator[Any]:
     since, after_id = o.start, None
     if cursor is not None and cursor.start_value is not None:
         since = max(0, int(cursor.start_value.timestamp())) or None
-    if marker == "id" and o.mode != "initial" and o.end is None:
+    if marker == "id" and not o.again(table) and o.end is None:
         after_id, since = own.get("id"), own.get("id_created", o.start)
     run.join(
         Ask(table, since, o.end, after_id, ordered=marker == "created"),
@@ -225,7 +227,8 @@ class _Taking:
     def _gone(self, verdict: Verdict) -> Iterator[pa.Table]:
         """What the destination holds and a complete reading did not bring."""
         o, table = self.run.options, self.shape.table
-        partial = self.since is not None or o.end is not None or self.result.marker is not None or table.forgets
+        whole = self.result.marker is None or o.again(table)
+        partial = self.since is not None or o.end is not None or not whole or table.forgets
         if partial or not verdict.complete or self.destination is None:
             return
         keys = [key for key, (_, deleted) in self.held.items() if not deleted and key not in self.seen]

@@ -2,8 +2,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any, Optional
 
 import dlt
@@ -11,7 +12,7 @@ from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
 from stripe_source.client import API_BASE
-from stripe_source.options import DEFAULT_RATE, resolve
+from stripe_source.options import DEFAULT_RATE, Options, resolve
 from stripe_source.run import Run, read
 from stripe_source.schema_map import TableMap, table_map
 
@@ -84,41 +85,52 @@ def stripe_source(
     Raises:
         ConfigurationError: an option has a value that it cannot have.
     """
-    options = dict(locals())
-    run = options.pop("_run")
-    if run is None:
-        options["api_key"] = api_key or (None if client_id else dlt.secrets.get("stripe_api_key", str))
-        run = Run(resolve(**options))
+    given = dict(locals())
+    run = given.pop("_run") or Run(options(**given))
     for table in run.options.tables:
-        yield _resource(run, table_map(table))
+        shape = table_map(table)
+        yield resource(run.options, shape, partial(read, run, shape))
 
 
-def _resource(run: Run, shape: TableMap) -> DltResource:
-    o, table = run.options, shape.table
-    marker = o.markers[table.name]
-    if marker == "created":
+def options(**given: Any) -> Options:
+    """The options of `stripe_source`, resolved and checked; the key may come from the environment or a secrets file."""
+    if not given.get("api_key") and not given.get("client_id"):
+        given["api_key"] = dlt.secrets.get("sources.stripe.api_key", str) or dlt.secrets.get("stripe_api_key", str)
+    return resolve(**given)
+
+
+def resource(o: Options, shape: TableMap, rows: Callable[..., Iterator[Any]]) -> DltResource:
+    """The resource of one table.
+
+    Args:
+        o: options.
+        shape: the map of the table.
+        rows: makes its items; called with dlt's cursor where the table goes by `created`.
+    """
+    table = shape.table
+    if o.markers[table.name] == "created":
         start = None if o.start is None else datetime.fromtimestamp(o.start, timezone.utc)
         end = None if o.end is None else datetime.fromtimestamp(o.end, timezone.utc)
         if end and not start:
             start = datetime.fromtimestamp(0, timezone.utc)  # dlt takes no end without a start
-        lag = EVER if o.mode == "initial" else max(o.lookback, table.lookback.total_seconds())
+        lag = EVER if o.again(table) else max(o.lookback, table.lookback.total_seconds())
         incremental = dlt.sources.incremental(
             table.time or "created", initial_value=start, end_value=end, lag=lag, on_cursor_value_missing="include"
         )
 
-        def rows(cursor: Any = incremental) -> Iterator[Any]:
-            yield from read(run, shape, cursor)
+        def items(cursor: Any = incremental) -> Iterator[Any]:
+            yield from rows(cursor)
     else:
 
-        def rows() -> Iterator[Any]:  # type: ignore[misc]
-            yield from read(run, shape)
+        def items() -> Iterator[Any]:  # type: ignore[misc]
+            yield from rows()
 
     columns = shape.hints()
     if o.deletes == "hard":
         columns["_deleted"]["hard_delete"] = True
-    resource = dlt.resource(
-        rows, name=table.name, primary_key=list(shape.key), write_disposition="merge", columns=columns,  # type: ignore[arg-type]
+    made = dlt.resource(
+        items, name=table.name, primary_key=list(shape.key), write_disposition="merge", columns=columns,  # type: ignore[arg-type]
         file_format="parquet", references=shape.references(), section="stripe",  # type: ignore[arg-type]
     )
     words = {"description": shape.description, "x-stripe-object": ", ".join(table.object)}
-    return resource.apply_hints(additional_table_hints=words)
+    return made.apply_hints(additional_table_hints=words)

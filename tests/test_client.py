@@ -63,7 +63,7 @@ NOON_SECONDS = 1795435200
 
 @dataclass(frozen=True)
 class Reply:
-    """What the server answers: JSON, unless `raw` says something else; `cut` drops the connection after so many bytes."""
+    """What the server answers: JSON, or `raw` bytes; `cut` drops the connection after so many of them."""
 
     status: int = 200
     json: Any = None
@@ -88,6 +88,7 @@ class Server:
     def __init__(self, script: Iterable[Reply] | Callable[[web.Request], Reply]) -> None:
         self.requests: list[web.Request] = []
         self.forms: list[dict[str, str]] = []
+        self.busy = self.most = 0  # requests under way, now and at most
         self._answer = script if callable(script) else None
         self._script = [] if callable(script) else list(script)
         self.url = ""
@@ -99,7 +100,12 @@ class Server:
             reply = self._answer(request)
         else:
             reply = self._script.pop(0) if len(self._script) > 1 else self._script[0]
-        await asyncio.sleep(reply.delay)
+        self.busy += 1
+        self.most = max(self.most, self.busy)
+        try:
+            await asyncio.sleep(reply.delay)
+        finally:
+            self.busy -= 1
         text = orjson.dumps(reply.json) if reply.raw is None else reply.raw
         if reply.cut is None:
             headers = {"Date": NOON, "Request-Id": "req_1", "Content-Type": "application/json", **reply.headers}
@@ -107,7 +113,7 @@ class Server:
         assert request.transport is not None
         if reply.cut == 0:
             request.transport.abort()
-            raise ConnectionResetError
+            return web.Response()
         response = web.StreamResponse(status=reply.status, headers=reply.headers)
         if reply.chunked:
             response.enable_chunked_encoding()
@@ -161,7 +167,7 @@ async def refused(
         with pytest.raises(StripeSourceError) as caught:
             await (client.page("/v1/charges") if page else client.get("/v1/charges"))
         assert type(caught.value) is kind
-        return caught.value, server, waits, client  # type: ignore[return-value]  # its type was compared just now
+        return caught.value, server, waits, client
 
 
 def run(story: Coroutine[Any, Any, T]) -> T:
@@ -309,11 +315,11 @@ def test_a_page_is_what_stripe_sent() -> None:
     """Objects untouched, in order."""
 
     async def story() -> Page:
-        async with serving(Reply(json=listing("ch_2", "ch_1", more=True, total_count=7))) as server:
-            async with client_of(server) as client:
-                page = await client.page("/v1/charges", {"limit": 2})
-                assert (1, 2) == (client.figures.pages, client.figures.objects)
-                return page
+        reply = Reply(json=listing("ch_2", "ch_1", more=True, total_count=7))
+        async with serving(reply) as server, client_of(server) as client:
+            page = await client.page("/v1/charges", {"limit": 2})
+            assert (1, 2) == (client.figures.pages, client.figures.objects)
+            return page
 
     expected = Page(
         objects=[{"id": "ch_2"}, {"id": "ch_1"}], has_more=True, date=NOON_SECONDS, url="/v1/charges", total_count=7,
@@ -345,7 +351,6 @@ AGAIN = [
     pytest.param(failure(503), id="503"),
     pytest.param(Reply(502, raw=b"<html>Bad gateway</html>"), id="502 of a proxy"),
     pytest.param(failure(400, headers={"Stripe-Should-Retry": "true"}), id="400 told to"),
-    pytest.param(Reply(cut=0), id="connection dropped"),
     pytest.param(Reply(json={"a": 1}, cut=3), id="truncated"),
     pytest.param(Reply(json={"a": 1}, cut=3, chunked=True), id="truncated in chunks"),
     pytest.param(Reply(raw=b'{"a": '), id="half of JSON"),
@@ -361,7 +366,7 @@ AGAIN = [
 @pytest.mark.parametrize("reply", AGAIN)
 def test_what_may_pass_is_asked_again(reply: Reply) -> None:
     """A GET does nothing, so it may be repeated."""
-    answer, server, waits, client = run(asked(reply, reply, FINE))
+    answer, _, waits, client = run(asked(reply, reply, FINE))
 
     assert {"ok": True} == answer.body
     assert [0.5, 1.0] == waits
@@ -407,8 +412,17 @@ def test_asking_again_ends(reply: Reply, kind: type[StripeError]) -> None:
     """After all attempts the error says how many there were."""
     error, server, _, _ = run(refused(kind, reply, attempts=3))
 
-    assert (3, 3) == (len(server.requests), error.attempts)
+    assert error.attempts == 3 <= len(server.requests)
     assert "after 3 attempts" in str(error)
+
+
+def test_dropped_connections_are_made_again() -> None:
+    """The HTTP library tries once more on its own, so that not every drop is an attempt of ours."""
+    drop = Reply(cut=0)
+    answer, server, waits, _ = run(asked(drop, drop, drop, drop, FINE))
+
+    assert ({"ok": True}, 5) == (answer.body, len(server.requests))
+    assert waits
 
 
 def test_waits_double_up_to_half_a_minute() -> None:
@@ -544,7 +558,7 @@ def test_a_list_is_read_to_its_end() -> None:
     assert [f"ch_{number}" for number in range(25, 0, -1)] == ids
     assert ["", "ch_16", "ch_6"] == shop.after
     assert [{"expand[]": "data.x", "limit": "10"}] * 3 == [
-        {name: value for name, value in request.query.items() if name != "starting_after"} for request in server.requests
+        {name: value for name, value in sent.query.items() if name != "starting_after"} for sent in server.requests
     ]
 
 
@@ -639,7 +653,7 @@ def test_a_cursor_whose_object_is_deleted_steps_back(gone: list[str], limit: int
     assert left == [id for id in ids if id not in gone]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, database=None)
 @given(
     count=st.integers(1, 40), limit=st.integers(1, 15),
     deletions=st.lists(st.tuples(st.integers(2, 12), st.integers(0, 100)), max_size=6),
@@ -769,15 +783,16 @@ def test_every_refusal_has_its_exception(
 def test_an_error_says_what_was_asked_what_came_and_what_to_do() -> None:
     """The table is known to the caller only, who adds it."""
     error = refusal(
-        403, {"error": {"code": "more_permissions_required", "message": "Having the 'rak_charge_read' permission helps."}},
+        403,
+        {"error": {"code": "more_permissions_required", "message": "Having the 'rak_charge_read' permission helps."}},
         path="/v1/charges", request_id="req_1", account="acct_1",
     )
     error.table = "charges"
 
     assert str(error) == (
-        "Table `charges`, `/v1/charges`, account `acct_1`: Stripe answered 403 more_permissions_required (request req_1): "
-        "Having the 'rak_charge_read' permission helps. Give the key the permission `rak_charge_read` at "
-        "https://dashboard.stripe.com/apikeys, or leave the table out with `exclude`."
+        "Table `charges`, `/v1/charges`, account `acct_1`: Stripe answered 403 more_permissions_required "
+        "(request req_1): Having the 'rak_charge_read' permission helps. Give the key the permission "
+        "`rak_charge_read` at https://dashboard.stripe.com/apikeys, or leave the table out with `exclude`."
     )
 
 
@@ -786,7 +801,8 @@ def test_an_error_says_what_was_asked_what_came_and_what_to_do() -> None:
     [
         (UnknownTable("charge", ["charges", "customers"]),
          "Unknown table `charge`. Did you mean `charges`? Run `stripe-source tables` to list all 2."),
-        (UnknownTable("xyz", ["charges"], ["Charges"]), "Unknown table `xyz`. Run `stripe-source tables` to list all 1."),
+        (UnknownTable("xyz", ["charges"], ["Charges"]),
+         "Unknown table `xyz`. Run `stripe-source tables` to list all 1."),
         (UnknownTable("PaymentIntnt", ["x"], ["PaymentIntent"]),
          "Unknown table `PaymentIntnt`. Did you mean `PaymentIntent`? Run `stripe-source tables` to list all 1."),
         (UnknownMarker("creatd", ["created", "id"], "charges"),
@@ -794,11 +810,11 @@ def test_an_error_says_what_was_asked_what_came_and_what_to_do() -> None:
         (InvalidOption("deletes", "sof", ["soft", "hard"]),
          "`sof` is no value for option `deletes`. Did you mean `soft`? Known: `soft`, `hard`."),
         (InvalidBounds("`start` is not before `end`", start=2, end=1),
-         "`start` is not before `end`. `start` is `2`. `end` is `1`. Bounds on `created` are a datetime, a date, ISO text "
-         "or unix seconds; `end` is exclusive."),
+         "`start` is not before `end`. `start` is `2`. `end` is `1`. Bounds on `created` are a datetime, a date, ISO "
+         "text or unix seconds; `end` is exclusive."),
         (MixedData("mode", "live", "test", "stripe_data"),
-         "Dataset `stripe_data` holds data of mode `live`, and the key reads mode `test`. Use the key of `live`, or load "
-         "`test` into a dataset of its own (`--dataset`)."),
+         "Dataset `stripe_data` holds data of mode `live`, and the key reads mode `test`. Use the key of `live`, or "
+         "load `test` into a dataset of its own (`--dataset`)."),
     ],
 )
 def test_wrong_configuration_is_explained(error: ConfigurationError, expected: str) -> None:
@@ -831,8 +847,9 @@ def test_errors_travel_between_processes() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        KEY, f"sk_live_{BODY}", f"rk_live_{BODY}", f"rkcs_test_{BODY}", f"pk_live_{BODY}", f"whsec_{BODY}", f"sk_{BODY}",
-        f"sk_org_{BODY}", f"sk_org_live_{BODY}", f"ek_test_{BODY}", f"rt_{BODY}", f"Bearer {BODY}", f"bearer {BODY}=",
+        KEY, f"sk_live_{BODY}", f"rk_live_{BODY}", f"rkcs_test_{BODY}", f"pk_live_{BODY}", f"whsec_{BODY}",
+        f"sk_{BODY}", f"sk_org_{BODY}", f"sk_org_live_{BODY}", f"ek_test_{BODY}", f"rt_{BODY}",
+        f"Bearer {BODY}", f"bearer {BODY}=",
         f"{{'Authorization': 'Bearer {BODY}'}}", f"Authorization: {BODY}", f"https://user:{BODY}@proxy:8080/",
         f"%22sk_live_{BODY}%22", f"Xsk_live_{BODY}", f'{{"refresh_token":"{BODY}"}}', f"client_secret={BODY}&a=b",
         f"sk_live_{BODY[:8]}.{BODY[8:]}", f"({KEY})", f"key={KEY}&x", f"{KEY},{KEY}",
@@ -865,7 +882,7 @@ def test_what_is_no_secret_stays(text: str, expected: str) -> None:
     assert expected == redact(text)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, database=None)
 @given(
     before=st.text(max_size=10), after=st.text(alphabet=" \n\"'`,;:)&<>{}[]/?#@!|\\", max_size=10),
     prefix=st.sampled_from(["sk_live_", "sk_test_", "rk_live_", "rkcs_test_", "sk_org_", "whsec_", "pk_test_"]),
@@ -940,9 +957,15 @@ def _everything_seen(answer: Callable[[web.Request], Reply], caplog: pytest.LogC
 
     with caplog.at_level(logging.DEBUG):
         seen = run(story())
-    ours = [record.getMessage() for record in caplog.records if record.name.startswith("stripe_source")]
-    assert ours or "(1 attempts" not in seen
-    return "\n".join([seen, *ours])
+    return "\n".join([seen, *(record.getMessage() for record in caplog.records if record.name == "stripe_source")])
+
+
+def test_a_token_without_a_known_shape_is_not_seen() -> None:
+    """Nobody promised that access tokens look like keys; what we sent is hidden wherever it comes back."""
+    error = {"message": f"token {BODY}", "code": BODY, "type": BODY, "param": BODY}
+    caught = refusal(400, {"error": error}, path="/v1/charges", secrets=(BODY,))
+
+    assert BODY not in f"{caught} {vars(caught)}"
 
 
 def test_credentials_do_not_show_themselves() -> None:
@@ -1196,7 +1219,9 @@ def test_requests_are_counted_by_operation(path: str, expected: str) -> None:
     assert expected == operation(path)
 
 
-def times(governor: Governor, clock: Clock, count: int, endpoints: list[str], account: str | None = None) -> list[float]:
+def times(
+    governor: Governor, clock: Clock, count: int, endpoints: list[str], account: str | None = None
+) -> list[float]:
     """When requests were let pass, one after the other as fast as the governor allows."""
 
     async def story() -> list[float]:
@@ -1218,7 +1243,7 @@ def busiest_second(passed: list[float]) -> int:
     return max(sum(start <= moment < start + 1 for moment in passed) for start in passed)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, database=None)
 @given(rate=st.floats(0.05, 1.0), livemode=st.sampled_from([True, False, None]), endpoints=st.integers(1, 8))
 def test_no_second_brings_more_than_the_share_allows(rate: float, livemode: bool | None, endpoints: int) -> None:
     """Neither on an endpoint nor on the account, not even the first second."""
@@ -1304,16 +1329,16 @@ def test_a_429_slows_what_was_too_fast(reason: str | None, account: float, endpo
 
 
 def test_speed_creeps_back() -> None:
-    """Half of it is won back in 50 seconds."""
+    """Briskly up to four fifths of the flow that was too fast, carefully from there."""
     clock = Clock()
     governor = governor_of(clock, 0.5)
     governor.tell("endpoint-rate", None, "/v1/charges")
     flows = []
-    for _ in range(6):
-        clock.now += 10
+    for pause in (10, 10, 10, 10, 40, 40, 40, 40):
+        clock.now += pause
         flows.append(round(governor.flow(None, "/v1/charges") or 0, 2))
 
-    assert [7.5, 8.75, 10.0, 11.25, 12.5, 12.5] == flows
+    assert [7.5, 8.75, 10.0, 10.25, 11.25, 12.25, 12.5, 12.5] == flows
 
 
 def test_speed_never_falls_to_nothing() -> None:
@@ -1402,25 +1427,9 @@ def test_connections_are_bounded() -> None:
     """However many tasks there are."""
 
     async def story() -> int:
-        busy, most = 0, 0
-
-        async with serving(Reply(json={}, delay=0.01)) as server:
-            handle = server.handle
-
-            async with client_of(server, connections=3) as client:
-
-                async def watch() -> None:
-                    nonlocal busy, most
-                    while True:
-                        assert client._free is not None
-                        most = max(most, 3 - client._free._value)
-                        await asyncio.sleep(0)
-
-                watching = asyncio.create_task(watch())
-                await asyncio.gather(*(client.get("/v1/balance") for _ in range(20)))
-                watching.cancel()
-            assert handle is not None
-        return most
+        async with serving(Reply(json={}, delay=0.01)) as server, client_of(server, connections=3) as client:
+            await asyncio.gather(*(client.get("/v1/balance") for _ in range(20)))
+            return server.most
 
     assert 3 == run(story())
 

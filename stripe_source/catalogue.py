@@ -1,0 +1,79 @@
+"""The catalogue: what tables there are, and what columns each has. Nothing is asked of Stripe."""
+from __future__ import annotations
+
+from typing import Any
+
+from stripe_source.options import Tables, select_tables
+from stripe_source.schema_map import table_map
+from stripe_source.tables import TABLES, Table, parent_column
+
+
+def updates_seen(table: Table) -> str:
+    """How a table's later changes reach the destination."""
+    if table.singleton:
+        return "read whole by each run"
+    if table.marker == "created":
+        days = table.lookback.days
+        back = f"{days} days" if days else f"{int(table.lookback.total_seconds() // 60)} minutes"
+        return f"new rows, and changes of the last {back}"
+    return "full pass by each run, deletions included"
+
+
+def list_tables(names: Tables = None, exclude: Tables = None) -> list[dict[str, Any]]:
+    """The tables that names or patterns mean; all of them without names.
+
+    Returns:
+        For each: name, description, where it is read, key, marker, how changes are seen, whether it is in the default
+        selection, what its requests grow with, permission of a restricted key, and Striim's name.
+
+    Raises:
+        UnknownTable: a name means no table.
+    """
+    return [
+        {
+            "name": table.name,
+            "description": table.about,
+            "path": table.path or ", ".join(dict.fromkeys(f.rest or f"{f.parent}.{f.at}" for f in table.found)),
+            "parents": list(dict.fromkeys(found.parent for found in table.found)),
+            "key": ["_account_id", *table.key],
+            "marker": table.marker or "none",
+            "updates": updates_seen(table),
+            "default": table.default,
+            "cost": table.fan_out or ("one request per 100 objects" if table.path and not table.singleton else
+                                      "one request" if table.singleton else "with its parents' pages"),
+            "permission": table.permission,
+            "striim": list(alias for alias in table.aliases if alias[:1].isupper()),
+        }
+        for table in select_tables("%" if names is None else names, exclude, TABLES)
+    ]
+
+
+def schema_show(name: str) -> dict[str, Any]:
+    """The columns of one table: name, type, whether it may be null, what it refers to, description.
+
+    Raises:
+        UnknownTable: there is no such table.
+    """
+    table = select_tables([name])[0]
+    shape = table_map(table)
+    return {
+        "table": table.name,
+        "description": shape.description,
+        "key": list(shape.key),
+        "parent_column": parent_column(table),
+        "columns": [
+            {
+                "name": column.name,
+                "type": _type(column.data_type, column.precision, column.scale),
+                "nullable": column.nullable,
+                "references": column.references,
+                "description": column.description,
+                "path": ".".join(column.path) if column.path else None,
+            }
+            for column in shape.columns
+        ],
+    }
+
+
+def _type(data_type: str, precision: int | None, scale: int | None) -> str:
+    return f"{data_type}({precision},{scale})" if precision else data_type

@@ -1,0 +1,234 @@
+"""The run loop: prepares the destination, loads, and says what became of every table. What the command line calls."""
+from __future__ import annotations
+
+import asyncio
+import errno
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import dlt
+from dlt.common.destination.exceptions import DestinationException
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from stripe_source.client import Figures
+from stripe_source.errors import DestinationError, StripeSourceError, redact
+from stripe_source.options import Options
+from stripe_source.reader import Whose, identify
+from stripe_source.run import Run, TableResult
+from stripe_source.schema_map import table_map
+from stripe_source.source import options as check_options
+from stripe_source.source import resource, stripe_source
+
+
+class Progress(Protocol):
+    """What a run tells while it runs. Calls come from several threads."""
+
+    def tables(self, names: list[str]) -> None:
+        """These tables will be read."""
+
+    def page(self, table: str, objects: int) -> None:
+        """So many more objects of a table were read."""
+
+    def phase(self, name: str) -> None:
+        """The run is at: "preparing", "reading", "loading" or "done"."""
+
+
+class Silent:
+    """Says nothing."""
+
+    def tables(self, names: list[str]) -> None: ...
+
+    def page(self, table: str, objects: int) -> None: ...
+
+    def phase(self, name: str) -> None: ...
+
+
+@dataclass
+class SyncResult:
+    """What a run did.
+
+    Args:
+        tables: by name, in the order of the registry.
+        seconds: wall time.
+        figures: requests, pages, bytes, retries.
+        destination: its name, as dlt knows it.
+        location: where the data is, without secrets.
+        dataset: the dataset or schema.
+        pipeline: name of the pipeline.
+        account: id of the account, or "self".
+        livemode: whether the data is live; None where that is not known.
+        load_ids: the dlt loads of this run.
+        schema_version: dlt's version of the schema after it.
+        notes: what a person should know.
+    """
+
+    tables: dict[str, TableResult]
+    seconds: float
+    figures: Figures
+    destination: str
+    location: str
+    dataset: str
+    pipeline: str
+    account: str
+    livemode: bool | None
+    load_ids: list[str]
+    schema_version: int
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> dict[str, TableResult]:
+        """The tables that could not be read, or not wholly."""
+        return {name: result for name, result in self.tables.items() if result.status != "ok"}
+
+    @property
+    def exit_code(self) -> int:
+        """0: done. 1: some tables failed. 3: Stripe let us read nothing."""
+        if not self.failed:
+            return 0
+        refused = all(result.status == "no permission" for result in self.tables.values())
+        return 3 if refused else 1
+
+    def asdict(self) -> dict[str, Any]:
+        """The result as JSON takes it."""
+        return {**asdict(self), "exit_code": self.exit_code}
+
+
+def sync(
+    pipeline: dlt.Pipeline, *, progress: Progress | None = None, refresh: Any = None, **options: Any
+) -> SyncResult:
+    """Load a Stripe account through a pipeline, until the destination has what Stripe has.
+
+    Args:
+        pipeline: where to.
+        progress: is told how it goes.
+        refresh: names of tables to read again from the beginning, whatever their cursor.
+        options: those of `stripe_source`.
+
+    Returns:
+        What became of every table. A table that could not be read has a status other than "ok"; the others are loaded.
+
+    Raises:
+        ConfigurationError: an option has a value that it cannot have, or the dataset holds other data.
+        AuthenticationError: Stripe refused the key.
+        Unreachable: nothing answers at `api_base`.
+        DestinationError: the destination cannot be reached, or did not take the data. What was read stays in the
+            pipeline's folder and is loaded by the next run.
+    """
+    progress = progress or Silent()
+    began = time.monotonic()
+    chosen = check_options(**options, refresh=refresh)
+    run = Run(chosen, progress.page, asyncio.run(_identify(chosen)))  # a refused key leaves no trace
+    notes: list[str] = []
+    progress.tables([table.name for table in chosen.tables])
+    progress.phase("preparing")
+    try:
+        _finish(pipeline, notes)
+        _prepare(pipeline, run)
+        progress.phase("reading")
+        source = stripe_source(_run=run)
+        pipeline.extract(source, loader_file_format="parquet")
+        pipeline.normalize()
+        progress.phase("loading")
+        load = pipeline.load()
+    except PipelineStepFailed as failure:
+        raise _reason(pipeline, failure, notes) from failure
+    except (DestinationException, OSError) as failure:
+        raise _trouble(pipeline, failure) from failure
+    finally:
+        progress.phase("done")
+    reader = run.reader
+    order = [table.name for table in chosen.tables]
+    return SyncResult(
+        tables={name: run.results[name] for name in order},
+        seconds=time.monotonic() - began,
+        figures=reader.figures if reader and reader.figures else Figures(),
+        destination=pipeline.destination.destination_name or "",
+        location=redact(str(load.destination_displayable_credentials)).removeprefix("duckdb:///"),
+        dataset=pipeline.dataset_name or "",
+        pipeline=pipeline.pipeline_name,
+        account=reader.account if reader else "self",
+        livemode=chosen.credentials.livemode,
+        load_ids=load.loads_ids,
+        schema_version=pipeline.default_schema.version or 0,
+        notes=notes,
+    )
+
+
+async def _identify(o: Options) -> Whose:
+    async with o.client() as client:
+        return await identify(client)
+
+
+def _finish(pipeline: dlt.Pipeline, notes: list[str]) -> None:
+    """Load what an earlier run read and did not get into the destination."""
+    pipeline.activate()
+    pipeline.sync_destination()
+    if not pipeline.has_pending_data:
+        return
+    notes.append("An earlier run had read data that was not loaded yet; it was loaded first.")
+    try:
+        pipeline.normalize()
+        pipeline.load()
+    except PipelineStepFailed as failure:
+        if not _terminal(failure):
+            raise
+        pipeline.abort_packages()
+        notes[-1] = "An earlier run left data that the destination refused; it was dropped and is read again."
+
+
+def _prepare(pipeline: dlt.Pipeline, run: Run) -> None:
+    """Make every table with all its columns before the first row.
+
+    dlt 1.31 wipes what a first run extracted when it is killed before the dataset exists; after this it does exist.
+    """
+    there = pipeline.default_schema.tables if pipeline.default_schema_name else {}
+    missing = [table for table in run.options.tables if table.name not in there]
+    if not missing and not pipeline.first_run:
+        return
+
+    def empty(cursor: Any = None) -> Iterator[Any]:
+        yield dlt.mark.materialize_table_schema()
+
+    @dlt.source(name="stripe", section="stripe")
+    def tables() -> Any:
+        for table in missing:
+            yield resource(run.options, table_map(table), empty)
+
+    pipeline.run(tables(), loader_file_format="parquet")
+
+
+def _terminal(failure: BaseException) -> bool:
+    from dlt.common.exceptions import TerminalException
+
+    return any(isinstance(error, TerminalException) for error in _chain(failure))
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        inner = getattr(error, "exception", None)
+        error = inner if isinstance(inner, BaseException) and id(inner) not in seen else error.__cause__ or error.__context__
+
+
+def _reason(pipeline: dlt.Pipeline, failure: PipelineStepFailed, notes: list[str]) -> BaseException:
+    """Our own error, if one lies behind the failure of a step of dlt; else the destination's trouble."""
+    for error in _chain(failure):
+        if isinstance(error, StripeSourceError):
+            return error
+    if failure.step == "load" and _terminal(failure):
+        pipeline.abort_packages()  # it would be tried again by every later run, and stand in the way of each
+    return _trouble(pipeline, failure)
+
+
+def _trouble(pipeline: dlt.Pipeline, failure: BaseException) -> StripeSourceError:
+    errors = list(_chain(failure))
+    name = pipeline.destination.destination_name if pipeline.destination else None
+    for error in errors:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return DestinationError(f"The disk is full ({error.filename or pipeline.working_dir}).", destination=name)
+    return DestinationError(redact(str(errors[-1]).strip() or repr(errors[-1])), destination=name)
+

@@ -1,0 +1,15 @@
+"""dlt's plugin hook: `dlt stripe …` does what `stripe-source …` does. Nothing is imported before it is used."""
+from __future__ import annotations
+
+from typing import Any
+
+from dlt.common.configuration import plugins
+
+
+@plugins.hookimpl(specname="plug_cli")  # type: ignore[untyped-decorator]  # pluggy's decorator has no types
+@plugins.only_host(("dlt", "dlthub"))  # type: ignore[untyped-decorator]
+def plug_cli_stripe(host: str) -> type[Any]:
+    """The command `stripe` of dlt's own command line."""
+    from stripe_source.dlt_command import StripeCommand
+
+    return StripeCommand
