@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stripe_source import sandbox as sandbox
-    from stripe_source.catalogue import schema_show as schema_show
     from stripe_source.catalogue import list_tables as list_tables
+    from stripe_source.catalogue import schema_show as schema_show
     from stripe_source.checks import CheckResult as CheckResult
     from stripe_source.checks import check as check
-    from stripe_source.showcase import demo as demo
-    from stripe_source.source import stripe_source as stripe_source
     from stripe_source.loop import SyncResult as SyncResult
     from stripe_source.loop import sync as sync
+    from stripe_source.showcase import demo as demo
+    from stripe_source.source import stripe_source as stripe_source
     from stripe_source.tables import Table as Table
     from stripe_source.waevent import WAEvent as WAEvent
 

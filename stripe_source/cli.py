@@ -1,4 +1,4 @@
-"""The command line: `stripe-source …`, and the same under `dlt stripe …`. Commands print; functions of the same name load."""
+"""The command line: `stripe-source …`, and `dlt stripe …`. Commands print; functions of the same name load."""
 from __future__ import annotations
 
 import argparse
@@ -13,6 +13,7 @@ from stripe_source.errors import ConfigurationError, InvalidOption, StripeSource
 if TYPE_CHECKING:
     from rich.console import Console
 
+_UNSET: Any = object()  # None is a rate
 DESCRIPTION = "A complete, current copy of a Stripe account in any dlt destination."
 
 
@@ -75,7 +76,7 @@ def _connection(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--account-id", help="a connected account to read with a platform's key")
     group.add_argument("--api-base", help="where Stripe is; a sandbox, say")
     group.add_argument("--api-version", help="another API version than the one this release is made for")
-    group.add_argument("--rate", type=_rate, help="share of Stripe's limits to use, 0 < rate <= 1 (default 0.5), or none")
+    group.add_argument("--rate", type=_rate, default=_UNSET, help="share of Stripe's limits to use, 0 < rate <= 1 (default 0.5), or none")
 
 
 def _selection(parser: argparse.ArgumentParser) -> None:
@@ -100,7 +101,7 @@ def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
 
 def _stripe(args: argparse.Namespace) -> dict[str, Any]:
     options = _given(args, "tables", "exclude", "account_id", "api_base", "api_version")
-    if "--rate" in sys.argv or args.rate is not None:
+    if args.rate is not _UNSET:
         options["rate"] = args.rate
     return options
 
@@ -272,7 +273,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The entry point of `stripe-source`.
 
     Returns:
-        0: done. 1: some tables failed. 2: wrong usage or configuration. 3: refused by Stripe. 4: a difference was found.
+        0: done. 1: some tables failed. 2: wrong usage or configuration. 3: refused by Stripe. 4: a difference was
+        found.
     """
     parser = _Parser("stripe-source", description=DESCRIPTION)
     from stripe_source import __version__

@@ -25,4 +25,3 @@ class StripeCommand(SupportsCliCommand):
         if code := perform(args):
             raise SystemExit(code)
 
-

@@ -5,7 +5,8 @@ The rules, in this order:
 1.  Scalars are columns, nested objects flatten with `__`. Lists, maps, unions of several resources, objects without
     declared fields and objects that contain themselves are one JSON column each.
 2.  An embedded list object whose items are rows of another table (`Found.at` of that table) leaves the columns of its
-    envelope (`has_more`, `object`, `total_count`, `url`) and is named under `children`. Every other list object is JSON.
+    envelope (`has_more`, `object`, `total_count`, `url`) and is named under `children`. Every other list object is
+    JSON.
 3.  An expandable field is the id in a text column, which `references` the table of the object; so does a text field
     that is named like an object (`invoice`). A resource that is always embedded in full flattens if it is a member of
     the table's own object and has at most `EMBEDDED` columns (`subscription_item.price`), else it is JSON:
@@ -18,9 +19,9 @@ The rules, in this order:
     `path`. It depends on its own path only, so that a new field never renames an old column. Objects with members whose
     names would be the same become JSON.
 
-Curation is by object and path, and comes with a reason: `json` (one JSON column), `flat` (flatten against rules 3 and 4),
-`kinds` (each object in it is one JSON column, as in rule 4 but without common kinds), `omit`, `add` (a column that the
-SDK lacks) and `change` (other words for a column).
+Curation is by object and path, and comes with a reason: `json` (one JSON column), `flat` (flatten against rules 3 and
+4), `kinds` (each object in it is one JSON column, as in rule 4 but without common kinds), `omit`, `add` (a column that
+the SDK lacks) and `change` (other words for a column).
 """
 from __future__ import annotations
 
@@ -312,7 +313,7 @@ class _Builder:
         return references.get(f"{product}.{name}") or references.get(NAMED_OTHERWISE.get(name, name))
 
     def curate(self, root: Node, where: str) -> None:
-        """Apply `omit`, `change` and `add`; a path that is not there is an error, so that no entry outlives its reason."""
+        """Apply `omit`, `change` and `add`; a path that is not there is an error: no entry outlives its reason."""
         for action in ("json", "flat", "kinds", "omit", "change"):
             for dotted in self.curation.get(action, ()):
                 parent, node = _find(root, dotted)

@@ -5,8 +5,8 @@ rows that Stripe no longer has.
 """
 from __future__ import annotations
 
-import hashlib
 import base64
+import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ class Held:
     def __init__(self, pipeline: Pipeline, schema: Schema, shape: TableMap, account: str) -> None:
         self._pipeline, self._schema, self._shape, self._account = pipeline, schema, shape, account
         self._table = schema.naming.normalize_table_identifier(shape.table.name)
-        self._client = pipeline.sql_client() if self.exists else None
+        self._client: Any = pipeline.sql_client() if self.exists else None  # Any: asked only where `exists`
 
     @property
     def exists(self) -> bool:
@@ -67,22 +67,27 @@ class Held:
         columns = self._columns() if keys else []
         for first in range(0, len(keys), CHUNK):
             some = keys[first:first + CHUNK]
-            names = self._shape.table.key
-            either = " OR ".join(
-                "(" + " AND ".join(f"{self._name(n)} = {self._text(v)}" for n, v in zip(names, key)) + ")" for key in some
-            ) if len(names) > 1 else f"{self._name(names[0])} IN ({', '.join(self._text(key[0]) for key in some)})"
-            rows = list(self._select([column.name for column in columns], f" AND ({either})"))
+            rows = list(self._select([column.name for column in columns], f" AND ({self._any_of(some)})"))
             if rows:
                 yield _flagged(columns, rows, at, load_id)
+
+    def _any_of(self, keys: Sequence[Key]) -> str:
+        names = self._shape.table.key
+        if len(names) == 1:
+            return f"{self._name(names[0])} IN ({', '.join(self._text(key[0]) for key in keys)})"
+        return " OR ".join(
+            "(" + " AND ".join(f"{self._name(n)} = {self._text(v)}" for n, v in zip(names, key, strict=True)) + ")"
+            for key in keys
+        )
 
     def _columns(self) -> list[Column]:
         there = self._schema.tables[self._table]["columns"]
         declared = {column.name: column for column in self._shape.columns}
         return [
-            declared.get(name) or Column(name, hint["data_type"], None, precision=hint.get("precision"),
-                                         scale=hint.get("scale"))
+            declared.get(name)
+            or Column(name, data_type, None, precision=hint.get("precision"), scale=hint.get("scale"))
             for name, hint in there.items()
-            if hint.get("data_type")
+            if (data_type := hint.get("data_type"))
         ]
 
     def _select(self, names: Sequence[str], where: str) -> Iterator[tuple[Any, ...]]:
@@ -100,18 +105,27 @@ class Held:
             except DatabaseUndefinedRelation:
                 return  # dropped behind dlt's back: nothing is held
 
+    @property
+    def _dialect(self) -> Any:
+        return self._client.capabilities.sqlglot_dialect
+
     def _name(self, column: str) -> str:
         return str(self._client.escape_column_name(self._schema.naming.normalize_identifier(column)))
 
     def _text(self, value: str) -> str:
         from sqlglot import exp
 
-        return exp.Literal.string(value).sql(dialect=self._client.capabilities.sqlglot_dialect)
+        return exp.Literal.string(value).sql(dialect=self._dialect)
 
     def _timestamp(self, moment: str) -> str:
         from sqlglot import exp
 
-        return exp.cast(exp.Literal.string(moment), "timestamptz").sql(dialect=self._client.capabilities.sqlglot_dialect)
+        return exp.cast(exp.Literal.string(moment), "timestamptz").sql(dialect=self._dialect)
+
+
+def _flagged_print(print_: str) -> str:
+    """The fingerprint of a row that is flagged now, from the one that it had."""
+    return base64.b64encode(hashlib.blake2b(f"{print_}\0gone".encode(), digest_size=15).digest()).decode()
 
 
 def _flagged(columns: Sequence[Column], rows: Sequence[tuple[Any, ...]], at: int, load_id: str | None) -> pa.Table:
@@ -129,7 +143,7 @@ def _flagged(columns: Sequence[Column], rows: Sequence[tuple[Any, ...]], at: int
         elif column.name == "_dlt_load_id":
             values = [load_id] * len(rows)
         elif column.name == "_dlt_id":
-            values = [base64.b64encode(hashlib.blake2b(f"{v}\0gone".encode(), digest_size=15).digest()).decode() for v in values]
+            values = [_flagged_print(value) for value in values]
         else:
             values = [None if value is None else _python(value, column.data_type) for value in values]
         kind = arrow_type(column)

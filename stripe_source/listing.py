@@ -1,4 +1,4 @@
-"""How lists are walked: newest first to the end, oldest first by windows of `created`, or onwards from an id.
+"""How lists are walked: newest first to the end, oldest first by spans of `created`, or onwards from an id.
 
 Stripe lists newest first and has no ascending order. A table with a cursor has to be handed over oldest first all the
 same: a walk that is cut short (a limit, a failure) may then keep its cursor, because nothing older is missing.
@@ -12,15 +12,16 @@ from typing import Any
 from stripe_source.client import Client
 
 Object = dict[str, Any]
-WINDOW = 2_000  # objects that a window of `created` should hold: about what one batch of rows is made of
+WINDOW = 2_000  # objects that are read in one go: more would make memory grow, less would cost requests
 ALL_TIME = 0  # Stripe was founded in 2010; nothing is older than unix second 0
 
 @dataclass(frozen=True)
 class Batch:
-    """Objects of a list as they were read, and when by Stripe's clock (unix seconds)."""
+    """Objects of a list as they were read, when by Stripe's clock (unix seconds), and whether the list goes on."""
 
     objects: list[Object]
     read_at: int
+    more: bool = False
 
 @dataclass(frozen=True)
 class List:
@@ -45,54 +46,47 @@ class List:
         created = {bound: at for bound, at in (("gte", low), ("lt", high)) if at is not None}
         return {**self.params, **({"created": created} if created else {}), **({"limit": limit} if limit else {})}
 
-async def newest_first(client: Client, what: List, low: int | None = None, high: int | None = None) -> AsyncIterator[Batch]:
+async def newest_first(
+    client: Client, what: List, low: int | None = None, high: int | None = None
+) -> AsyncIterator[Batch]:
     """All pages of a list, or of [low, high) of it, from the newest object to the oldest."""
     pages = client.pages(what.path, what.between(low, high), limit=what.limit, account=what.account)
     async for page in pages:
-        yield Batch(page.objects, page.date)
+        yield Batch(page.objects, page.date, page.has_more)
 
 async def oldest_first(client: Client, what: List, low: int | None, high: int) -> AsyncIterator[Batch]:
-    """The objects created in [low, high), window by window, each window oldest first.
+    """The objects created in [low, high), oldest first.
 
-    The first page shows how dense the list is; the oldest object is looked for by doubling steps; windows grow and
-    shrink so that each holds about `WINDOW` objects, and a second that holds more is paged through.
+    A span is read from its newest page on. If that page shows that much more is to come, the rest of the span is halved
+    and both halves are read first, the older one before the newer one, while the page waits for its turn: no page is
+    read twice, no start year is assumed, and what waits is bounded. A second cannot be halved and is paged through.
     """
-    def when(thing: Object) -> int:
-        return int(thing.get(what.time) or 0)
-
-    first = await client.page(what.path, what.between(low, high, what.limit), account=what.account)
-    if not first.has_more or not first.objects:
-        yield Batch(first.objects[::-1], first.date)
-        return
-    newest, edge = when(first.objects[0]), when(first.objects[-1])
-    width = max(1, (newest - edge) * WINDOW // len(first.objects))
-    floor, step = low, width
-    while floor is None:
-        older = await client.page(what.path, what.between(None, max(edge - step, 1), 1), account=what.account)
-        if not older.objects:
-            floor = max(edge - step, ALL_TIME)
-        elif when(older.objects[0]) >= edge - step or edge - step <= ALL_TIME:  # a server that ignores the filter
-            async for batch in newest_first(client, what):
-                yield batch
-            return
-        else:
-            edge, step = when(older.objects[0]), step * 2
-    while floor < high:
-        top = min(floor + width, high)
-        held: list[Object] = []
-        read_at = first.date
-        async for batch in newest_first(client, what, floor, top):
-            read_at = batch.read_at
-            held += batch.objects
-            seen = max(1, top - when(held[-1])) if held else 1
-            if len(held) >= WINDOW // 4 and len(held) * (top - floor) > 4 * WINDOW * seen and top - floor > seen > 0:
-                break  # far too dense: leave the window and take a smaller one
-        else:
-            yield Batch(held[::-1], read_at)
-            width = max(1, min(width * 4, width * WINDOW // max(len(held), 1)))
-            floor = top
+    spans: list[tuple[int, int] | Batch] = [(low or ALL_TIME, high)]
+    while spans:
+        span = spans.pop()
+        if isinstance(span, Batch):
+            yield span
             continue
-        width = max(1, (top - floor) // 8)
+        floor, top = span
+        held: list[Object] = []
+        async for batch in newest_first(client, what, floor, top):
+            times = [thing.get(what.time) for thing in batch.objects]
+            if not all(isinstance(at, int) and floor <= at < top for at in times):
+                async for everything in newest_first(client, what):  # this server ignores the filter
+                    yield everything
+                return
+            held += batch.objects
+            edge = int(held[-1][what.time]) if held else floor
+            left = (edge - floor) * len(held) // max(top - edge, 1)  # objects, if the rest is as dense as this
+            if batch.more and max(len(held), left) > WINDOW and edge < top - 1 and edge > floor:
+                middle = (floor + edge) // 2 + 1
+                whole = [thing for thing in held if thing[what.time] > edge]  # the second `edge` may go on
+                spans += [Batch(whole[::-1], batch.read_at), (middle, edge + 1), (floor, middle)]
+                break
+        else:
+            if held:
+                yield Batch(held[::-1], batch.read_at)
+
 
 async def after(client: Client, what: List, marker: str) -> AsyncIterator[Batch]:
     """The objects that came into the list after the object `marker`, oldest first.

@@ -4,8 +4,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Any, Protocol
 
 import dlt
@@ -119,7 +119,8 @@ def sync(
     progress = progress or Silent()
     began = time.monotonic()
     chosen = check_options(**options, refresh=refresh)
-    run = Run(chosen, progress.page, asyncio.run(_identify(chosen)))  # a refused key leaves no trace
+    whose, before = asyncio.run(_identify(chosen))  # first of all: a refused key leaves no trace
+    run = Run(chosen, progress.page, whose)
     notes: list[str] = []
     progress.tables([table.name for table in chosen.tables])
     progress.phase("preparing")
@@ -143,7 +144,7 @@ def sync(
     return SyncResult(
         tables={name: run.results[name] for name in order},
         seconds=time.monotonic() - began,
-        figures=reader.figures if reader and reader.figures else Figures(),
+        figures=_sum(before, reader.figures) if reader and reader.figures else before,
         destination=pipeline.destination.destination_name or "",
         location=redact(str(load.destination_displayable_credentials)).removeprefix("duckdb:///"),
         dataset=pipeline.dataset_name or "",
@@ -156,9 +157,13 @@ def sync(
     )
 
 
-async def _identify(o: Options) -> Whose:
+async def _identify(o: Options) -> tuple[Whose, Figures]:
     async with o.client() as client:
-        return await identify(client)
+        return await identify(client), client.figures
+
+
+def _sum(*figures: Figures) -> Figures:
+    return Figures(*map(sum, zip(*map(astuple, figures), strict=True)))
 
 
 def _finish(pipeline: dlt.Pipeline, notes: list[str]) -> None:
@@ -183,7 +188,7 @@ def _prepare(pipeline: dlt.Pipeline, run: Run) -> None:
 
     dlt 1.31 wipes what a first run extracted when it is killed before the dataset exists; after this it does exist.
     """
-    there = pipeline.default_schema.tables if pipeline.default_schema_name else {}
+    there: Mapping[str, Any] = pipeline.default_schema.tables if pipeline.default_schema_name else {}
     missing = [table for table in run.options.tables if table.name not in there]
     if not missing and not pipeline.first_run:
         return
@@ -211,7 +216,8 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         seen.add(id(error))
         yield error
         inner = getattr(error, "exception", None)
-        error = inner if isinstance(inner, BaseException) and id(inner) not in seen else error.__cause__ or error.__context__
+        fresh = isinstance(inner, BaseException) and id(inner) not in seen
+        error = inner if fresh else error.__cause__ or error.__context__
 
 
 def _reason(pipeline: dlt.Pipeline, failure: PipelineStepFailed, notes: list[str]) -> BaseException:

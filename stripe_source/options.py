@@ -87,7 +87,10 @@ def select_tables(tables: Tables = None, exclude: Tables = None, known: Sequence
 
 
 def marker_of(table: Table, marker: Marker = "auto") -> str | None:
-    """The marker that a table is loaded by: "created", "id", or None (a full pass each time).
+    """The marker that a table is loaded by: "created", "id", "parents", or None (a full pass each time).
+
+    A table whose objects are found with others goes by its parents' cursor ("parents") where they are asked to go by
+    one: what belongs to the parents that are read is read.
 
     Args:
         table: the table.
@@ -110,6 +113,8 @@ def marker_of(table: Table, marker: Marker = "auto") -> str | None:
         raise UnknownMarker(marker, _MARKER_NAMES, table.name)
     if marker == "auto":
         return table.marker
+    if marker and not table.path:
+        return "parents"
     able = {None: True, "created": table.created, "id": bool(table.path) and not table.singleton}[marker]
     if not able and named:
         raise UnknownMarker(marker, [name for name in _MARKER_NAMES if name != marker], table.name)

@@ -6,8 +6,8 @@ from typing import Any
 from dlt.common.configuration import plugins
 
 
-@plugins.hookimpl(specname="plug_cli")  # type: ignore[untyped-decorator]  # pluggy's decorator has no types
-@plugins.only_host(("dlt", "dlthub"))  # type: ignore[untyped-decorator]
+@plugins.hookimpl(specname="plug_cli")
+@plugins.only_host(("dlt", "dlthub"))
 def plug_cli_stripe(host: str) -> type[Any]:
     """The command `stripe` of dlt's own command line."""
     from stripe_source.dlt_command import StripeCommand

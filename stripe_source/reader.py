@@ -1,7 +1,7 @@
-"""The reader of a run: asks Stripe for the lists of all wanted tables side by side, in an event loop of its own thread.
+"""The reader of a run: asks Stripe for the lists of all wanted tables side by side, in an event loop of a thread.
 
-A list is read once, whatever number of tables live on it: the objects of children are taken out of their parents' pages,
-and a child list is asked only when the embedded one was cut. What was read waits, as WAEvents, until dlt takes it.
+A list is read once, whatever number of tables live on it: the objects of children are taken out of their parents'
+pages, and a child list is asked only when the embedded one was cut. What was read waits, as WAEvents, until dlt takes it.
 """
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ from typing import Any
 
 from stripe_source.client import Client, fill
 from stripe_source.errors import (
-    AuthenticationError, InvalidRequest, MixedData, NotEnabled, PermissionDenied, ResourceMissing, StripeError, StripeSourceError,
+    AuthenticationError,
+    InvalidRequest,
+    MixedData,
+    NotEnabled,
+    PermissionDenied,
+    ResourceMissing,
+    StripeError,
+    StripeSourceError,
     redact,
 )
 from stripe_source.listing import Batch, List, Object, after, newest_first, oldest_first
@@ -40,6 +47,7 @@ class Ask:
         until: objects created before this unix second; None: to the end.
         after: the id of the object that the last run ended with (marker `id`).
         ordered: oldest first, because a cursor follows what is handed over.
+        follows: it may go by the cursor of its parents.
     """
 
     table: Table
@@ -47,6 +55,7 @@ class Ask:
     until: int | None = None
     after: str | None = None
     ordered: bool = False
+    follows: bool = False
 
 
 @dataclass
@@ -372,7 +381,7 @@ class Reader:
             table,
             min(ask.since or 0 for ask in asks) or None,
             None if any(ask.until is None for ask in asks) else max(ask.until or 0 for ask in asks),
-            self._asks[table.name].after if root.taken and not root.children else None,
+            self._asks[table.name].after if root.taken and all(ask.since is not None for ask in asks) else None,
             root.taken and self._asks[table.name].ordered,
         )
         own = False
@@ -457,7 +466,7 @@ class Reader:
             return
         for kind in kinds:
             events: list[WAEvent] = []
-            for parent, (things, at) in zip(parents, answers):
+            for parent, (things, at) in zip(parents, answers, strict=True):
                 mine = [t for t in things if t.get("object", kind.table.object[0]) in kind.table.object]
                 for inner, inner_kinds in kind.children.items():
                     await self._children(client, inner, inner_kinds, mine, at)

@@ -5,10 +5,13 @@ Rules, the same for every table:
 - A declared column gets the value at its path. A reference gets the id, expanded or not; what came expanded beside the
   id is kept in `<column>__expanded` (JSON).
 - A value that its column cannot hold (text in a bigint, an object in a text column) is converted when nothing is lost,
-  and otherwise kept as JSON in `<column>__v_json` while the declared column stays null.
+  and otherwise kept as JSON in `<column>__v_json` while the declared column stays null. Of a time, what is finer than a
+  microsecond is cut.
 - A field that the map does not know becomes a column of its own: scalars by dlt's types, small objects flattened with
-  `__`, lists and open maps as JSON. What cannot be a column (a name that collides or is too long) goes to the JSON
-  column `_unmapped`.
+  `__`, lists and open maps as JSON. What cannot be a column (a name that collides or is too long, or no room in the
+  table) goes to the JSON column `_unmapped`, under its dotted path.
+- What no destination can hold is made so that it can: half a surrogate pair becomes U+FFFD, NaN in JSON null, and an
+  object without its key is keyed by its fingerprint.
 
 The hot loop is `_compile`: it looks the way it does because at 30 microseconds a row every call counts;
 `plain_values` is the readable version that a test compares it with.
@@ -18,12 +21,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from decimal import Decimal, InvalidOperation
-from functools import lru_cache
+from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -38,6 +42,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MAX_COLUMNS = 250  # the contract's bound: unknown objects stay JSON where flattening would pass it
 MAX_NAME = 63  # bytes; Postgres cuts longer identifiers
 MAX_LEAVES = 20  # an unknown object with more leaves than this stays JSON
+MAX_DEPTH = 8  # likewise one that is further inside
+UNMAPPED = "_unmapped"
+_ASIDE = "\0"  # origin of what is kept beside a column; no path of Stripe's starts with it, and none is this long
 _FIELD = re.compile(r"[a-z][a-z0-9_]*")
 _SCALAR = {bool: "bool", int: "bigint", float: "double", str: "text"}
 _PLAIN: dict[str, frozenset[type]] = {  # Python types that Arrow takes as they are, by data type
@@ -47,16 +54,50 @@ _PLAIN: dict[str, frozenset[type]] = {  # Python types that Arrow takes as they 
     "bool": frozenset({bool, type(None)}),
     "double": frozenset({float, type(None)}),
 }
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
+_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
+_WRITTEN = frozenset({*_PLAIN, "json", "decimal"})  # data types that we make columns of
+_NOTHING = frozenset({type(None)})
 _INT64 = range(-(2**63), 2**63)
-_LAST_SECOND = int((datetime(9999, 12, 31, tzinfo=timezone.utc) - EPOCH).total_seconds())
+_SECONDS = range(-62135596800, 253402300800)  # years 1 to 9999: what Python and all destinations have dates for
 
 
 def dumps(value: Any) -> str:
-    """JSON text of a value, also where an integer passes 64 bits."""
+    """JSON text of a value, whatever its depth and however long its integers."""
     try:
         return orjson.dumps(value).decode()
-    except TypeError:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except TypeError:  # more than 64 bits, deeper than 254 levels, or half a surrogate pair
+        return _unicode("".join(_pieces(value)))
+
+
+def _pieces(value: Any, ordered: bool = False) -> Iterator[str]:
+    """The parts of the JSON text of a value, without recursion: Python's stack is shallower than what Stripe may nest."""
+    stack: list[tuple[bool, Any]] = [(False, value)]  # whether it is text already, and what
+    while stack:
+        ready, here = stack.pop()
+        if ready:
+            yield here
+        elif isinstance(here, (dict, list)):
+            opening, closing = "{}" if isinstance(here, dict) else "[]"
+            parts: list[tuple[bool, Any]] = [(True, opening)]
+            members = here.items() if isinstance(here, dict) else ((None, inner) for inner in here)
+            for place, (key, inner) in enumerate(sorted(members) if ordered and isinstance(here, dict) else members):
+                name = "" if key is None else json.dumps(key, ensure_ascii=False) + ":"
+                parts += [(True, ("," if place else "") + name), (False, inner)]
+            stack += reversed([*parts, (True, closing)])
+        elif isinstance(here, float) and not math.isfinite(here):
+            yield "null"
+        else:
+            yield json.dumps(here, ensure_ascii=False)
+
+
+def _unicode(text: str) -> str:
+    """The text with U+FFFD in place of halves of surrogate pairs, which no destination takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def fingerprint(event: WAEvent, deleted: bool) -> str:
@@ -67,9 +108,10 @@ def fingerprint(event: WAEvent, deleted: bool) -> str:
     try:
         content = orjson.dumps(event.data, option=orjson.OPT_SORT_KEYS)
     except TypeError:
-        content = json.dumps(event.data, sort_keys=True).encode()
+        content = "".join(_pieces(event.data, ordered=True)).encode("utf-8", "surrogatepass")
     digest = hashlib.blake2b(content, digest_size=15)
-    digest.update(f"\0{event.table}\0{event.account}\0{event.parent}\0{event.position}\0{deleted}".encode())
+    whose = f"\0{event.table}\0{event.account}\0{event.parent}\0{event.position}\0{deleted}"
+    digest.update(whose.encode("utf-8", "surrogatepass"))
     return base64.b64encode(digest.digest()).decode()
 
 
@@ -117,12 +159,17 @@ def plain_values(data: Mapping[str, Any], columns: Sequence[Column]) -> tuple[An
     return tuple(value(column.path or ()) for column in columns)
 
 
+def _rows_of_others(value: Any) -> bool:
+    """Whether the data of an embedded list is what another table takes."""
+    return value.__class__ is list and all(item.__class__ is dict for item in value)
+
+
 _Extractor = Callable[[Sequence[Mapping[str, Any]], Callable[[int], None]], list[tuple[Any, ...]]]
 
 
 def _compile(root: _Node, width: int) -> _Extractor:
     """A function (objects, odd) -> one tuple of values per object; calls odd(index) for each with more than we know."""
-    scope: dict[str, Any] = {"nothing": {}.get}
+    scope: dict[str, Any] = {"nothing": {}.get, "rows_of_others": _rows_of_others}
     lines = ["def extract(objects, odd):", " rows = []", " for i, o in enumerate(objects):"]
     slots = [""] * width
     counter = iter(range(10**6))
@@ -134,6 +181,9 @@ def _compile(root: _Node, width: int) -> _Extractor:
                 continue
             for index in indexes:
                 slots[index] = f"{getter}({key!r})"
+        for key in node.dropped:
+            lines.append(f"  d = {getter}({key!r})")
+            lines.append("  if d is not None and not rows_of_others(d): odd(i)")
         for key, inner in node.nodes.items():
             sub = f"n{next(counter)}"
             lines.append(f"  {sub} = {getter}({key!r})")
@@ -166,8 +216,9 @@ def _unknown(data: Mapping[str, Any], node: _Node, path: tuple[str, ...] = ()) -
                 yield from _unknown(value, node.nodes[key], (*path, key))
             elif value is not None and key not in node.columns:
                 yield (*path, key), value
-        elif key not in node.columns and key not in node.dropped and value is not None:
-            yield (*path, key), value
+        elif value is not None and key not in node.columns:
+            if key not in node.dropped or not _rows_of_others(value):
+                yield (*path, key), value
 
 
 # ---- fitting values to types
@@ -175,39 +226,35 @@ def _unknown(data: Mapping[str, Any], node: _Node, path: tuple[str, ...] = ()) -
 
 def _microseconds(value: Any) -> int | None:
     """Microseconds since 1970 of a unix time, an RFC 3339 text, or a unix time in text; None if it is none of them."""
+    micro = 0
     if isinstance(value, str):
-        if re.fullmatch(r"-?\d{1,12}", value):
-            value = int(value)
-        elif re.match(r"\d{4}-\d\d-\d\dT", value):
+        if match := _RFC3339.fullmatch(value):
+            zone = (match[3] or "Z").upper().replace("Z", "+00:00")
             try:
-                text = re.sub(r"\.(\d{1,6})\d*", lambda match: "." + match[1].ljust(6, "0"), value)
-                moment = datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", text))
+                moment = datetime.fromisoformat(match[1] + zone)
             except ValueError:
                 return None
-            if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=timezone.utc)
-            return (moment - EPOCH) // timedelta(microseconds=1)
+            value = (moment - EPOCH) // timedelta(seconds=1)
+            micro = int((match[2] or "")[:6].ljust(6, "0"))
         else:
-            return None
-    if type(value) is float and value.is_integer():
+            value = _integer(value)
+    elif type(value) is float and value.is_integer():
         value = int(value)
-    if type(value) is not int or abs(value) > _LAST_SECOND:
-        return None
-    return int(value) * 1_000_000
+    return value * 1_000_000 + micro if type(value) is int and value in _SECONDS else None
+
+
+def _integer(text: str) -> int | None:
+    """The integer that a text is, if it is nothing but that."""
+    return int(text) if re.fullmatch(r"0|-?[1-9]\d{0,18}", text, re.ASCII) else None
 
 
 def _decimal(value: Any, precision: int, scale: int) -> Decimal | None:
     """The exact decimal, or None where precision and scale would cut it."""
-    if type(value) not in (str, int, float):
+    if type(value) not in (str, int, float) or not _NUMBER.fullmatch(text := str(value)):
         return None
-    try:
-        number = Decimal(str(value))
-        exponent = number.as_tuple().exponent
-    except InvalidOperation:
-        return None
-    if not isinstance(exponent, int) or -exponent > scale or number.adjusted() >= precision - scale:
-        return None
-    return number
+    number = Decimal(text)
+    exponent = int(number.as_tuple().exponent)
+    return None if -exponent > scale or number.adjusted() >= precision - scale else number
 
 
 def fit(value: Any, column: Column) -> Any:
@@ -217,25 +264,26 @@ def fit(value: Any, column: Column) -> Any:
         return dumps(value)
     if kind == "text":
         if type(value) is str:
-            return value.encode("utf-8", "replace").decode() if _lone_surrogate(value) else value
-        return dumps(value) if type(value) in (int, float, bool) else None
+            return _unicode(value)
+        return dumps(value) if type(value) in (int, bool) or (type(value) is float and math.isfinite(value)) else None
     if kind == "timestamp":
         return _microseconds(value)
     if kind == "decimal":
-        return _decimal(value, column.precision or 38, column.scale or 12)
+        return _decimal(value, *_digits(column))
     if kind == "bool":
         return value if type(value) is bool else None
     if kind == "double":
         return float(value) if type(value) is float or (type(value) is int and abs(value) <= 2**53) else None
-    if type(value) is str and re.fullmatch(r"-?\d{1,19}", value) and str(int(value)) == value:
-        value = int(value)  # 64-bit integers of /v2/ travel as text
-    if type(value) is float and value.is_integer():
+    if type(value) is str:
+        value = _integer(value)  # 64-bit integers of /v2/ travel as text
+    elif type(value) is float and value.is_integer():
         value = int(value)
     return value if type(value) is int and value in _INT64 else None
 
 
-def _lone_surrogate(text: str) -> bool:
-    return not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)
+def _digits(column: Column) -> tuple[int, int]:
+    """Precision and scale of a decimal column."""
+    return column.precision or 38, 12 if column.scale is None else column.scale
 
 
 def arrow_type(column: Column) -> pa.DataType:
@@ -243,7 +291,7 @@ def arrow_type(column: Column) -> pa.DataType:
     import pyarrow as pa
 
     if column.data_type == "decimal":
-        return pa.decimal128(column.precision or 38, column.scale or 12)
+        return pa.decimal128(*_digits(column))
     return {
         "text": pa.string(), "json": pa.string(), "bigint": pa.int64(), "bool": pa.bool_(), "double": pa.float64(),
         "timestamp": pa.timestamp("us", tz="UTC"),
@@ -253,16 +301,22 @@ def arrow_type(column: Column) -> pa.DataType:
 def _array(values: Sequence[Any], column: Column, misfit: Callable[[int, Any], Any]) -> pa.Array:
     """An Arrow array of the column's type, with misfit(index, value) in place of a value that it cannot hold."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     kind, held_as = column.data_type, arrow_type(column)
+    types = set(map(type, values))
+    if types <= _NOTHING:
+        return pa.nulls(len(values), held_as)
     plain = _PLAIN.get(kind)
-    if plain is not None and plain.issuperset(map(type, values)):
+    if plain is not None and types <= plain:
         try:
             if kind != "timestamp":
                 return pa.array(values, held_as)
-            if all(value is None or 0 <= value <= _LAST_SECOND for value in values):
-                return pa.array(values, pa.int64()).cast(pa.timestamp("s", tz="UTC")).cast(held_as)
-        except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError):
+            seconds = pa.array(values, pa.int64())
+            ends = pc.min_max(seconds)
+            if ends["min"].as_py() in _SECONDS and ends["max"].as_py() in _SECONDS:
+                return seconds.cast(pa.timestamp("s", tz="UTC")).cast(held_as)
+        except (OverflowError, UnicodeEncodeError):
             pass  # too large, or text that is not text: one by one
     fitted: list[Any] = []
     for index, value in enumerate(values):
@@ -291,7 +345,7 @@ class Rows:
     inferred: tuple[Column, ...] = ()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _extractor(shape: TableMap) -> tuple[tuple[Column, ...], _Node, _Extractor]:
     read = tuple(column for column in shape.columns if column.path is not None)
     tree = _tree(read, shape.children)
@@ -307,7 +361,18 @@ def _infer(values: Iterable[Any]) -> str:
 
 
 def _leaves(value: Any) -> int:
-    return sum(map(_leaves, value.values())) if isinstance(value, dict) else 1
+    """The number of leaves, counted until they are too many."""
+    count, stack = 0, [value]
+    while stack and count <= MAX_LEAVES:
+        here = stack.pop()
+        if isinstance(here, dict):
+            stack.extend(here.values())
+        else:
+            count += 1
+    return count
+
+
+_Extra = dict[str, dict[int, Any]]  # column -> index of row -> value
 
 
 class RowMaker:
@@ -330,12 +395,17 @@ class RowMaker:
         self._normalize = normalize
         self._read, self._tree, self._extract = _extractor(shape)
         self._declared = {column.name for column in shape.columns}
-        self._origin: dict[str, tuple[str, ...]] = {}
-        self.inferred: dict[str, Column] = {
-            name: Column(name, hint["data_type"], None)
-            for name, hint in (known or {}).items()
-            if name not in self._declared and "data_type" in hint
-        }
+        self._origin: dict[str, tuple[str, ...]] = {}  # of the columns that are not declared: whose values they hold
+        self.inferred: dict[str, Column] = {}
+        self._foreign = {UNMAPPED}  # names that are taken
+        for name, hint in (known or {}).items():
+            if name not in self._declared and "data_type" in hint:
+                column = Column(name, hint["data_type"], None, precision=hint.get("precision"), scale=hint.get("scale"))
+                if name == UNMAPPED or column.data_type in _WRITTEN:
+                    self.inferred[name] = column
+                else:
+                    self._foreign.add(name)
+        self._names = self._declared | self.inferred.keys()
 
     def rows(
         self, events: Sequence[WAEvent], load_id: str | None = None, fingerprints: Sequence[str] | None = None
@@ -352,34 +422,39 @@ class RowMaker:
         odd: set[int] = set()
         values = self._extract([event.data for event in events], odd.add)
         columns = list(zip(*values)) if values else [()] * len(self._read)
-        extra: dict[str, dict[int, Any]] = {}
+        extra: _Extra = {}
         for index in sorted(odd):
             for path, value in _unknown(events[index].data, self._tree):
                 self._place(path, value, index, extra)
         arrays = {column.name: self._fit(cells, column, extra) for column, cells in zip(self._read, columns)}
         self._bookkeep(events, arrays, load_id, fingerprints)
         while extra:
-            name, cells_at = extra.popitem()
+            name = next((name for name in extra if name != UNMAPPED), UNMAPPED)  # the others may add to that one
+            cells_at = extra.pop(name)
             if name not in self.inferred:
-                forced = name.endswith(("__v_json", "__expanded")) or name == "_unmapped"
+                forced = name == UNMAPPED or self._origin[name][0] == _ASIDE
                 self.inferred[name] = Column(name, "json" if forced else _infer(cells_at.values()), None)
             arrays[name] = self._fit([cells_at.get(i) for i in range(len(events))], self.inferred[name], extra)
         inferred = tuple(self.inferred[name] for name in sorted(arrays) if name not in self._declared)
         fields = [pa.field(c.name, arrow_type(c), nullable=c.nullable) for c in (*self.shape.columns, *inferred)]
         return Rows(pa.table([arrays[f.name] for f in fields], schema=pa.schema(fields)), inferred)
 
-    def _fit(self, cells: Sequence[Any], column: Column, extra: dict[str, dict[int, Any]]) -> pa.Array:
-        def misfit(index: int, value: Any) -> str | None:
+    def _fit(self, cells: Sequence[Any], column: Column, extra: _Extra) -> pa.Array:
+        def aside(suffix: str, index: int, value: Any) -> None:
+            path = (_ASIDE, column.name, suffix)
+            self._put(self._normalize([f"{column.name}__{suffix}"]), path, (column.name, suffix), value, index, extra)
+
+        def misfit(index: int, value: Any) -> Any:
             if column.data_type == "text" and isinstance(value, dict) and isinstance(value.get("id"), str):
                 if len(value) > 1:
-                    extra.setdefault(f"{column.name}__expanded", {})[index] = value
-                return str(value["id"])
-            extra.setdefault(f"{column.name}__v_json", {})[index] = value
+                    aside("expanded", index, value)
+                return _unicode(value["id"])
+            aside("v_json", index, value)
             return None
 
         return _array(cells, column, misfit)
 
-    def _place(self, path: tuple[str, ...], value: Any, index: int, extra: dict[str, dict[int, Any]]) -> None:
+    def _place(self, path: tuple[str, ...], value: Any, index: int, extra: _Extra) -> None:
         """Find the column of a value that no declared column reads."""
         name = self._normalize(path)
         empty = value in ({}, []) and type(value) in (dict, list)
@@ -389,25 +464,50 @@ class RowMaker:
             for key, inner in value.items():
                 if inner is not None:
                     self._place((*path, key), inner, index, extra)
-        elif name in self._declared or len(name.encode()) > MAX_NAME or self._origin.setdefault(name, path) != path:
-            extra.setdefault("_unmapped", {}).setdefault(index, {})[".".join(path)] = value
         else:
+            self._put(name, path, path, value, index, extra)
+
+    def _put(
+        self, name: str, origin: tuple[str, ...], path: tuple[str, ...], value: Any, index: int, extra: _Extra
+    ) -> None:
+        """Put a value into the column of that name, or where that cannot be, under its path into `_unmapped`."""
+        if self._claimed(name, origin):
             extra.setdefault(name, {})[index] = value
+            return
+        unmapped = extra.setdefault(UNMAPPED, {}).setdefault(index, {})
+        key = ".".join(path)
+        while key in unmapped:  # a key with a dot in it
+            key = dumps([key])
+        unmapped[key] = value
+
+    def _claimed(self, name: str, origin: tuple[str, ...]) -> bool:
+        """Whether a column of that name is, or now becomes, the one for values of this origin."""
+        if name in self._origin:
+            return self._origin[name] == origin
+        if not name or name in self._declared or name in self._foreign or _unicode(name) != name:
+            return False
+        if name not in self._names and (len(self._names) >= MAX_COLUMNS or len(name.encode()) > MAX_NAME):
+            return False
+        self._names.add(name)
+        self._origin[name] = origin
+        return True
 
     def _flattens(self, name: str, path: tuple[str, ...], value: dict[str, Any]) -> bool:
         if name in self.inferred or path[:-1] in self.shape.json_kinds or path[-1] == "metadata":
             return False
+        if len(path) > MAX_DEPTH:
+            return False
         if any(known.startswith(f"{name}__") for known in self.inferred):
             return True
         leaves = _leaves(value)
-        width = len(self._declared) + len(self.inferred) + leaves
-        return all(map(_FIELD.fullmatch, value)) and leaves <= MAX_LEAVES and width <= MAX_COLUMNS
+        return all(map(_FIELD.fullmatch, value)) and leaves <= MAX_LEAVES and len(self._names) + leaves <= MAX_COLUMNS
 
     def _bookkeep(
         self, events: Sequence[WAEvent], arrays: dict[str, pa.Array], load_id: str | None,
         fingerprints: Sequence[str] | None,
     ) -> None:
         gone = [event.operation == DELETE for event in events]
+        prints = fingerprints or [fingerprint(event, deleted) for event, deleted in zip(events, gone)]
         cells: dict[str, Sequence[Any]] = {
             "_account_id": [event.account for event in events],
             "_position": [event.position for event in events],
@@ -415,9 +515,15 @@ class RowMaker:
             "_deleted_at": [event.time if deleted else None for event, deleted in zip(events, gone)],
             "_changed_at": [event.time for event in events],
             "_dlt_load_id": [load_id] * len(events),
-            "_dlt_id": fingerprints or [fingerprint(event, deleted) for event, deleted in zip(events, gone)],
+            "_dlt_id": prints,
         }
         for column in self.shape.columns:
             if column.path is None:
-                values = cells.get(column.name) or [event.parent for event in events]
+                values = cells[column.name] if column.name in cells else [event.parent for event in events]
                 arrays[column.name] = _array(values, column, lambda index, value: None)
+        for column in self.shape.columns:
+            array = arrays[column.name]
+            if not column.nullable and array.null_count and column.name != "_dlt_load_id":
+                spare = prints if column.data_type == "text" else [0] * len(events)  # Parquet takes no null here
+                cells_ = [one if one is not None else other for one, other in zip(array.to_pylist(), spare)]
+                arrays[column.name] = _array(cells_, column, lambda index, value: None)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import dlt
@@ -67,11 +67,26 @@ class Run:
         self._asks[ask.table.name] = ask
         self.results[ask.table.name] = TableResult(marker=self.options.markers[ask.table.name])
         if self.reader is None and self._asks.keys() >= set(selected):
+            self._follow()
             mode, held = self.options.credentials.livemode, state.get("livemode")
             if None not in (mode, held) and mode != held:
                 raise MixedData("mode", _mode_name(held), _mode_name(mode))
-            self.reader = Reader(self.options.client, self.options.account_id, state.get("account_id"), self.whose, self.on_page)
+            self.reader = Reader(
+                self.options.client, self.options.account_id, state.get("account_id"), self.whose, self.on_page
+            )
             self.reader.start(self._asks.values())
+
+    def _follow(self) -> None:
+        """Let children that were loaded before go by their parents' cursor, where the parents are read as well."""
+        for name, ask in self._asks.items():
+            parents = [self._asks.get(found.parent) for found in ask.table.found]
+            if ask.follows and all(parent and parent.since for parent in parents):
+                since = min(parent.since or 0 for parent in parents if parent)
+                self._asks[name] = replace(ask, since=since)
+
+    def since(self, table: str) -> int | None:
+        """From when on a table is read; None: from the beginning."""
+        return self._asks[table].since
 
     def leave(self, table: str) -> None:
         """A resource has ended, or was closed."""
@@ -97,13 +112,16 @@ def read(run: Run, shape: TableMap, cursor: Any = None) -> Iterator[Any]:
     if marker == "id" and not o.again(table) and o.end is None:
         after_id, since = own.get("id"), own.get("id_created", o.start)
     run.join(
-        Ask(table, since, o.end, after_id, ordered=marker == "created"),
+        Ask(
+            table, since, o.end, after_id, ordered=marker == "created",
+            follows=marker == "parents" and bool(own.get("loaded")) and not o.again(table),
+        ),
         list(dlt.current.source().resources.selected), state,
     )
     try:
         while run.reader is None:
             yield None
-        yield from _Taking(run, shape, since, state, own).all()
+        yield from _Taking(run, shape, run.since(name), state, own).all()
     finally:
         run.leave(name)
 
@@ -160,6 +178,8 @@ class _Taking:
             log.warning("%s: %s. %s", self.name, verdict.status, verdict.reason)
         elif self.result.marker == "id":
             self._remember()
+        if self.result.marker == "parents":
+            self.own["loaded"] = verdict.status == "ok" and verdict.complete  # else all of it is read again
         for gone in self._gone(verdict):
             yield self._hinted(gone)
         dlt.current.resource_metrics().update(
@@ -222,7 +242,7 @@ class _Taking:
         }
         if not hints:
             return table
-        return dlt.mark.with_hints(table, dlt.mark.make_hints(columns=hints))  # type: ignore[arg-type]
+        return dlt.mark.with_hints(table, dlt.mark.make_hints(columns=hints))
 
     def _gone(self, verdict: Verdict) -> Iterator[pa.Table]:
         """What the destination holds and a complete reading did not bring."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ class Column:
         """The column in dlt's words, as `columns=` of a resource takes it."""
         words: dict[str, Any] = {"name": self.name, "data_type": self.data_type, "nullable": self.nullable}
         for word in ("description", "precision", "scale"):
-            if getattr(self, word):
+            if getattr(self, word) not in (None, ""):  # a scale of 0 is one
                 words[word] = getattr(self, word)
         if self.references:
             words["x-references"] = self.references
@@ -120,7 +120,7 @@ def _paths(dotted: Iterable[str]) -> frozenset[tuple[str, ...]]:
     return frozenset(tuple(path.split(".")) if path else () for path in dotted)
 
 
-@lru_cache(maxsize=None)
+@cache
 def table_map(table: Table) -> TableMap:
     """Read the native map of a table. One YAML file is read per table asked for, no other."""
     import yaml

@@ -1,8 +1,8 @@
 """What the installed `stripe` SDK says about Stripe's objects: fields, types, docstrings, read from its sources.
 
 Nothing is imported from the SDK. Its annotations are strings and names that exist under TYPE_CHECKING only, several
-classes share a name (Account, Card, Session), and docstrings of fields are not there at run time at all; the syntax tree
-has everything. Modules are parsed when something refers to them.
+classes share a name (Account, Card, Session), and docstrings of fields are not there at run time at all; the syntax
+tree has everything. Modules are parsed when something refers to them.
 """
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Class:
     def annotations(self) -> Iterator[tuple[str, ast.expr, str]]:
         """Name, annotation and docstring of each field in the order of the source."""
         body = self.node.body
-        for statement, after in zip(body, [*body[1:], None]):
+        for statement, after in zip(body, [*body[1:], None], strict=True):
             if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
                 continue
             if ast.unparse(statement.annotation).startswith("ClassVar"):

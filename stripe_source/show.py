@@ -176,12 +176,12 @@ def show_check(console: Console, result: CheckResult) -> None:
 def show_tables(console: Console, tables: Iterable[dict[str, Any]]) -> None:
     """The catalogue."""
     grid = _grid("table", "what", "marker", "cost", "Striim")
-    number = 0
-    for number, table in enumerate(tables, 1):
+    shown = list(tables)
+    for table in shown:
         name = Text(table["name"], style="cyan") if table["default"] else Text(f"{table['name']} *", style="cyan")
         grid.add_row(name, table["description"], table["marker"], table["cost"], ", ".join(table["striim"]))
     console.print(grid)
-    console.print(f"\n{number} tables; * only when asked for by name or pattern", highlight=False)
+    console.print(f"\n{len(shown)} tables; * only when asked for by name or pattern", highlight=False)
 
 
 def show_schema(console: Console, schema: dict[str, Any]) -> None:

@@ -66,4 +66,5 @@ def _days(file: Path, dataset: str, start: int) -> int:
     if row is None or row[0] is None:
         return 0
     begin = datetime.fromtimestamp(start, timezone.utc)
-    return max(0, (row[0].astimezone(timezone.utc) - begin) // timedelta(days=1)) + 1
+    latest: datetime = row[0].astimezone(timezone.utc)
+    return max(0, (latest - begin) // timedelta(days=1)) + 1

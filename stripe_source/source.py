@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from functools import partial
-from typing import Any, Optional
+from typing import Any
 
 import dlt
 from dlt.common.typing import TSecretStrValue
@@ -15,6 +15,7 @@ from stripe_source.client import API_BASE
 from stripe_source.options import DEFAULT_RATE, Options, resolve
 from stripe_source.run import Run, read
 from stripe_source.schema_map import TableMap, table_map
+
 
 def _expected(record: logging.LogRecord) -> bool:
     """False for dlt's warning that a JSON column comes as Arrow text, which is how Arrow has to carry it."""
@@ -39,14 +40,14 @@ def stripe_source(
     schema_map: str = "stripe",
     emit: str = "rows",
     accounts: Any = None,
-    rate: Optional[float] = DEFAULT_RATE,
-    api_key: Optional[TSecretStrValue] = None,
-    account_id: Optional[str] = None,
+    rate: float | None = DEFAULT_RATE,
+    api_key: TSecretStrValue | None = None,
+    account_id: str | None = None,
     api_base: str = API_BASE,
-    api_version: Optional[str] = None,
-    client_id: Optional[str] = None,
-    client_secret: Optional[TSecretStrValue] = None,
-    refresh_token: Optional[TSecretStrValue] = None,
+    api_version: str | None = None,
+    client_id: str | None = None,
+    client_secret: TSecretStrValue | None = None,
+    refresh_token: TSecretStrValue | None = None,
     _run: Any = None,
 ) -> Any:
     """The tables of a Stripe account, one dlt resource each.
@@ -125,12 +126,13 @@ def resource(o: Options, shape: TableMap, rows: Callable[..., Iterator[Any]]) ->
         def items() -> Iterator[Any]:  # type: ignore[misc]
             yield from rows()
 
-    columns = shape.hints()
+    columns: Any = shape.hints()
+    references: Any = shape.references()
     if o.deletes == "hard":
         columns["_deleted"]["hard_delete"] = True
-    made = dlt.resource(
-        items, name=table.name, primary_key=list(shape.key), write_disposition="merge", columns=columns,  # type: ignore[arg-type]
-        file_format="parquet", references=shape.references(), section="stripe",  # type: ignore[arg-type]
+    made: DltResource = dlt.resource(
+        items, name=table.name, primary_key=list(shape.key), write_disposition="merge", columns=columns,
+        file_format="parquet", references=references, section="stripe",
     )
-    words = {"description": shape.description, "x-stripe-object": ", ".join(table.object)}
+    words: Any = {"description": shape.description, "x-stripe-object": ", ".join(table.object)}
     return made.apply_hints(additional_table_hints=words)

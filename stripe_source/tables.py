@@ -127,7 +127,8 @@ TABLES: tuple[Table, ...] = (
         permission="rak_balance_read", aliases=("PendingBalance",),
     ),
     Table(
-        "balance_transactions", ("balance_transaction",), "The ledger: every movement of the Stripe balance, with its fees.",
+        "balance_transactions", ("balance_transaction",),
+        "The ledger: every movement of the Stripe balance, with its fees.",
         path="/v1/balance_transactions", created=True,
         # no events; only `status` changes, silently, when `available_on` comes: settlement takes up to about 14 days
         marker="created", lookback=_days(15),
@@ -139,7 +140,8 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "checkout_sessions", ("checkout.session",), "Checkout pages: what was offered, and whether it was paid.",
-        path="/v1/checkout/sessions", created=True, permission="rak_checkout_session_read", aliases=("CheckoutSession",),
+        path="/v1/checkout/sessions", created=True,
+        permission="rak_checkout_session_read", aliases=("CheckoutSession",),
     ),
     Table(
         "coupons", ("coupon",), "Percent or amount off; promotion codes and discounts refer to them.",
@@ -162,7 +164,8 @@ TABLES: tuple[Table, ...] = (
         path="/v1/customers", created=True, permission="rak_customer_read", aliases=("Customers",),
     ),
     Table(
-        "customer_balance_transactions", ("customer_balance_transaction",), "Changes of what a customer owes or is owed outside payments.",
+        "customer_balance_transactions", ("customer_balance_transaction",),
+        "Changes of what a customer owes or is owed outside payments.",
         found=(Found("customers", rest="/v1/customers/{id}/balance_transactions"),),
         default=False, fan_out="one request per customer",
         permission="rak_customer_read", aliases=("CustomerBalanceTransactions",),
@@ -221,7 +224,8 @@ TABLES: tuple[Table, ...] = (
         permission="rak_payment_method_read", aliases=("PaymentMethods",),
     ),
     Table(
-        "payout_balance_transactions", ("balance_transaction",), "Which balance transactions each automatic payout swept.",
+        "payout_balance_transactions", ("balance_transaction",),
+        "Which balance transactions each automatic payout swept.",
         # Stripe knows the members of automatic payouts only; for manual ones it answers an error
         found=(Found("payouts", rest="/v1/balance_transactions", param="payout", where=(("automatic", True),)),),
         key=("payout_id", "balance_transaction_id"), extra={"balance_transaction_id": "id"},
@@ -262,7 +266,8 @@ TABLES: tuple[Table, ...] = (
         path="/v1/setup_intents", created=True, permission="rak_setup_intent_read",
     ),
     Table(
-        "subscription_items", ("subscription_item",), "The prices of each subscription, with quantity and current period.",
+        "subscription_items", ("subscription_item",),
+        "The prices of each subscription, with quantity and current period.",
         found=(Found("subscriptions", at="items", rest="/v1/subscription_items", param="subscription"),),
         permission="rak_subscription_read", aliases=("SubscriptionItems",),
     ),

@@ -1,0 +1,199 @@
+"""The world of a sandbox: its clock, its accounts, and what happens in them."""
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any, Literal
+
+from . import business, dump, fabricate, life, mutate
+from .accounts import connect, profile
+from .catalog import API_VERSION
+from .dump import Truth
+from .events import KEPT_SECONDS
+from .faults import Faults
+from .keys import Keys
+from .requests import Request
+from .store import Books, Data
+
+NOW = 1_793_534_400  # 2026-11-01T12:00:00Z: a world is the same whenever it is made
+
+
+class World:
+    """A Stripe: accounts full of objects, a clock, keys and faults.
+
+    Args:
+        seed: the same seed, scale and now give the same objects with the same ids.
+        scale: 1.0 is about 800 customers and 15,000 rows.
+        now: where the clock starts, unix seconds.
+        ticking: the clock goes on with real time; otherwise it moves with `advance` only.
+        livemode: whether keys and objects are live ones.
+        prices_bare: what `/v1/prices` shows without `active`; the reference says active ones, others have seen all.
+        unpopulated: what lists of products that are not in use answer: nothing, or that they are not enabled.
+        payout_lists_itself: whether the transactions of a payout include the one of the payout itself.
+        event_version: the API version that events are rendered in: the account's default one.
+        schema_maps: directory of the schema maps, for `populate`; found beside the package unless told.
+        empty: starts without any object, but with its accounts.
+
+    >>> world = World(scale=0.01)
+    >>> world.create("customer", name="Ada")["name"]
+    'Ada'
+    """
+
+    def __init__(
+        self, seed: int = 1, scale: float = 1.0, now: int | None = None, *, ticking: bool = False,
+        livemode: bool = False, prices_bare: Literal["active", "all"] = "active",
+        unpopulated: Literal["empty", "refuse"] = "empty", payout_lists_itself: bool = True,
+        event_version: str = API_VERSION, schema_maps: Path | str | None = None, empty: bool = False,
+    ) -> None:
+        self.seed, self.scale = seed, scale
+        self.livemode, self.prices_bare, self.unpopulated = livemode, prices_bare, unpopulated
+        self.payout_lists_itself, self.event_version = payout_lists_itself, event_version
+        self.schema_maps = Path(schema_maps) if schema_maps else None
+        self.lock = threading.RLock()
+        self.rng = Random(seed)
+        self.seq = self.version = 0
+        self.request_id: str | None = None
+        self.idempotency_key: str | None = None
+        self.requests: list[Request] = []
+        self.faults = Faults()
+        self.populated: set[str] = set()
+        self._calendar: list[tuple[int, int, Callable[..., Any], tuple[Any, ...]]] = []
+        self._entries = 0
+        end = NOW if now is None else now
+        start = end - business.HISTORY
+        self.clock = start
+        self.events_from = end - KEPT_SECONDS
+        self.accounts: dict[str, Books] = {}
+        self.books = Books(self, "acct_1" + f"{self.rng.getrandbits(90):030x}"[:15])
+        self.books.profile = profile(self.books.account, "Lighthouse Goods Inc.", "US", "usd", start)
+        self.books.profile["bank"] = {each: f"ba_1{self.rng.getrandbits(90):023x}" for each in ("usd", "eur")}
+        self.accounts[self.books.account] = self.books
+        self.keys = Keys(self)
+        others = business.connected(self.books, start)
+        for other in others:
+            books = Books(self, other["id"])
+            books.profile = {**other, "bank": {"usd": f"ba_1{self.rng.getrandbits(90):023x}"}}
+            self.accounts[other["id"]] = books
+            connect(self.books, other)
+        if not empty:
+            business.found(self.books, start, end, scale)
+            business.small(self.accounts[others[0]["id"]], start + 40 * 86400, end)
+        self._run_until(end)
+        self._ticking = (time.time(), end) if ticking else None
+        self._life = Random(f"life/{seed}")
+
+    # --- time
+
+    @property
+    def now(self) -> int:
+        """The world's time in unix seconds."""
+        self.catch_up()
+        return self.clock
+
+    def catch_up(self) -> None:
+        """Lets a ticking world do what is due."""
+        if self._ticking is not None:
+            began, at = self._ticking
+            with self.lock:
+                self._run_until(at + int(time.time() - began))
+
+    def advance(self, seconds: float | timedelta) -> int:
+        """Moves the clock on; what falls due in between happens: renewals, payouts, expiries. Returns the new time."""
+        if isinstance(seconds, timedelta):
+            seconds = seconds.total_seconds()
+        if seconds < 0:
+            raise ValueError(f"Time goes forward only, not by `{seconds}` seconds.")
+        with self.lock:
+            if self._ticking is not None:
+                self.catch_up()
+                self._ticking = (self._ticking[0], self._ticking[1] + int(seconds))
+            self._run_until(self.clock + int(seconds))
+            return self.clock
+
+    def at(self, moment: int, action: Callable[..., Any], *args: Any) -> None:
+        """Puts something on the calendar."""
+        self._entries += 1
+        heapq.heappush(self._calendar, (moment, self._entries, action, args))
+
+    def _run_until(self, end: int) -> None:
+        calendar = self._calendar
+        while calendar and calendar[0][0] <= end:
+            moment, _, action, args = heapq.heappop(calendar)
+            self.clock = max(self.clock, moment)
+            action(*args)
+        if end > self.clock or not calendar:
+            self.clock = max(end, self.clock)
+        for books in self.accounts.values():
+            if "event" in books.shelves:
+                books.shelf("event").drop_before(self.clock - KEPT_SECONDS)
+
+    # --- what happens
+
+    def live(self, steps: int = 1, *, rng: Random | None = None, account: str | None = None) -> list[str]:
+        """Lets life go on: random things happen, with their events; says what, in a few words each."""
+        with self.lock:
+            self.catch_up()
+            return [life.step(self._books(account), rng or self._life) for _ in range(steps)]
+
+    def create(self, object: str, /, *, account: str | None = None, **fields: Any) -> Data:
+        """Makes an object of any type, with what belongs to it and its events; returns it.
+
+        Args:
+            object: Stripe's name of it, such as `customer`, `charge` or `issuing.card`.
+            account: a connected account; the own one unless told.
+            **fields: its fields; unknown ones are kept too, so that new fields of Stripe can be played.
+        """
+        with self.lock:
+            self.catch_up()
+            books = self._books(account)
+            return books.plain(mutate.create(books, object, fields))
+
+    def update(self, object: str, id: str, /, *, account: str | None = None, **fields: Any) -> Data:
+        """Changes fields of an object and tells it as Stripe does (or not, where Stripe does not); returns it.
+
+        A nested object is merged, metadata too; a None takes a key of metadata away.
+        """
+        with self.lock:
+            self.catch_up()
+            books = self._books(account)
+            return books.plain(mutate.update(books, mutate.locate(books, object, id), fields))
+
+    def delete(self, object: str, id: str, /, *, account: str | None = None) -> Data:
+        """Deletes an object with what hangs on it, with the events of that; a subscription is canceled."""
+        with self.lock:
+            self.catch_up()
+            books = self._books(account)
+            return mutate.delete(books, mutate.locate(books, object, id))
+
+    def populate(self, table: str, n: int = 3, *, account: str | None = None, **fields: Any) -> list[Data]:
+        """Makes up `n` objects of any table of the schema maps, every column filled; its list shows them."""
+        with self.lock:
+            self.catch_up()
+            return fabricate.populate(self._books(account), table, n, fields)
+
+    def dump(self, account: str | None = None) -> dict[str, list[Truth]]:
+        """What is true now, table by table, for tests to compare a load with."""
+        with self.lock:
+            self.catch_up()
+            return dump.dump(self._books(account))
+
+    def counts(self, account: str | None = None) -> dict[str, int]:
+        """How many objects each table has that are not deleted."""
+        return {table: sum(not each.deleted for each in truths) for table, truths in self.dump(account).items()}
+
+    def _books(self, account: str | None) -> Books:
+        if account is None:
+            return self.books
+        if account not in self.accounts:
+            raise KeyError(f"There is no account `{account}`. Known: {', '.join(f'`{each}`' for each in self.accounts)}.")
+        return self.accounts[account]
+
+    @property
+    def connected(self) -> Sequence[str]:
+        """Ids of the connected accounts; the first has data of its own."""
+        return [each for each in self.accounts if each != self.books.account]

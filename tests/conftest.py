@@ -1,0 +1,44 @@
+"""What all tests share: a folder of dlt's own for each test, a small sandbox, no telemetry, no key from outside."""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    import dlt
+
+os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+os.environ["RUNTIME__LOG_LEVEL"] = "ERROR"
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test sees neither the machine's dlt folder, nor its keys, nor the checkout as working directory."""
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
+    monkeypatch.delenv("STRIPE_API_KEY", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def small() -> Iterator[Any]:
+    """A sandbox of a few hundred objects that a test may change."""
+    from stripe_source import sandbox
+
+    with sandbox.serve(seed=7, scale=0.05) as stripe:
+        yield stripe
+
+
+@pytest.fixture
+def new_pipeline(tmp_path: Path) -> Callable[..., dlt.Pipeline]:
+    """Makes a pipeline into a DuckDB file of the test's folder."""
+    import dlt
+
+    def make(name: str = "stripe_test", file: str = "test.duckdb", **options: Any) -> dlt.Pipeline:
+        given = {"destination": dlt.destinations.duckdb(str(tmp_path / file)), "dataset_name": "stripe", **options}
+        return dlt.pipeline(name, pipelines_dir=str(tmp_path / "pipelines"), **given)
+
+    return make

@@ -1,0 +1,63 @@
+"""Killed anywhere and started again: every table equals Stripe, and nothing is there twice."""
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from truth import differences
+
+TABLES = ("charges", "customers", "invoices", "invoice_line_items", "balance_transactions", "events")
+
+
+def run(stripe: Any, folder: Path, kill_after: float | None = None) -> int:
+    """`stripe-source run` as a process of its own, killed with -9 after so many seconds."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stripe_source.cli", "run", "--api-base", stripe.url, "--tables", ";".join(TABLES),
+         "--json"],
+        cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        env={**os.environ, "STRIPE_API_KEY": stripe.api_key, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    try:
+        _, said = process.communicate(timeout=kill_after)
+        assert process.returncode == 0, said.decode()
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    return process.returncode
+
+
+@pytest.mark.parametrize("moments", [(0.8, 1.4, 2.0), (1.1, 1.7, 2.4)])
+def test_killed_and_started_again(small: Any, tmp_path: Path, moments: tuple[float, ...]) -> None:
+    """kill -9 at several moments of the first load and of a later one; then one run to its end."""
+    for moment in moments:
+        run(small, tmp_path, kill_after=moment)
+        small.world.advance(86_400)
+    run(small, tmp_path)
+    run(small, tmp_path)  # the run before may have had to load what a killed one had read
+    dump = small.world.dump()
+    account = dump["accounts"][0].object["id"]
+    with duckdb.connect(str(tmp_path / "stripe.duckdb"), read_only=True) as connection:
+        found = [line for name in TABLES for line in differences(connection, "stripe_data", name, dump[name], account)]
+
+    assert found == []
+
+
+def test_a_crash_in_the_middle_of_a_load_is_finished_by_the_next_run(small: Any, tmp_path: Path) -> None:
+    """What was read before the crash is loaded first, then what came after is read."""
+    began = time.monotonic()
+    run(small, tmp_path)
+    whole = time.monotonic() - began
+    small.world.advance(3 * 86_400)
+    run(small, tmp_path, kill_after=whole * 0.7)
+    run(small, tmp_path)
+    dump = small.world.dump()
+    with duckdb.connect(str(tmp_path / "stripe.duckdb"), read_only=True) as connection:
+        account = dump["accounts"][0].object["id"]
+        assert differences(connection, "stripe_data", "charges", dump["charges"], account) == []

@@ -1,0 +1,102 @@
+"""What the destination must hold, worked out from the sandbox's dump and the YAML maps without any code of the loader."""
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+MAPS = Path(__file__).parent.parent / "schema_maps" / "stripe"
+KEYS = {  # tables whose key is not `id`, from the contract
+    "balance_available": ("currency",), "balance_pending": ("currency",),
+    "invoice_line_items": ("invoice_id", "id"), "payout_balance_transactions": ("payout_id", "balance_transaction_id"),
+}
+PARENTS = {
+    "credit_note_line_items": "credit_note_id", "customer_balance_transactions": "customer_id",
+    "customer_bank_accounts": "customer_id", "customer_cards": "customer_id", "invoice_line_items": "invoice_id",
+    "payout_balance_transactions": "payout_id", "subscription_items": "subscription_id",
+    "transfer_reversals": "transfer_id",
+}
+
+
+def columns(table: str) -> dict[str, dict[str, Any]]:
+    """The declared columns of a table, as the YAML has them."""
+    declared = yaml.load((MAPS / f"{table}.yaml").read_bytes(), Loader=yaml.CSafeLoader)["columns"]
+    if table == "payout_balance_transactions":
+        declared["balance_transaction_id"] = {"data_type": "text", "path": "id"}
+    return dict(declared)
+
+
+def _at(data: Any, path: str) -> Any:
+    for step in path.split("."):
+        data = data.get(step) if isinstance(data, dict) else None
+    return data
+
+
+def _held(value: Any, data_type: str) -> Any:
+    """The value as DuckDB gives it back for the type."""
+    if value is None:
+        return None
+    if data_type == "timestamp":
+        if isinstance(value, str):
+            return datetime.fromisoformat(value.replace("Z", "+00:00"))
+        return datetime.fromtimestamp(value, timezone.utc)
+    if data_type == "decimal":
+        return Decimal(str(value))
+    if data_type == "text" and isinstance(value, dict):
+        return value["id"]
+    return value
+
+
+def expected_rows(table: str, truths: Iterable[Any], account: str) -> dict[tuple[str, ...], dict[str, Any]]:
+    """Key -> row for each object of the dump that is not deleted: declared columns, account, parent, position."""
+    declared, rows = columns(table), {}
+    for truth in truths:
+        if truth.deleted:
+            continue
+        row = {
+            name: _held(_at(truth.object, words.get("path") or name.replace("__", ".")), words["data_type"])
+            for name, words in declared.items()
+        }
+        row["_account_id"] = account
+        if table in PARENTS:
+            row[PARENTS[table]], row["_position"] = truth.parent_id, truth.position
+        key = tuple(row[name] for name in KEYS.get(table, ("id",)))
+        assert key not in rows, f"the dump has {table} {key} twice"
+        rows[key] = row
+    return rows
+
+
+def loaded_rows(connection: Any, dataset: str, table: str) -> dict[tuple[str, ...], dict[str, Any]]:
+    """Key -> row for each row of the table that is not flagged as deleted."""
+    result = connection.execute(f'SELECT * FROM "{dataset}"."{table}" WHERE NOT _deleted')
+    names = [column[0] for column in result.description]
+    json_columns = {name for name, words in columns(table).items() if words["data_type"] == "json"}
+    rows: dict[tuple[str, ...], dict[str, Any]] = {}
+    for values in result.fetchall():
+        row = dict(zip(names, values, strict=True))
+        for name in json_columns:
+            if row[name] is not None:
+                row[name] = json.loads(row[name])
+        key = tuple(row[name] for name in KEYS.get(table, ("id",)))
+        assert key not in rows, f"{table} {key} was loaded twice"
+        rows[key] = row
+    return rows
+
+
+def differences(connection: Any, dataset: str, table: str, truths: Iterable[Any], account: str) -> list[str]:
+    """Every difference between the dump and the destination, in words; [] where they are equal."""
+    expected, actual = expected_rows(table, truths, account), loaded_rows(connection, dataset, table)
+    found = [f"{table} {key} is missing" for key in expected.keys() - actual.keys()]
+    found += [f"{table} {key} should not be there" for key in actual.keys() - expected.keys()]
+    for key in expected.keys() & actual.keys():
+        found += [
+            f"{table} {key} {name}: {actual[key].get(name, 'no such column')!r} instead of {value!r}"
+            for name, value in expected[key].items()
+            if actual[key].get(name, found) != value
+        ]
+    return found
