@@ -10,7 +10,7 @@ from urllib.parse import quote
 from stripe_source.client import Client, fill
 from stripe_source.errors import AuthenticationError, ResourceMissing, StripeError
 from stripe_source.options import Options
-from stripe_source.reader import Wanted, identify, judge, wanted
+from stripe_source.reader import Wanted, identify, judge, wait_for, wanted
 from stripe_source.tables import Table
 
 
@@ -67,7 +67,7 @@ def check(**options: Any) -> CheckResult:
     """
     from stripe_source.source import options as check_options
 
-    return asyncio.run(_check(check_options(**options)))
+    return wait_for(_check(check_options(**options)))
 
 
 async def _check(o: Options) -> CheckResult:

@@ -19,7 +19,8 @@ DESCRIPTION = "A complete, current copy of a Stripe account in any dlt destinati
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add all commands to a parser."""
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    # not `command`: dlt's own parser keeps its command there
+    commands = parser.add_subparsers(dest="stripe_command", metavar="COMMAND", required=True)
 
     def command(name: str, help: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help, description=help)
@@ -76,7 +77,8 @@ def _connection(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--account-id", help="a connected account to read with a platform's key")
     group.add_argument("--api-base", help="where Stripe is; a sandbox, say")
     group.add_argument("--api-version", help="another API version than the one this release is made for")
-    group.add_argument("--rate", type=_rate, default=_UNSET, help="share of Stripe's limits to use, 0 < rate <= 1 (default 0.5), or none")
+    group.add_argument("--rate", type=_rate, default=_UNSET,
+                       help="share of Stripe's limits to use, 0 < rate <= 1 (default 0.5), or none")
 
 
 def _selection(parser: argparse.ArgumentParser) -> None:

@@ -16,32 +16,26 @@ from stripe_source.schema_map import Column, TableMap
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from dlt import Pipeline, Schema
+    from dlt import Schema
+    from dlt.destinations.sql_client import SqlClientBase
 
 Key = tuple[str, ...]
 CHUNK = 500  # keys in one IN (...): within the limits of all destinations
 
 
 class Held:
-    """The rows of one table and account in the destination of a pipeline.
+    """The rows of one table and account in the destination.
 
     Args:
-        pipeline: whose destination and dataset it is.
+        client: reads the dataset; opened for each question.
         schema: dlt's schema, for its naming convention and the columns that are there.
         shape: the map of the table.
         account: value of `_account_id`.
     """
 
-    def __init__(self, pipeline: Pipeline, schema: Schema, shape: TableMap, account: str) -> None:
-        self._pipeline, self._schema, self._shape, self._account = pipeline, schema, shape, account
+    def __init__(self, client: SqlClientBase[Any], schema: Schema, shape: TableMap, account: str) -> None:
+        self._client, self._schema, self._shape, self._account = client, schema, shape, account
         self._table = schema.naming.normalize_table_identifier(shape.table.name)
-        self._client: Any = pipeline.sql_client() if self.exists else None  # Any: asked only where `exists`
-
-    @property
-    def exists(self) -> bool:
-        """Whether dlt has made the table in this dataset."""
-        columns = self._schema.tables.get(self._table, {}).get("columns", {})
-        return bool(columns) and not self._pipeline.first_run
 
     def fingerprints(self, since: int | None = None) -> dict[Key, tuple[str, bool]]:
         """Key -> fingerprint and whether it is flagged as deleted; {} if the table is not there yet.
@@ -49,7 +43,7 @@ class Held:
         Args:
             since: only rows created at or after this unix second.
         """
-        if not self.exists:
+        if self._table not in self._schema.tables:
             return {}
         names = [*self._shape.table.key, "_dlt_id", "_deleted"]
         where = ""
@@ -110,7 +104,7 @@ class Held:
         return self._client.capabilities.sqlglot_dialect
 
     def _name(self, column: str) -> str:
-        return str(self._client.escape_column_name(self._schema.naming.normalize_identifier(column)))
+        return str(self._client.escape_column_name(self._schema.naming.normalize_path(column)))
 
     def _text(self, value: str) -> str:
         from sqlglot import exp

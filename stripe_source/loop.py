@@ -1,7 +1,6 @@
 """The run loop: prepares the destination, loads, and says what became of every table. What the command line calls."""
 from __future__ import annotations
 
-import asyncio
 import errno
 import time
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from stripe_source.client import Figures
 from stripe_source.errors import DestinationError, StripeSourceError, redact
 from stripe_source.options import Options
-from stripe_source.reader import Whose, identify
+from stripe_source.reader import Whose, identify, wait_for
 from stripe_source.run import Run, TableResult
 from stripe_source.schema_map import table_map
 from stripe_source.source import options as check_options
@@ -119,7 +118,7 @@ def sync(
     progress = progress or Silent()
     began = time.monotonic()
     chosen = check_options(**options, refresh=refresh)
-    whose, before = asyncio.run(_identify(chosen))  # first of all: a refused key leaves no trace
+    whose, before = wait_for(_identify(chosen))  # first of all: a refused key leaves no trace
     run = Run(chosen, progress.page, whose)
     notes: list[str] = []
     progress.tables([table.name for table in chosen.tables])
@@ -134,7 +133,10 @@ def sync(
         progress.phase("loading")
         load = pipeline.load()
     except PipelineStepFailed as failure:
-        raise _reason(pipeline, failure, notes) from failure
+        reason = _reason(pipeline, failure)
+        if reason is failure:
+            raise
+        raise reason from failure
     except (DestinationException, OSError) as failure:
         raise _trouble(pipeline, failure) from failure
     finally:
@@ -202,6 +204,7 @@ def _prepare(pipeline: dlt.Pipeline, run: Run) -> None:
             yield resource(run.options, table_map(table), empty)
 
     pipeline.run(tables(), loader_file_format="parquet")
+    run.fresh = {table.name for table in missing}
 
 
 def _terminal(failure: BaseException) -> bool:
@@ -211,23 +214,26 @@ def _terminal(failure: BaseException) -> bool:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what caused it, the deepest last. dlt carries the cause of a failed step as `exception`."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         yield error
         inner = getattr(error, "exception", None)
-        fresh = isinstance(inner, BaseException) and id(inner) not in seen
-        error = inner if fresh else error.__cause__ or error.__context__
+        error = inner if isinstance(inner, BaseException) and id(inner) not in seen else error.__cause__
 
 
-def _reason(pipeline: dlt.Pipeline, failure: PipelineStepFailed, notes: list[str]) -> BaseException:
-    """Our own error, if one lies behind the failure of a step of dlt; else the destination's trouble."""
-    for error in _chain(failure):
+def _reason(pipeline: dlt.Pipeline, failure: PipelineStepFailed) -> BaseException:
+    """What to raise for a failed step: our own error, the destination's trouble, or the failure as it is."""
+    errors = list(_chain(failure))
+    for error in errors:
         if isinstance(error, StripeSourceError):
             return error
     if failure.step == "load" and _terminal(failure):
         pipeline.abort_packages()  # it would be tried again by every later run, and stand in the way of each
-    return _trouble(pipeline, failure)
+    if failure.step in ("load", "sync") or any(isinstance(error, (DestinationException, OSError)) for error in errors):
+        return _trouble(pipeline, failure)
+    return failure
 
 
 def _trouble(pipeline: dlt.Pipeline, failure: BaseException) -> StripeSourceError:
@@ -237,4 +243,3 @@ def _trouble(pipeline: dlt.Pipeline, failure: BaseException) -> StripeSourceErro
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return DestinationError(f"The disk is full ({error.filename or pipeline.working_dir}).", destination=name)
     return DestinationError(redact(str(errors[-1]).strip() or repr(errors[-1])), destination=name)
-

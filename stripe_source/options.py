@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 from stripe_source.auth import ApiKey, Credentials, OAuth, is_loopback
 from stripe_source.client import API_BASE, API_VERSION, Client
@@ -16,15 +17,16 @@ from stripe_source.tables import TABLES, Table
 
 log = logging.getLogger("stripe_source")
 
-Tables = Union[str, Sequence[Union[str, Table]], None]
-Marker = Union[str, None, Mapping[str, Union[str, None]]]
-When = Union[datetime, date, str, int, float, None]
+Tables = str | Sequence[str | Table] | None
+Marker = str | Mapping[str, str | None] | None
+When = datetime | date | str | int | float | None
 
 MODES = ("initial", "incremental", "auto")
 MARKERS = ("auto", "created", "id", None)
 DELETES = ("soft", "hard")
 DEFAULT_RATE = float("0.5")  # compared by identity: where nobody chose a rate, a loopback address gets none
 _MARKER_NAMES = ("auto", "created", "id", "none")
+_FIRST, _LAST = -62135596800, 253402300799  # years 1 to 9999; milliseconds taken for seconds are far beyond
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -36,7 +38,8 @@ def _words(text: Tables) -> list[str | Table]:
     if text is None:
         return []
     parts: Iterable[str | Table] = re.split(r"[;,]", text) if isinstance(text, str) else text
-    return [part.strip() if isinstance(part, str) else part for part in parts if part]
+    words = (part.strip() if isinstance(part, str) else part for part in parts)
+    return [word for word in words if word]
 
 
 def match_tables(pattern: str, tables: Sequence[Table] = TABLES) -> list[Table]:
@@ -47,7 +50,7 @@ def match_tables(pattern: str, tables: Sequence[Table] = TABLES) -> list[Table]:
     >>> [table.name for table in match_tables("Invoice%Items")]
     ['invoice_items', 'invoice_line_items']
     """
-    wanted = re.compile(".*".join(_plain(part) for part in pattern.split("%")))
+    wanted = re.compile(".*".join(_plain(part) for part in re.split("%+", pattern)))
     return [table for table in tables if any(wanted.fullmatch(_plain(name)) for name in (table.name, *table.aliases))]
 
 
@@ -66,8 +69,8 @@ def select_tables(tables: Tables = None, exclude: Tables = None, known: Sequence
     Raises:
         UnknownTable: a name means no table.
     """
-    own = [word for word in _words(tables) if isinstance(word, Table)]
-    registry = [*known, *(table for table in own if table not in known)]
+    own = {word.name: word for word in _words(tables) if isinstance(word, Table) and word not in known}
+    registry = [*(table for table in known if table.name not in own), *own.values()]
 
     def resolve(words: list[str | Table]) -> set[str]:
         names: set[str] = set()
@@ -148,13 +151,16 @@ def unix_time(value: When, option: Literal["start", "end"]) -> int | None:
             value = datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", value.strip()))
         except ValueError:
             raise InvalidBounds(f"`{option}` is no time", **{option: value}) from None
+    seconds: float = math.nan
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return int(value)
-    if isinstance(value, datetime):
-        return int((value if value.tzinfo else value.replace(tzinfo=timezone.utc)).timestamp())
-    if isinstance(value, date):
-        return int(datetime(value.year, value.month, value.day, tzinfo=timezone.utc).timestamp())
-    raise InvalidBounds(f"`{option}` is no time", **{option: value})
+        seconds = value
+    elif isinstance(value, datetime):
+        seconds = (value if value.tzinfo else value.replace(tzinfo=timezone.utc)).timestamp()
+    elif isinstance(value, date):
+        seconds = datetime(value.year, value.month, value.day, tzinfo=timezone.utc).timestamp()
+    if not _FIRST <= seconds <= _LAST:
+        raise InvalidBounds(f"`{option}` is no time", **{option: value})
+    return math.ceil(seconds)  # `created` is whole seconds: 12:00:00 is before 12:00:00.5, and 12:00:01 is after it
 
 
 def bounds(start: When, end: When) -> tuple[int | None, int | None]:
@@ -172,8 +178,10 @@ def duration(value: str | int | float | timedelta, option: str) -> int:
     600
     """
     if isinstance(value, timedelta):
-        return int(value.total_seconds())
-    match = re.fullmatch(r"\s*(\d+)\s*([smhdw]?)\s*", str(value))
+        value = value.total_seconds()
+    if isinstance(value, float) and math.isfinite(value):
+        value = math.ceil(value)
+    match = re.fullmatch(r"\s*(\d{1,9})\s*([smhdw]?)\s*", str(value))
     if not match:
         raise InvalidOption(option, value, reason="Write a number and a unit, like `30s`, `10m`, `2h`, `15d`.")
     return int(match[1]) * _UNITS[match[2] or "s"]
@@ -210,7 +218,11 @@ class Options:
 
 
 def credentials(
-    api_key: str | Credentials | None, client_id: str | None, client_secret: str | None, refresh_token: str | None, api_base: str
+    api_key: str | Credentials | None,
+    client_id: str | None,
+    client_secret: str | None,
+    refresh_token: str | None,
+    api_base: str,
 ) -> Credentials:
     """A key, or a Stripe App's OAuth.
 

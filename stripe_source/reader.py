@@ -1,7 +1,8 @@
 """The reader of a run: asks Stripe for the lists of all wanted tables side by side, in an event loop of a thread.
 
 A list is read once, whatever number of tables live on it: the objects of children are taken out of their parents'
-pages, and a child list is asked only when the embedded one was cut. What was read waits, as WAEvents, until dlt takes it.
+pages, and a child list is asked only when the embedded one was cut. What was read waits, as WAEvents, until dlt takes
+it.
 """
 from __future__ import annotations
 
@@ -11,9 +12,10 @@ import logging
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from stripe_source.client import Client, fill
 from stripe_source.errors import (
@@ -28,10 +30,11 @@ from stripe_source.errors import (
     redact,
 )
 from stripe_source.listing import Batch, List, Object, after, newest_first, oldest_first
-from stripe_source.tables import BY_NAME, Found, Table
+from stripe_source.tables import BY_NAME, Found, Table, parent_column
 from stripe_source.waevent import INSERT, WAEvent
 
 log = logging.getLogger("stripe_source")
+T = TypeVar("T")
 
 WAITING = 20_000  # WAEvents read ahead of dlt, over all tables
 FAN_OUT = 16  # child lists of one page of parents that are asked side by side
@@ -197,6 +200,12 @@ async def identify(client: Client) -> Whose:
         return Whose(None, int(time.time()))  # the key may not read its own account
     known = answer.body.get("id")
     return Whose(known if isinstance(known, str) else None, answer.date)
+
+
+def wait_for(work: Coroutine[Any, Any, T]) -> T:
+    """Do asynchronous work and wait for it, also where an event loop runs already, as in a notebook."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 class Reader:
@@ -467,12 +476,13 @@ class Reader:
         for kind in kinds:
             events: list[WAEvent] = []
             for parent, (things, at) in zip(parents, answers, strict=True):
-                mine = [t for t in things if t.get("object", kind.table.object[0]) in kind.table.object]
-                for inner, inner_kinds in kind.children.items():
-                    await self._children(client, inner, inner_kinds, mine, at)
-                events += [
-                    self._event(kind.table, thing, at, parent.get("id"), place) for place, thing in enumerate(mine)
+                mine = [  # the place is the one in the whole list, which may hold objects of other tables
+                    (place, thing) for place, thing in enumerate(things)
+                    if thing.get("object", kind.table.object[0]) in kind.table.object
                 ]
+                for inner, inner_kinds in kind.children.items():
+                    await self._children(client, inner, inner_kinds, [thing for _, thing in mine], at)
+                events += [self._event(kind.table, thing, at, parent.get("id"), place) for place, thing in mine]
             if kind.taken:
                 await self._put(kind.table, events)
 
@@ -497,6 +507,8 @@ class Reader:
     def _event(
         self, table: Table, thing: Object, read_at: int, parent: str | None = None, place: int | None = None
     ) -> WAEvent:
+        if parent_column(table) is None:
+            parent = place = None  # found in several ways, which must not make its row differ
         return WAEvent(table.name, INSERT, read_at, thing, self.account, parent, place)
 
     async def _put(self, table: Table, events: list[WAEvent]) -> None:

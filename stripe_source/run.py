@@ -50,6 +50,7 @@ class Run:
         whose: who the key belongs to, where that was asked before.
         results: by table, once the run has begun.
         reader: once all resources are ready.
+        fresh: tables that were made just now, and hold nothing.
     """
 
     options: Options
@@ -57,13 +58,15 @@ class Run:
     whose: Whose | None = None
     results: dict[str, TableResult] = field(default_factory=dict)
     reader: Reader | None = None
+    fresh: set[str] = field(default_factory=set)
+    _sql: Any = None
     _asks: dict[str, Ask] = field(default_factory=dict)
     _left: set[str] = field(default_factory=set)
 
     def join(self, ask: Ask, selected: Sequence[str], state: dict[str, Any]) -> None:
         """A resource is ready to take its table; when all selected ones are, the reading begins."""
         if not self._asks:
-            self.reader, self._left, self.results = None, set(), {}
+            self.reader, self._sql, self._left, self.results = None, None, set(), {}
         self._asks[ask.table.name] = ask
         self.results[ask.table.name] = TableResult(marker=self.options.markers[ask.table.name])
         if self.reader is None and self._asks.keys() >= set(selected):
@@ -83,6 +86,12 @@ class Run:
             if ask.follows and all(parent and parent.since for parent in parents):
                 since = min(parent.since or 0 for parent in parents if parent)
                 self._asks[name] = replace(ask, since=since)
+
+    def sql_client(self) -> Any:
+        """What reads the destination back; None where there is nothing yet, or no pipeline."""
+        if self._sql is None and not dlt.current.pipeline().first_run:
+            self._sql = dlt.current.pipeline().sql_client()
+        return self._sql
 
     def since(self, table: str) -> int | None:
         """From when on a table is read; None: from the beginning."""
@@ -192,10 +201,10 @@ class _Taking:
         self.state.setdefault("account_id", self.reader.account)
         if self.run.options.credentials.livemode is not None:
             self.state.setdefault("livemode", self.run.options.credentials.livemode)
-        if self.load_id is not None:
-            self.destination = Held(
-                dlt.current.pipeline(), dlt.current.source_schema(), self.shape, self.reader.account
-            )
+        if self.load_id is None or self.name in self.run.fresh:
+            return  # only iterated, or made just now
+        if client := self.run.sql_client():
+            self.destination = Held(client, dlt.current.source_schema(), self.shape, self.reader.account)
             self.held = self.destination.fingerprints(self.since)
 
     def _key(self, event: WAEvent) -> Key:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -310,6 +311,7 @@ TABLES: tuple[Table, ...] = (
 BY_NAME: Mapping[str, Table] = MappingProxyType({table.name: table for table in TABLES})
 
 
+@cache
 def parent_column(table: Table) -> str | None:
     """Name of the column with the parent's id: for tables whose objects are found with one other table only."""
     parents = {found.parent for found in table.found}

@@ -1,4 +1,4 @@
-"""What the destination must hold, worked out from the sandbox's dump and the YAML maps without any code of the loader."""
+"""What the destination must hold, from the sandbox's dump and the YAML maps, without any code of the loader."""
 from __future__ import annotations
 
 import json
@@ -21,6 +21,8 @@ PARENTS = {
     "payout_balance_transactions": "payout_id", "subscription_items": "subscription_id",
     "transfer_reversals": "transfer_id",
 }
+
+ASKED = {"coupons": ("applies_to",), "plans": ("tiers",), "prices": ("tiers", "currency_options")}  # with `expand[]`
 
 
 def columns(table: str) -> dict[str, dict[str, Any]]:
@@ -56,10 +58,11 @@ def expected_rows(table: str, truths: Iterable[Any], account: str) -> dict[tuple
     """Key -> row for each object of the dump that is not deleted: declared columns, account, parent, position."""
     declared, rows = columns(table), {}
     for truth in truths:
-        if truth.deleted:
+        if truth.deleted or not truth.listed:
             continue
+        seen = {**truth.object, **{name: truth.also[name] for name in ASKED.get(table, ()) if name in truth.also}}
         row = {
-            name: _held(_at(truth.object, words.get("path") or name.replace("__", ".")), words["data_type"])
+            name: _held(_at(seen, words.get("path") or name.replace("__", ".")), words["data_type"])
             for name, words in declared.items()
         }
         row["_account_id"] = account

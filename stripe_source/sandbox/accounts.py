@@ -18,13 +18,15 @@ def profile(id: str, name: str, country: str, currency: str, created: int, type:
     return {
         "id": id, "object": "account",
         "business_profile": {
-            "annual_revenue": None, "estimated_worker_count": None, "mcc": "5734", "minority_owned_business_designation":
-            None, "name": name, "product_description": None, "support_address": nobody, "support_email": None,
-            "support_phone": None, "support_url": None, "url": "https://shop.example.com"},
+            "annual_revenue": None, "estimated_worker_count": None, "mcc": "5734",
+            "minority_owned_business_designation": None, "name": name, "product_description": None,
+            "support_address": nobody, "support_email": None, "support_phone": None, "support_url": None,
+            "url": "https://shop.example.com"},
         "business_type": "company", "capabilities": {"card_payments": "active", "transfers": "active"},
         "charges_enabled": True, "controller": {"type": "account"} if type == "standard" else {
             "fees": {"payer": "application"}, "is_controller": True, "losses": {"payments": "application"},
-            "requirement_collection": "stripe", "stripe_dashboard": {"type": type}, "type": "application"},
+            "requirement_collection": "stripe",
+            "stripe_dashboard": {"type": "none" if type == "custom" else type}, "type": "application"},
         "country": country, "created": created, "default_currency": currency, "details_submitted": True,
         "email": f"owner@{id[-6:].lower()}.example.com",
         "future_requirements": _requirements(), "metadata": {}, "payouts_enabled": True,
@@ -54,7 +56,7 @@ def connect(books: Books, profile: Data) -> Record:
     record = books.add("account", **data)
     if profile["type"] == "custom":
         bank = books.add(
-            "bank_account", parent=None, account=record.id, account_holder_name=profile["business_profile"]["name"],
+            "bank_account", under=None, account=record.id, account_holder_name=profile["business_profile"]["name"],
             account_holder_type="company", available_payout_methods=["standard"], bank_name="STRIPE TEST BANK",
             country=profile["country"], currency=profile["default_currency"], default_for_currency=True, last4="6789",
             routing_number="110000000", status="new", hidden=True)

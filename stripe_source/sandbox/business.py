@@ -5,21 +5,22 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from . import accounts, billing, goods, ledger, payments, people
+from . import accounts, billing, goods, ledger, mutate, payments, people, subscriptions
 from .events import change
 from .ledger import DAY
+from .oddities import Oddities
 from .store import Books, Record
 
 YEARS = 2
 HISTORY = YEARS * 365 * DAY
-_SOLD = ("Lamp", "Notebook", "Espresso beans", "T-shirt", "Poster", "Gift card", "Workshop", "Spare part", "木製スプーン",
-         "Überraschung")
+_SOLD = ("Lamp", "Notebook", "Espresso beans", "T-shirt", "Poster", "Gift card", "Workshop", "Spare part", 
+         "木製スプーン", "Überraschung")
 _HOSTED = ("Starter", "Team", "Business", "Enterprise", "Backup", "Analytics", "Support", "Archive", "API calls",
            "Training", "Monitoring", "Domains", "Mail", "Storage", "Café plan", "Pro", "Studio", "Agency", "School",
            "Charity")
 
 
-class Business:
+class Business(Oddities):
     """One shop's life, planned ahead and put on the world's calendar."""
 
     def __init__(self, books: Books, start: int, end: int, scale: float) -> None:
@@ -83,10 +84,12 @@ class Business:
             for currency, amount in (("usd", 1900 + 700 * number),
                                      (("jpy", 3200), ("kwd", 12340), ("eur", 2200), ("gbp", 1700))[number % 4]):
                 self.once.append(goods.price(books, product.id, amount, currency, nickname=f"{name} ({currency})"))
-        for fields in ({"name": "Launch", "percent_off": 25.0, "duration": "once"},
+        simple: tuple[dict[str, Any], ...] = (
+                       {"name": "Launch", "percent_off": 25.0, "duration": "once"},
                        {"name": "Loyal", "percent_off": 12.5, "duration": "forever"},
                        {"name": "Half a year", "percent_off": 33.3, "duration": "repeating", "duration_in_months": 6},
-                       {"name": "Five off", "amount_off": 500, "currency": "usd", "duration": "once"}):
+                       {"name": "Five off", "amount_off": 500, "currency": "usd", "duration": "once"})
+        for fields in simple:
             self.coupons.append(goods.coupon(books, **fields))
         self.coupons.append(goods.coupon(books, id="HOSTED-20", name="Hosted only", percent_off=20.0, duration="once",
                                          products=[self.monthly[0].data["product"], self.monthly[1].data["product"]]))
@@ -187,7 +190,8 @@ class Business:
             return
         prices = [(price, rng.choice((1, 1, 1, 2, 5, 25)))]
         for other in rng.sample(self.monthly if monthly else self.yearly[:-1], 2):
-            same = other.data["currency"] == price.data["currency"] and billing._every(other) == billing._every(price)
+            same = (other.data["currency"] == price.data["currency"]
+                    and subscriptions.every(other) == subscriptions.every(price))
             if rng.random() < 0.35 and other is not price and same and other.data["active"]:
                 prices.append((other, 1))
         coupon = promotion = None
@@ -198,7 +202,7 @@ class Business:
                                   if each.data["promotion"]["coupon"] == coupon.id), None)
             if books.find("coupon", coupon.id) is None:
                 coupon = promotion = None
-        made = billing.subscribe(
+        made = subscriptions.subscribe(
             books, owner, prices, coupon=coupon, promotion=promotion, trial_days=14 if rng.random() < 0.12 else 0,
             rates=[rng.choice(self.rates).id] if rng.random() < 0.2 else None,
             collection="send_invoice" if rng.random() < 0.08 else "charge_automatically",
@@ -212,7 +216,7 @@ class Business:
         """A subscriber goes, now or at the end of the period."""
         if subscription.data["status"] in ("active", "trialing", "past_due"):
             if self.rng.random() < 0.6:
-                billing.cancel(self.books, subscription)
+                subscriptions.cancel(self.books, subscription)
             else:
                 end = self.books.children(("subscription_item",), subscription.id)[0].data["current_period_end"]
                 change(self.books, subscription, "customer.subscription.updated", cancel_at_period_end=True,
@@ -361,7 +365,7 @@ class Business:
         """A subscriber who will change to another price."""
         subscription = self.one("subscription", status="active", currency="usd", schedule=None)
         if subscription is not None:
-            billing.schedule(self.books, subscription, self.yearly[0])
+            subscriptions.schedule(self.books, subscription, self.yearly[0])
 
     def withdraw(self) -> None:
         """The euros are paid out by hand."""
@@ -379,91 +383,8 @@ class Business:
         promotion = self.rng.choice(self.promotions)
         if promotion.data["active"]:
             change(books, promotion, "promotion_code.updated", active=False)
-        books.world.delete("product", goods.product(books, "Mistake").id, account=books.account)
-        books.world.delete("coupon", goods.coupon(books, name="Typo", percent_off=99.0).id, account=books.account)
-
-    # --- what breaks loaders
-
-    def long_invoice(self) -> None:
-        """An invoice of 130 lines: embedded lists are cut at ten."""
-        owner = people.customer(self.books, name="Long & Sons")
-        for number in range(130):
-            billing.invoice_item(self.books, owner, 100 + number, description=f"Item {number + 1}")
-        lines = [billing.line_of(item) for item in billing.pending(self.books, owner.id)]
-        waiting = billing.pending(self.books, owner.id)
-        invoice = billing.draft(self.books, owner, lines)
-        for item in waiting:
-            change(self.books, item, invoice=invoice.id)
-        billing.finalize(self.books, invoice, net=30)
-
-    def wide_subscription(self) -> None:
-        """A subscription of 14 items."""
-        owner = people.customer(self.books, name="Wide Inc.")
-        prices = [(each, 1) for each in self.monthly if each.data["currency"] == "usd" and each.data["active"]]
-        billing.subscribe(self.books, owner, prices[:14])
-
-    def long_credit_note(self) -> None:
-        """A credit note of 12 lines, on an invoice with as many."""
-        owner = people.customer(self.books, name="Returns GmbH")
-        invoice = billing.draft(self.books, owner, [])
-        for number in range(15):
-            billing.invoice_item(self.books, owner, 1000 + number, invoice=invoice, description=f"Part {number + 1}")
-        billing.finalize(self.books, invoice)
-        billing.settle_invoice(self.books, invoice)
-        lines = self.books.children(("line_item",), invoice.id)[:12]
-        billing.credit(self.books, invoice, [(line, line.data["amount"], line.data["description"]) for line in lines])
-
-    def many_reversals(self) -> None:
-        """A transfer taken back in 12 parts."""
-        others = [each for each in self.books.world.accounts if each != self.books.account]
-        if others:
-            record = ledger.transfer(self.books, 24000, "usd", others[0])
-            for _ in range(12):
-                ledger.reverse(self.books, record, 1000)
-
-    def many_cards(self) -> None:
-        """A customer with 11 cards and a bank account."""
-        owner = people.customer(self.books, name="Eleven Cards")
-        for _ in range(11):
-            people.card(self.books, owner)
-        people.bank_account(self.books, owner)
-        people.tax_id(self.books, owner)
-        people.discount(self.books, owner, self.coupons[1])
-        for _ in range(12):
-            people.adjust_balance(self.books, owner, -100, "usd")
-
-    def odd_methods(self) -> None:
-        """Payment methods of rarer types; `custom` is in no bare list."""
-        owner = people.customer(self.books, name="Odd Payer")
-        for type in ("sepa_debit", "link", "paypal", "custom", "kr_card"):
-            people.payment_method(self.books, owner, type)
-
-    def deletions(self) -> None:
-        """Things deleted while events are still kept: customers, a draft, an item, a product, a coupon in use."""
-        books = self.books
-        for _ in range(3):
-            self.delete_customer()
-        owner = people.customer(books, name="Short-lived")
-        people.card(books, owner)
-        people.tax_id(books, owner)
-        doomed = billing.draft(books, owner, [])
-        billing.invoice_item(books, owner, 4200, invoice=doomed)
-        billing.remove_draft(books, doomed)
-        billing.remove_invoice_item(books, billing.invoice_item(books, owner, 99))
-        people.remove_customer(books, owner)
-        books.world.delete("coupon", self.coupons[2].id, account=books.account)
-
-    def pending_items(self) -> None:
-        """Invoice items that wait."""
-        for _ in range(3):
-            self.extra()
-
-    def custom_price(self) -> None:
-        """A price made on the spot, in no list, for one subscriber."""
-        owner = people.customer(self.books, name="Bespoke")
-        price = goods.price(self.books, self.monthly[0].data["product"], 12345, "usd", "month", inline=True,
-                            nickname="Agreed on the phone")
-        billing.subscribe(self.books, owner, [(price, 1)])
+        mutate.delete(books, goods.product(books, "Mistake"))
+        mutate.delete(books, goods.coupon(books, name="Typo", percent_off=99.0))
 
 
 def found(books: Books, start: int, end: int, scale: float) -> Business:

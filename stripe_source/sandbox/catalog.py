@@ -1,7 +1,7 @@
 """What is known of Stripe's API: its lists, their parameters, what can be expanded, and blank objects to fill in."""
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -86,7 +86,7 @@ def has_blank(name: str) -> bool:
     return name in _BLANKS
 
 
-@lru_cache(maxsize=None)
+@cache
 def home(name: str) -> str | None:
     """Path of the list that an object is found in."""
     if name in _HOME:
@@ -95,7 +95,7 @@ def home(name: str) -> str | None:
     return min(paths, key=lambda path: (path.count("{"), len(path))) if paths else None
 
 
-@lru_cache(maxsize=None)
+@cache
 def prefix(name: str) -> str:
     """How ids of that object begin."""
     known = OBJECTS.get(name, {}).get("prefix")

@@ -196,14 +196,14 @@ def transfer(books: Books, amount: int, currency: str, destination: str, **field
 def reverse(books: Books, record: Record, amount: int, **fields: Any) -> Record:
     """Takes a transfer back, in full or in part."""
     currency = record.data["currency"]
-    reversal = books.add("transfer_reversal", parent=record.id, transfer=record.id, amount=amount, currency=currency,
+    reversal = books.add("transfer_reversal", under=record.id, transfer=record.id, amount=amount, currency=currency,
                          **fields)
     reversal.data["balance_transaction"] = enter(books, "transfer_refund", amount, currency, reversal.id).id
     other = books.world.accounts.get(record.data["destination"])
     payment = other.find("charge", record.data["destination_payment"]) if other else None
     if other is not None and payment is not None:
         back = other.add("refund", id="pyr_" + other.new_id("refund")[3:], amount=amount, currency=currency,
-                         charge=payment.id, source_transfer_reversal=reversal.id, parent=payment.id)
+                         charge=payment.id, source_transfer_reversal=reversal.id, under=payment.id)
         back.data["balance_transaction"] = enter(other, "payment_refund", -amount, currency, back.id).id
         reversal.data["destination_payment_refund"] = back.id
         total = payment.data["amount_refunded"] + amount

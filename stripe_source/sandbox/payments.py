@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from .events import change, emit
-from .ledger import DAY, enter, fee, no_details, settle
+from .ledger import DAY, enter, fee, settle
 from .people import payment_method
 from .store import Books, Data, Record
 
@@ -35,7 +35,7 @@ def details_of(method: Record | None, books: Books) -> Data:
         bank = method.data[type]
         return {"type": type, type: {key: bank[key] for key in (
             "account_holder_type", "account_type", "bank_name", "fingerprint", "last4", "routing_number")} | {
-            "mandate": None, "payment_reference": None, "expected_debit_date": None}}
+            "payment_reference": None}}
     return {"type": type, type: {}}
 
 
@@ -58,14 +58,14 @@ def confirm(
     Args:
         books: the account.
         intent: what to pay.
-        method: how to pay; None makes a card that is attached to nobody.
+        method: how to pay; None makes a card, which is attached to the customer if there is one.
         decline: the decline code that the bank answers.
         capture: False only reserves the money.
         description: of the charge.
     """
     data = intent.data
     owner = books.find("customer", data["customer"])
-    method = method or payment_method(books, None)
+    method = method or payment_method(books, owner)
     bank = method.data["type"] == "us_bank_account"
     fields: Data = {
         "amount": data["amount"], "currency": data["currency"], "customer": data["customer"],
@@ -88,7 +88,7 @@ def confirm(
                                  seller_message="The bank did not say why it declined.")
     elif bank:
         fields.update(status="pending", paid=False)
-    charge = books.add("charge", **fields, **({"id": "py_" + books.new_id("charge")[3:]} if bank else {}))
+    charge = books.add("charge", id="py_" + books.new_id("charge")[3:] if bank else None, **fields)
     charge.data["receipt_url"] = None if decline else f"https://pay.stripe.com/receipts/payment/{charge.id}"
     common = {"latest_charge": charge.id, "payment_method_types": [method.data["type"]]}
     if decline:
@@ -159,7 +159,7 @@ def capture(books: Books, intent: Record, amount: int | None = None) -> None:
 
 def _release(books: Books, charge: Record, amount: int) -> None:
     # money that was only reserved goes back as a refund that moves no balance
-    record = books.add("refund", parent=charge.id, amount=amount, charge=charge.id, currency=charge.data["currency"],
+    record = books.add("refund", under=charge.id, amount=amount, charge=charge.id, currency=charge.data["currency"],
                        payment_intent=charge.data["payment_intent"], status="succeeded")
     total = charge.data["amount_refunded"] + amount
     change(books, charge, amount_refunded=total, refunded=total == charge.data["amount"])
@@ -213,8 +213,9 @@ def refund(books: Books, charge: Record, amount: int | None = None, **fields: An
         "reason": books.world.rng.choice((None, "requested_by_customer", "duplicate")), "status": "succeeded",
         "destination_details": {"type": "card", "card": {
             "reference": f"{books.world.rng.randrange(10**11):011d}", "reference_status": "available",
-            "reference_type": "acquirer_reference_number", "type": "refund"}} if card else None, **fields},
-        parent=charge.id)
+            "reference_type": "acquirer_reference_number", "type": "refund"}} if card else {
+            "type": "us_bank_transfer", "us_bank_transfer": {"reference": None, "reference_status": None}}, **fields},
+        under=charge.id)
     entry = enter(books, "refund" if card else "payment_refund", -settled, currency, record.id, rate=rate,
                   description="REFUND FOR CHARGE" if card else "REFUND FOR PAYMENT")
     change(books, record, balance_transaction=entry.id)
@@ -232,8 +233,8 @@ def dispute(books: Books, charge: Record, *, reason: str = "fraudulent", ends: s
     record = books.add(
         "dispute", amount=data["amount"], charge=charge.id, currency=data["currency"], reason=reason,
         payment_intent=data["payment_intent"], status="needs_response", is_charge_refundable=False,
-        network_reason_code="10.4", payment_method_details={"type": "card", "card": {
-            "brand": "visa", "case_type": "chargeback", "network_reason_code": "10.4"}},
+        payment_method_details={"type": "card", "card": {
+            "brand": "visa", "case_type": "chargeback", "network": "visa", "network_reason_code": "10.4"}},
     )
     record.data["evidence_details"]["due_by"] = books.now - books.now % DAY + 14 * DAY - 1
     change(books, charge, "charge.updated", disputed=True)
@@ -292,7 +293,7 @@ def check_out(books: Books, owner: Record | None, lines: list[tuple[Record, int]
     record.data["url"] = f"https://checkout.stripe.com/c/pay/{record.id}"
     for price, quantity in lines:
         amount = price.data["unit_amount"] * quantity
-        books.add("item", parent=record.id, amount_subtotal=amount, amount_total=amount, currency=currency,
+        books.add("item", under=record.id, amount_subtotal=amount, amount_total=amount, currency=currency,
                   description=price.data["nickname"] or "Item", price=price.id, quantity=quantity)
     books.world.at(record.data["expires_at"], _session_expires, books, record)
     return record

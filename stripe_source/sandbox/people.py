@@ -125,7 +125,7 @@ def card(books: Books, owner: Record, **fields: Any) -> Record:
         "customer": owner.id, "brand": _DISPLAY[details["brand"]], "country": "US", "exp_month": details["exp_month"],
         "exp_year": details["exp_year"], "fingerprint": details["fingerprint"], "funding": details["funding"],
         "last4": details["last4"], "name": owner.data["name"], "regulated_status": "unregulated", **fields},
-        parent=owner.id)
+        under=owner.id)
     emit(books, "customer.source.created", record)
     if owner.data["default_source"] is None:
         change(books, owner, "customer.updated", default_source=record.id)
@@ -138,7 +138,7 @@ def bank_account(books: Books, owner: Record, **fields: Any) -> Record:
         "customer": owner.id, "account_holder_name": owner.data["name"], "account_holder_type": "individual",
         "bank_name": "STRIPE TEST BANK", "country": "US", "currency": "usd", "last4": "6789", "status": "new",
         "fingerprint": f"{books.world.rng.getrandbits(64):016x}", "routing_number": "110000000", **fields},
-        parent=owner.id)
+        under=owner.id)
     emit(books, "customer.source.created", record)
     if owner.data["default_source"] is None:
         change(books, owner, "customer.updated", default_source=record.id)
@@ -163,7 +163,7 @@ def tax_id(books: Books, owner: Record | None, **fields: Any) -> Record:
         "owner": {"type": "customer", "customer": owner.id, "customer_account": None} if owner else {"type": "self"},
         "verification": {"status": "verified", "verified_address": None, "verified_name": None} if owner else None,
     }
-    record = books.add("tax_id", **{**values, **fields}, parent=owner.id if owner else None)
+    record = books.add("tax_id", **{**values, **fields}, under=owner.id if owner else None)
     if owner is not None:
         emit(books, "customer.tax_id.created", record)
     return record
@@ -183,14 +183,15 @@ def adjust_balance(
     ending = owner.data["balance"] + amount
     record = books.add("customer_balance_transaction", **{
         "amount": amount, "currency": currency, "customer": owner.id, "ending_balance": ending, "type": type, **fields},
-        parent=owner.id)
+        under=owner.id)
     change(books, owner, "customer.updated", balance=ending, currency=owner.data["currency"] or currency)
     return record
 
 
 def remove_customer(books: Books, owner: Record) -> None:
     """Deletes a customer: subscriptions are canceled, what was stored goes, payments stay."""
-    from .billing import cancel, remove_invoice_item
+    from .billing import remove_invoice_item
+    from .subscriptions import cancel
 
     for subscription in [each for each in books.all("subscription") if each.data["customer"] == owner.id]:
         if subscription.data["status"] != "canceled":
@@ -216,7 +217,7 @@ def discount(books: Books, owner: Record, coupon: Record, promotion: Record | No
     """Gives a customer a coupon."""
     if owner.data["discount"] is not None:
         undiscount(books, owner)
-    from .billing import new_discount
+    from .goods import new_discount
 
     made = new_discount(books, coupon, customer=owner.id, promotion=promotion)
     change(books, owner, discount=made)

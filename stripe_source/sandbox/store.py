@@ -26,7 +26,7 @@ _ALWAYS = {
 class Record:
     """One stored object, with what its list needs to know of it."""
 
-    __slots__ = ("id", "object", "created", "seq", "data", "also", "parent", "hidden", "cache")
+    __slots__ = ("also", "cache", "created", "data", "hidden", "id", "object", "parent", "seq")
 
     def __init__(self, object: str, data: Data, created: int, seq: int, parent: str | None) -> None:
         self.id: str = data["id"]
@@ -48,7 +48,7 @@ class Record:
 class Gone:
     """What is remembered of a deleted object."""
 
-    __slots__ = ("data", "parent", "position", "object", "id", "hidden")
+    __slots__ = ("data", "hidden", "id", "object", "parent", "position")
 
     def __init__(self, record: Record, data: Data, position: int | None) -> None:
         self.id, self.object, self.parent, self.hidden = record.id, record.object, record.parent, record.hidden
@@ -200,7 +200,7 @@ class Books:
             if isinstance(value, str):
                 found = self.find(target, value)
                 data[field] = self.show(found) if found else self.stub(target, value)
-            elif value:
+            elif value and isinstance(value, list):
                 data[field] = [self.show(self.get(target, each)) if isinstance(each, str) else each for each in value]
         for field, kinds, path in always or ():
             if field in data:
@@ -228,11 +228,11 @@ class Books:
     # --- changing; each of these may be followed by an event, see `events.emit`
 
     def add(
-        self, object: str, /, *, id: str | None = None, parent: str | None = None, also: Data | None = None,
+        self, object: str, /, *, id: str | None = None, under: str | None = None, also: Data | None = None,
         hidden: bool = False, **fields: Any,
     ) -> Record:
         """Stores a new object: a blank with `fields`, an id and the time."""
-        data = blank(object) if has_blank(object) else {"id": "", "object": object}
+        data: Data = blank(object) if has_blank(object) else {"id": "", "object": object}
         now = self.world.clock
         data["id"] = id or self.new_id(object)
         if "created" in data:
@@ -241,9 +241,8 @@ class Books:
             data["livemode"] = True
         data.update(fields)
         self.world.seq += 1
-        record = Record(object, data, data.get("created") or data.get("date") or now, self.world.seq, parent)
-        if not isinstance(record.created, int):
-            record.created = now
+        created = data.get("created") or data.get("date")
+        record = Record(object, data, created if isinstance(created, int) else now, self.world.seq, under)
         record.also, record.hidden = also, hidden
         self.shelf(object).put(record)
         self.touch(record, new=True)

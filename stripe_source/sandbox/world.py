@@ -4,7 +4,7 @@ from __future__ import annotations
 import heapq
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -64,12 +64,15 @@ class World:
         self.populated: set[str] = set()
         self._calendar: list[tuple[int, int, Callable[..., Any], tuple[Any, ...]]] = []
         self._entries = 0
+        self._ticking: tuple[float, int] | None = None
+        self._life = Random(f"life/{seed}")
         end = NOW if now is None else now
         start = end - business.HISTORY
         self.clock = start
         self.events_from = end - KEPT_SECONDS
         self.accounts: dict[str, Books] = {}
-        self.books = Books(self, "acct_1" + f"{self.rng.getrandbits(90):030x}"[:15])
+        self.books = Books(self, "")
+        self.books.account = self.books.new_id("account")
         self.books.profile = profile(self.books.account, "Lighthouse Goods Inc.", "US", "usd", start)
         self.books.profile["bank"] = {each: f"ba_1{self.rng.getrandbits(90):023x}" for each in ("usd", "eur")}
         self.accounts[self.books.account] = self.books
@@ -84,8 +87,8 @@ class World:
             business.found(self.books, start, end, scale)
             business.small(self.accounts[others[0]["id"]], start + 40 * 86400, end)
         self._run_until(end)
-        self._ticking = (time.time(), end) if ticking else None
-        self._life = Random(f"life/{seed}")
+        if ticking:
+            self._ticking = (time.time(), end)
 
     # --- time
 
@@ -126,8 +129,7 @@ class World:
             moment, _, action, args = heapq.heappop(calendar)
             self.clock = max(self.clock, moment)
             action(*args)
-        if end > self.clock or not calendar:
-            self.clock = max(end, self.clock)
+        self.clock = max(self.clock, end)
         for books in self.accounts.values():
             if "event" in books.shelves:
                 books.shelf("event").drop_before(self.clock - KEPT_SECONDS)
@@ -190,8 +192,13 @@ class World:
         if account is None:
             return self.books
         if account not in self.accounts:
-            raise KeyError(f"There is no account `{account}`. Known: {', '.join(f'`{each}`' for each in self.accounts)}.")
+            known = ", ".join(f"`{each}`" for each in self.accounts)
+            raise KeyError(f"There is no account `{account}`. Known: {known}.")
         return self.accounts[account]
+
+    def restricted_key(self, permissions: Iterable[str]) -> str:
+        """A restricted key with these permissions, such as `["rak_charge_read"]`."""
+        return self.keys.restricted(permissions)
 
     @property
     def connected(self) -> Sequence[str]:

@@ -1,0 +1,18 @@
+"""The sandbox: a Stripe that runs in the process, for demos, tests and benchmarks.
+
+    from stripe_source import sandbox
+
+    with sandbox.serve() as stripe:
+        print(stripe.url, stripe.api_key)
+        stripe.world.live(20)
+        stripe.world.advance(3600)
+"""
+from __future__ import annotations
+
+from .dump import Truth
+from .faults import Fault, Faults
+from .requests import Request
+from .server import Sandbox, serve
+from .world import World
+
+__all__ = ["Fault", "Faults", "Request", "Sandbox", "Truth", "World", "serve"]

@@ -1,0 +1,157 @@
+"""`expand[]`: ids replaced by the objects that they stand for, and fields that are absent otherwise."""
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from typing import Any
+
+import orjson
+
+from .catalog import EMBEDDED, INCLUDE_ONLY, OBJECTS
+from .dump import own
+from .requests import Refusal
+from .store import Books, Data, Record
+
+DEEPEST = 4  # levels, `data` of a list included
+
+
+@cache
+def _known(object: str) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """What can follow in a path: field path -> (how, objects)."""
+    spec = OBJECTS.get(object, {})
+    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for how in ("inline", "expand", "include"):
+        for path, targets in spec.get(how, {}).items():
+            found[path.replace("[]", "")] = (how, tuple(targets))
+    for path in INCLUDE_ONLY.get(object, ()):
+        found[path] = ("include", ())
+    for path, (_, targets) in spec.get("lists", {}).items():
+        found[path] = ("list", tuple(targets))
+    return found
+
+
+def _split(object: str, segments: tuple[str, ...]) -> tuple[str, str, tuple[str, ...], tuple[str, ...]] | None:
+    known = _known(object)
+    for count in range(1, len(segments) + 1):
+        path = ".".join(segments[:count])
+        if path in known:
+            how, targets = known[path]
+            return path, how, targets, segments[count:]
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _allowed(objects: tuple[str, ...], segments: tuple[str, ...]) -> bool:
+    if not segments:
+        return True
+    for object in objects:
+        step = _split(object, segments)
+        if step is None:
+            continue
+        _, how, targets, rest = step
+        if how == "list" and rest:
+            if rest[0] != "data":
+                continue
+            rest = rest[1:]
+        if _allowed(targets, rest):
+            return True
+    return False
+
+
+def check(objects: tuple[str, ...], wanted: list[str], *, of_list: bool) -> tuple[str, ...]:
+    """The paths to expand, below `data` for a list; refuses what cannot be expanded.
+
+    Args:
+        objects: what the answer holds.
+        wanted: values of `expand[]`.
+        of_list: whether the answer is a list.
+    """
+    paths: list[str] = []
+    for path in wanted:
+        segments = tuple(path.split("."))
+        if len(segments) > DEEPEST:
+            raise Refusal(400, f"You cannot expand more than {DEEPEST} levels of a property. The property you tried to "
+                               f"expand: {path}", param="expand")
+        if of_list:
+            if segments[0] != "data":
+                raise Refusal(400, f"This property cannot be expanded ({path}). You may want to try expanding "
+                                   f"'data.{path}' instead.", param="expand")
+            segments = segments[1:]
+            if not segments:
+                continue
+        if not _allowed(objects, segments):
+            raise Refusal(400, f"This property cannot be expanded ({segments[-1]}).", param="expand")
+        paths.append(".".join(segments))
+    return tuple(sorted(set(paths)))
+
+
+def expanded(books: Books, record: Record, paths: tuple[str, ...]) -> bytes:
+    """The object with those paths expanded; kept until anything changes in the world."""
+    if not paths:
+        return books.json(record)
+    key = (record.object, record.id, paths)
+    held = books.expanded.get(key)
+    if held is not None and held[0] == books.world.version:
+        return held[1]
+    data = books.plain(record)
+    for path in paths:
+        _walk(books, record.object, data, tuple(path.split(".")))
+    body = orjson.dumps(data)
+    books.expanded[key] = (books.world.version, body)
+    return body
+
+
+def _walk(books: Books, object: str, node: Data, segments: tuple[str, ...]) -> None:
+    step = _split(object, segments) if segments else None
+    if step is None:
+        return
+    path, how, targets, rest = step
+    if how == "include":
+        record = books.find(object, node.get("id"))
+        if record is not None and record.also and path in record.also:
+            node[path] = record.also[path]
+    elif how == "list":
+        if path not in node and node.get("id") and path in EMBEDDED.get(object, {}):
+            kinds, url, _ = EMBEDDED[object][path]
+            node[path] = orjson.loads(orjson.dumps(books.embed(kinds, url, node["id"])))
+        for member in (node.get(path) or {}).get("data", ()):
+            _walk(books, member["object"], member, rest[1:])
+    else:
+        _replace(books, node, path.split("."), targets, rest, look_up=how == "expand")
+
+
+def _replace(
+    books: Books, node: Any, path: list[str], targets: tuple[str, ...], rest: tuple[str, ...], *, look_up: bool
+) -> None:
+    if isinstance(node, list):
+        for each in node:
+            _replace(books, each, path, targets, rest, look_up=look_up)
+        return
+    if not isinstance(node, dict) or node.get(path[0]) is None:
+        return
+    if len(path) > 1:
+        _replace(books, node[path[0]], path[1:], targets, rest, look_up=look_up)
+        return
+    value = node[path[0]]
+    if look_up:
+        node[path[0]] = value = (
+            [_object(books, each, targets) for each in value] if isinstance(value, list)
+            else _object(books, value, targets))
+    for each in value if isinstance(value, list) else (value,):
+        if isinstance(each, dict) and "object" in each:
+            _walk(books, each["object"], each, rest)
+
+
+def _object(books: Books, id: Any, targets: tuple[str, ...]) -> Any:
+    if not isinstance(id, str):
+        return id
+    for target in targets:
+        if target == "account" and id == books.account:
+            return own(books)
+        record = books.find(target, id)
+        if record is None and target == "account":
+            record = books.world.books.find(target, id)
+        if record is not None:
+            return books.plain(record)
+        if target in books.shelves and id in books.shelf(target).gone:
+            return books.stub(target, id)
+    return id

@@ -1,0 +1,103 @@
+"""The calls that users make. mypy reads this file in strict mode; nothing runs it."""
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import dlt
+from dlt.extract import DltSource
+
+from stripe_source import (
+    CheckResult,
+    SyncResult,
+    Table,
+    WAEvent,
+    check,
+    demo,
+    list_tables,
+    sandbox,
+    schema_show,
+    stripe_source,
+    sync,
+)
+from stripe_source.auth import ApiKey, OAuth
+from stripe_source.errors import ConfigurationError, StripeError, StripeSourceError
+
+
+def sources(own: Table) -> list[DltSource]:
+    """Every option, in the types that it takes."""
+    return [
+        stripe_source(),
+        stripe_source("%"),
+        stripe_source(["charges", "invoice%"], exclude="invoice_items;events"),
+        stripe_source([own, "charges"], marker={"customers": None, "%": "created"}),
+        stripe_source(mode="initial", marker=None, deletes="hard", lookback=timedelta(hours=2)),
+        stripe_source(start=datetime(2026, 1, 1), end="2026-02-01", lookback="15d", schema_map="stripe", emit="rows"),
+        stripe_source(start=date(2026, 1, 1), end=1_767_225_600, lookback=600, accounts=None),
+        stripe_source(api_key="rk_test_…", account_id="acct_…", api_base="https://api.stripe.com", rate=0.25),
+        stripe_source(api_version="2026-10-28.endive", rate=None),
+        stripe_source(client_id="ca_…", client_secret="sk_test_…", refresh_token="rt_…"),
+    ]
+
+
+def runs(pipeline: dlt.Pipeline) -> SyncResult:
+    """The run loop and what it answers."""
+    pipeline.run(stripe_source("charges"), loader_file_format="parquet")
+    result = sync(pipeline, tables="charges", refresh=["charges"], api_key=ApiKey("sk_test_…"))
+    lines: list[str] = [f"{name} {t.new} {t.changed} {t.gone} {t.status}" for name, t in result.tables.items()]
+    seconds: float = result.seconds
+    mode: bool | None = result.livemode
+    as_json: dict[str, Any] = result.asdict()
+    print(lines, seconds, mode, as_json, result.figures.requests, result.failed)
+    return result if result.exit_code == 0 else demo("stripe_demo.duckdb", dataset="stripe", seed=2, scale=0.1)
+
+
+class Quiet:
+    """Progress is any object with these methods."""
+
+    def tables(self, names: list[str]) -> None: ...
+
+    def page(self, table: str, objects: int) -> None: ...
+
+    def phase(self, name: str) -> None: ...
+
+
+def told(pipeline: dlt.Pipeline, save: list[str]) -> CheckResult:
+    """Progress, OAuth with a place for the rotated token, errors."""
+    app = OAuth("ca_…", "sk_test_…", "rt_…", on_rotate=save.append)
+    try:
+        sync(pipeline, progress=Quiet(), api_key=app)
+    except ConfigurationError as error:
+        code: int = error.exit_code
+        print(code)
+    except StripeError as error:
+        print(error.status, error.request_id, error.table)
+    except StripeSourceError as error:
+        print(error.exit_code)
+    return check(tables="charges")
+
+
+def looked_up(event: WAEvent) -> tuple[str, str | None]:
+    """Catalogue and values of the walk."""
+    names: list[str] = [table["name"] for table in list_tables("invoice%", exclude="invoice_items")]
+    columns: list[dict[str, Any]] = schema_show("charges")["columns"]
+    print(names, columns, event.data, event.before, event.time)
+    return event.table, event.parent
+
+
+def played(pipeline: dlt.Pipeline) -> SyncResult:
+    """A Stripe of one's own, and time going on in it."""
+    with sandbox.serve(port=0, seed=1, scale=0.1) as stripe:
+        stripe.world.advance(timedelta(days=1))
+        stripe.world.live(20)
+        return sync(pipeline, api_base=stripe.url, api_key=stripe.api_key)
+
+
+def refused(pipeline: dlt.Pipeline) -> None:
+    """What a checker must not let pass: each line that it did would be an unused ignore."""
+    stripe_source(table="charges")  # type: ignore[call-arg]
+    stripe_source(mode=1)  # type: ignore[arg-type]
+    stripe_source(rate="half")  # type: ignore[arg-type]
+    sync("stripe", tables="charges")  # type: ignore[arg-type]
+    sync(pipeline, progress=print)  # type: ignore[arg-type]
+    demo(dataset=None)  # type: ignore[arg-type]
