@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import dlt
@@ -19,6 +21,8 @@ from stripe_source.run import Run, TableResult
 from stripe_source.schema_map import table_map
 from stripe_source.source import options as check_options
 from stripe_source.source import resource, stripe_source
+
+LITTLE = 100_000  # bytes; with less than this left, a disk is full
 
 
 class Progress(Protocol):
@@ -239,7 +243,15 @@ def _reason(pipeline: dlt.Pipeline, failure: PipelineStepFailed) -> BaseExceptio
 def _trouble(pipeline: dlt.Pipeline, failure: BaseException) -> StripeSourceError:
     errors = list(_chain(failure))
     name = pipeline.destination.destination_name if pipeline.destination else None
-    for error in errors:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            return DestinationError(f"The disk is full ({error.filename or pipeline.working_dir}).", destination=name)
+    full = any(isinstance(error, OSError) and error.errno == errno.ENOSPC for error in errors)
+    if full or _room(pipeline.working_dir) < LITTLE:  # dlt may stumble over what could not be written, later
+        return DestinationError(f"The disk is full: {pipeline.working_dir} has no room left.", destination=name)
     return DestinationError(redact(str(errors[-1]).strip() or repr(errors[-1])), destination=name)
+
+
+def _room(folder: str) -> int:
+    """Bytes that are free where a folder is, or would be."""
+    path = Path(folder)
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free

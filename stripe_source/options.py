@@ -45,13 +45,18 @@ def _words(text: Tables) -> list[str | Table]:
 def match_tables(pattern: str, tables: Sequence[Table] = TABLES) -> list[Table]:
     """The tables that a name or a pattern with `%` means, in the order of the registry; none if it means none.
 
-    Names are native ones or aliases (Striim's); case and underscores do not matter.
+    Names are native ones or aliases (Striim's); case and underscores do not matter. A pattern in lower case is meant
+    for native names only, one with capitals for Striim's too.
 
-    >>> [table.name for table in match_tables("Invoice%Items")]
-    ['invoice_items', 'invoice_line_items']
+    >>> [table.name for table in match_tables("invoice%")]
+    ['invoice_items', 'invoice_line_items', 'invoices']
     """
-    wanted = re.compile(".*".join(_plain(part) for part in re.split("%+", pattern)))
-    return [table for table in tables if any(wanted.fullmatch(_plain(name)) for name in (table.name, *table.aliases))]
+    wanted = re.compile(".*".join(_plain(part) for part in pattern.split("%")))
+    native = "%" in pattern and pattern == pattern.lower()
+    return [
+        table for table in tables
+        if any(wanted.fullmatch(_plain(name)) for name in (table.name, *(() if native else table.aliases)))
+    ]
 
 
 def select_tables(tables: Tables = None, exclude: Tables = None, known: Sequence[Table] = TABLES) -> list[Table]:

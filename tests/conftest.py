@@ -21,6 +21,8 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
     monkeypatch.delenv("STRIPE_API_KEY", raising=False)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("stripe_source.client.FIRST_WAIT", 0.001)
+    monkeypatch.setattr("stripe_source.client.LONGEST_WAIT", 0.01)
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
-"""Stripe's own sample objects, through the real maps: every value of theirs is in a row, of the table or of its children.
+"""Stripe's own sample objects, through the real maps: every value of theirs is in a row of the table or its children.
 
-The samples come with Stripe's OpenAPI document and are not part of this repository: where the folder is not there, these
-tests are skipped.
+The samples come with Stripe's OpenAPI document and are not part of this repository: where their folder is not beside
+the checkout, these tests are skipped.
 """
+
 from __future__ import annotations
 
 import copy

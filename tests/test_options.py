@@ -1,4 +1,5 @@
 """What a user may ask for, and what is said to one who asks for something else."""
+
 from __future__ import annotations
 
 import doctest
@@ -98,7 +99,13 @@ def test_the_default_selection(nothing: Any) -> None:
 
 @pytest.mark.parametrize(
     "asked",
-    ["invoices;charges", "invoices, charges", " Charges ;invoices; ", ["invoices", "charges"], ("Charges", "invoices", "charges")],
+    [
+        "invoices;charges",
+        "invoices, charges",
+        " Charges ;invoices; ",
+        ["invoices", "charges"],
+        ("Charges", "invoices", "charges"),
+    ],
 )
 def test_tables_come_in_the_order_of_the_registry(asked: Any) -> None:
     """However they were asked for, and each once."""
@@ -124,13 +131,18 @@ def test_excluding_everything_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("asked", "suggestion"),
-    [("charge", "charges"), ("invoiceitem", "invoice_items"), ("PaymentIntnet", "payment_intents"), ("Cradit_Notes", "credit_notes")],
+    [
+        ("charge", "charges"),
+        ("invoiceitem", "invoice_items"),
+        ("PaymentIntnet", "payment_intents"),
+        ("Cradit_Notes", "credit_notes"),
+    ],
 )
 @pytest.mark.parametrize("option", ["tables", "exclude"])
 def test_an_unknown_table_is_refused_with_a_suggestion(option: str, asked: str, suggestion: str) -> None:
     """The whole registry is one command away."""
     with pytest.raises(UnknownTable) as caught:
-        select_tables(**{option: ["charges", asked]})
+        select_tables(**{option: ["charges", asked]})  # type: ignore[arg-type]  # either of two options
 
     assert caught.value.suggestion == suggestion
     assert str(caught.value) == (
@@ -214,7 +226,9 @@ def test_markers_of_all_tables() -> None:
     tables = [BY_NAME["charges"], BY_NAME["customers"], OWN]
 
     assert check_marker({"customers": None, "things": "id", "%": "created"}, tables) == {
-        "charges": "created", "customers": None, "things": "id",
+        "charges": "created",
+        "customers": None,
+        "things": "id",
     }
     assert check_marker({"refunds": "id"}, tables) == check_marker("auto", tables)
     with pytest.raises(UnknownTable, match="Did you mean `customers`"):
@@ -258,7 +272,18 @@ def test_times_are_unix_seconds_and_utc(value: Any, expected: int | None) -> Non
 
 @pytest.mark.parametrize(
     "value",
-    ["yesterday", "2024-13-01", "12:00", True, float("nan"), float("inf"), 1_700_000_000_000, "1700000000000", [], b"2024"],
+    [
+        "yesterday",
+        "2024-13-01",
+        "12:00",
+        True,
+        float("nan"),
+        float("inf"),
+        1_700_000_000_000,
+        "1700000000000",
+        [],
+        b"2024",
+    ],
 )
 def test_what_is_no_time_is_refused(value: Any) -> None:
     """Milliseconds too, which would otherwise bound nothing."""
@@ -281,8 +306,19 @@ def test_bounds() -> None:
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [
-        ("90", 90), (90, 90), (90.0, 90), (0.5, 1), ("90s", 90), ("10m", 600), (" 10 m ", 600), ("2h", 7200),
-        ("15d", 1_296_000), ("1w", 604_800), ("0", 0), (timedelta(minutes=10), 600), (timedelta(milliseconds=1), 1),
+        ("90", 90),
+        (90, 90),
+        (90.0, 90),
+        (0.5, 1),
+        ("90s", 90),
+        ("10m", 600),
+        (" 10 m ", 600),
+        ("2h", 7200),
+        ("15d", 1_296_000),
+        ("1w", 604_800),
+        ("0", 0),
+        (timedelta(minutes=10), 600),
+        (timedelta(milliseconds=1), 1),
     ],
 )
 def test_durations(value: Any, seconds: int) -> None:
@@ -292,7 +328,8 @@ def test_durations(value: Any, seconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "ten minutes", "10M", "1.5h", "-5m", -5, "5y", True, timedelta(seconds=-1), float("inf"), "9999999999w"]
+    "value",
+    ["", "ten minutes", "10M", "1.5h", "-5m", -5, "5y", True, timedelta(seconds=-1), float("inf"), "9999999999w"],
 )
 def test_what_is_no_duration_is_refused(value: Any) -> None:
     """With the way to write one."""
@@ -320,15 +357,29 @@ def test_defaults() -> None:
 def test_an_option_that_is_given_is_kept() -> None:
     """Through the same checks as alone."""
     found = options(
-        tables="charges;refunds", mode="initial", marker={"charges": "id"}, start="2024-01-01", end="2024-02-01",
-        deletes="hard", lookback="1h", account_id="acct_1", api_base="https://stripe.example", api_version="2024-06-20",
-        rate=0.25, refresh="refund%",
+        tables="charges;refunds",
+        mode="initial",
+        marker={"charges": "id"},
+        start="2024-01-01",
+        end="2024-02-01",
+        deletes="hard",
+        lookback="1h",
+        account_id="acct_1",
+        api_base="https://stripe.example",
+        api_version="2024-06-20",
+        rate=0.25,
+        refresh="refund%",
     )
 
     assert found.markers == {"charges": "id", "refunds": BY_NAME["refunds"].marker}
     assert (found.start, found.end, found.lookback) == (1_704_067_200, 1_706_745_600, 3600)
-    assert (found.mode, found.deletes, found.account_id, found.api_version) == ("initial", "hard", "acct_1", "2024-06-20")
-    assert (found.governor.rate, found.refresh) == (0.25, {"refunds"})
+    assert (found.mode, found.deletes, found.account_id, found.api_version) == (
+        "initial",
+        "hard",
+        "acct_1",
+        "2024-06-20",
+    )
+    assert (found.governor.rate, found.refresh) == (0.25, frozenset({"refunds"}))
     assert found.again(BY_NAME["charges"])
 
 
@@ -344,8 +395,16 @@ def test_refresh_reads_one_table_again() -> None:
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("mode", "full"), ("mode", None), ("deletes", "none"), ("deletes", ["soft"]), ("schema_map", "no_such_map"),
-        ("emit", "objects"), ("rate", 0), ("rate", 1.5), ("rate", -1), ("lookback", "soon"),
+        ("mode", "full"),
+        ("mode", None),
+        ("deletes", "none"),
+        ("deletes", ["soft"]),
+        ("schema_map", "no_such_map"),
+        ("emit", "objects"),
+        ("rate", 0),
+        ("rate", 1.5),
+        ("rate", -1),
+        ("lookback", "soon"),
     ],
 )
 def test_a_value_that_an_option_cannot_have_is_refused(option: str, value: Any) -> None:
@@ -387,7 +446,9 @@ def test_keys() -> None:
     assert isinstance(resolve(**oauth, api_key="").credentials, OAuth)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("given", [{}, {"api_key": ""}, {"api_key": " "}, {"client_id": "ca_1", "refresh_token": "rt_1"}])
+@pytest.mark.parametrize(
+    "given", [{}, {"api_key": ""}, {"api_key": " "}, {"client_id": "ca_1", "refresh_token": "rt_1"}]
+)
 def test_without_a_key_nothing_is_asked(given: dict[str, str]) -> None:
     """Half an OAuth is none."""
     with pytest.raises(MissingKey):
@@ -399,7 +460,18 @@ def test_a_key_is_in_no_message() -> None:
     with pytest.raises(PublishableKey) as publishable:
         resolve(api_key="pk_test_" + "4" * 24)
     shown = [str(publishable.value), repr(options())]
-    for option in ("tables", "exclude", "mode", "deletes", "marker", "start", "lookback", "schema_map", "emit", "accounts"):
+    for option in (
+        "tables",
+        "exclude",
+        "mode",
+        "deletes",
+        "marker",
+        "start",
+        "lookback",
+        "schema_map",
+        "emit",
+        "accounts",
+    ):
         with pytest.raises(ConfigurationError) as caught:
             options(**{option: KEY})
         shown.append(str(caught.value) + repr(caught.value))

@@ -231,6 +231,8 @@ def invoice_item(
         "invoice": invoice.id if invoice else None,
         "pricing": {"type": "price_details", "price_details": {"price": price.id, "product": price.data["product"]},
                     "unit_amount_decimal": str(amount // quantity)} if price else None, **fields})
+    if invoice is None:
+        books.waiting.setdefault(owner.id, []).append(record)
     if coupon is not None:
         made = new_discount(books, coupon, customer=owner.id, invoice_item=record.id)
         record.data["discounts"] = [made["id"]]
@@ -242,7 +244,10 @@ def invoice_item(
 
 def pending(books: Books, customer: str) -> list[Record]:
     """Invoice items that wait for the customer's next invoice."""
-    return [each for each in books.all("invoiceitem") if each.data["customer"] == customer and not each.data["invoice"]]
+    known = books.shelf("invoiceitem").records
+    waiting = [each for each in books.waiting.get(customer, ()) if each.id in known and not each.data["invoice"]]
+    books.waiting[customer] = waiting
+    return list(waiting)
 
 
 def line_of(item: Record) -> Line:

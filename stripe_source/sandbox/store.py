@@ -120,6 +120,7 @@ class Books:
         self.balance: dict[str, list[int]] = {}  # currency -> available, pending
         self.unswept: dict[str, list[Record]] = {}  # currency -> available and in no payout yet
         self.swept: dict[str, list[Record]] = {}  # payout -> its balance transactions
+        self.waiting: dict[str, list[Record]] = {}  # customer -> invoice items that may be in no invoice yet
         self.counters: dict[str, int] = {}
         self.profile: Data = {}  # the account object of these books
         self.expanded: dict[tuple[str, str, tuple[str, ...]], tuple[int, bytes]] = {}
