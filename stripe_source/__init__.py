@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from stripe_source.loop import sync as sync
     from stripe_source.showcase import demo as demo
     from stripe_source.source import stripe_source as stripe_source
-    from stripe_source.tables import Table as Table
+    from stripe_source.table import Table as Table
     from stripe_source.waevent import WAEvent as WAEvent
 
 __version__ = "0.1.0"
@@ -22,7 +22,7 @@ __version__ = "0.1.0"
 # A module is not named like a function here: importing it would put it in the function's place.
 # Loaded when first used: dlt and pyarrow take most of a second, and many commands need neither
 _HOMES = {
-    "CheckResult": "checks", "SyncResult": "loop", "Table": "tables", "WAEvent": "waevent", "check": "checks",
+    "CheckResult": "checks", "SyncResult": "loop", "Table": "table", "WAEvent": "waevent", "check": "checks",
     "demo": "showcase", "list_tables": "catalogue", "schema_show": "catalogue", "stripe_source": "source",
     "sync": "loop",
 }

@@ -5,7 +5,8 @@ from typing import Any
 
 from stripe_source.options import Tables, select_tables
 from stripe_source.schema_map import table_map
-from stripe_source.tables import TABLES, Table, parent_column
+from stripe_source.table import Table
+from stripe_source.tables import TABLES, parent_column
 
 
 def updates_seen(table: Table) -> str:

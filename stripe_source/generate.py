@@ -38,7 +38,8 @@ from typing import Any
 import yaml
 
 from stripe_source.sdk import Class, Field, Sdk, installed
-from stripe_source.tables import TABLES, Table
+from stripe_source.table import Table
+from stripe_source.tables import TABLES
 
 MAPS = Path(__file__).parent.parent / "schema_maps"
 WIDTH = 250 - 8  # the bound of the design less the bookkeeping columns
@@ -124,7 +125,7 @@ class Generator:
         own: dict[str, list[str]] = {}
         found: dict[str, list[str]] = {}
         for table in self.tables:
-            if table.key == ("id",) or table.key[-1] == "id":
+            if table.key[-1:] == ("id",):
                 for name in table.object:
                     (own if table.path and not table.singleton else found).setdefault(name, []).append(table.name)
         only = {name: tables[0] for name, tables in found.items() if len(tables) == 1}

@@ -72,7 +72,7 @@ class Held:
         return " OR ".join(
             "(" + " AND ".join(f"{self._name(n)} = {self._text(v)}" for n, v in zip(names, key, strict=True)) + ")"
             for key in keys
-        )
+        ) if names else "1 = 1"  # one row per account
 
     def _columns(self) -> list[Column]:
         there = self._schema.tables[self._table]["columns"]

@@ -5,15 +5,19 @@ same: a walk that is cut short (a limit, a failure) may then keep its cursor, be
 """
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 from stripe_source.client import Client
+from stripe_source.table import CREATED, Range
 
 Object = dict[str, Any]
 WINDOW = 2_000  # objects that are read in one go: more would make memory grow, less would cost requests
 ALL_TIME = 0  # Stripe was founded in 2010; nothing is older than unix second 0
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -22,6 +26,7 @@ class Batch:
     objects: list[Object]
     read_at: int
     more: bool = False
+
 
 @dataclass(frozen=True)
 class List:
@@ -33,6 +38,7 @@ class List:
         account: the connected account to ask for, or None for the key's own.
         limit: page size; None where the list refuses the parameter.
         time: the field of an object that `created[...]` filters on.
+        range: how the list spells a span of time.
     """
 
     path: str
@@ -40,11 +46,38 @@ class List:
     account: str | None = None
     limit: int | None = 100
     time: str = "created"
+    range: Range = CREATED
 
     def between(self, low: int | None, high: int | None, limit: int | None = None) -> dict[str, Any]:
         """The parameters for objects created in [low, high)."""
-        created = {bound: at for bound, at in (("gte", low), ("lt", high)) if at is not None}
-        return {**self.params, **({"created": created} if created else {}), **({"limit": limit} if limit else {})}
+        span: dict[str, Any] = {}
+        if low is not None:
+            span[self.range.low] = self._spelled(low - self.range.exclusive)
+        if high is not None:
+            span[self.range.high] = self._spelled(high)
+        return {**self.params, **span, **({"limit": limit} if limit else {})}
+
+    def _spelled(self, second: int) -> int | str:
+        if not self.range.rfc3339:
+            return second
+        return datetime.fromtimestamp(max(second, 0), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def when(self, thing: Object) -> int | None:
+        """The second in which an object was created; None where it does not say."""
+        return unix_second(thing.get(self.time))
+
+
+def unix_second(value: Any) -> int | None:
+    """Unix seconds of a time as Stripe writes it: a number in `/v1/`, RFC 3339 text in `/v2/`."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        try:
+            return int(datetime.fromisoformat(re.sub(r"(\.\d+)?[Zz]$", "+00:00", value)).timestamp())
+        except ValueError:
+            return None
+    return None
+
 
 async def newest_first(
     client: Client, what: List, low: int | None = None, high: int | None = None
@@ -53,6 +86,7 @@ async def newest_first(
     pages = client.pages(what.path, what.between(low, high), limit=what.limit, account=what.account)
     async for page in pages:
         yield Batch(page.objects, page.date, page.has_more)
+
 
 async def oldest_first(client: Client, what: List, low: int | None, high: int) -> AsyncIterator[Batch]:
     """The objects created in [low, high), oldest first.
@@ -70,17 +104,17 @@ async def oldest_first(client: Client, what: List, low: int | None, high: int) -
         floor, top = span
         held: list[Object] = []
         async for batch in newest_first(client, what, floor, top):
-            times = [thing.get(what.time) for thing in batch.objects]
-            if not all(isinstance(at, int) and floor <= at < top for at in times):
+            times = [what.when(thing) for thing in batch.objects]
+            if not all(at is not None and floor <= at < top for at in times):
                 async for everything in newest_first(client, what):  # this server ignores the filter
                     yield everything
                 return
             held += batch.objects
-            edge = int(held[-1][what.time]) if held else floor
+            edge = (what.when(held[-1]) or floor) if held else floor
             left = (edge - floor) * len(held) // max(top - edge, 1)  # objects, if the rest is as dense as this
             if batch.more and max(len(held), left) > WINDOW and edge < top - 1 and edge > floor:
                 middle = (floor + edge) // 2 + 1
-                whole = [thing for thing in held if thing[what.time] > edge]  # the second `edge` may go on
+                whole = [thing for thing in held if (what.when(thing) or 0) > edge]  # the second `edge` may go on
                 spans += [Batch(whole[::-1], batch.read_at), (middle, edge + 1), (floor, middle)]
                 break
         else:

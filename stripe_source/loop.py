@@ -82,12 +82,17 @@ class SyncResult:
 
     @property
     def failed(self) -> dict[str, TableResult]:
-        """The tables that could not be read, or not wholly."""
-        return {name: result for name, result in self.tables.items() if result.status != "ok"}
+        """The tables that could not be read although they should."""
+        return {name: result for name, result in self.tables.items() if result.status in ("no permission", "failed")}
+
+    @property
+    def absent(self) -> dict[str, TableResult]:
+        """The tables that this account or this key's mode does not have, or that are never loaded."""
+        return {name: result for name, result in self.tables.items() if result.status in ("not enabled", "not loaded")}
 
     @property
     def exit_code(self) -> int:
-        """0: done. 1: some tables failed. 3: Stripe let us read nothing."""
+        """0: done; what an account does not have is no failure. 1: some failed. 3: Stripe let us read nothing."""
         if not self.failed:
             return 0
         refused = all(result.status == "no permission" for result in self.tables.values())

@@ -13,7 +13,8 @@ from stripe_source.auth import ApiKey, Credentials, OAuth, is_loopback
 from stripe_source.client import API_BASE, API_VERSION, Client
 from stripe_source.errors import InvalidBounds, InvalidOption, MissingKey, UnknownMarker, UnknownTable
 from stripe_source.limits import Governor
-from stripe_source.tables import TABLES, Table
+from stripe_source.table import Table
+from stripe_source.tables import TABLES
 
 log = logging.getLogger("stripe_source")
 
@@ -123,7 +124,8 @@ def marker_of(table: Table, marker: Marker = "auto") -> str | None:
         return table.marker
     if marker and not table.path:
         return "parents"
-    able = {None: True, "created": table.created, "id": bool(table.path) and not table.singleton}[marker]
+    timed = table.created and table.time is not None
+    able = {None: True, "created": timed, "id": bool(table.path) and not table.singleton}[marker]
     if not able and named:
         raise UnknownMarker(marker, [name for name in _MARKER_NAMES if name != marker], table.name)
     return marker if able else None

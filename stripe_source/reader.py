@@ -12,9 +12,10 @@ import logging
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from stripe_source.client import Client, fill
@@ -29,8 +30,10 @@ from stripe_source.errors import (
     StripeSourceError,
     redact,
 )
-from stripe_source.listing import Batch, List, Object, after, newest_first, oldest_first
-from stripe_source.tables import BY_NAME, Found, Table, parent_column
+from stripe_source.listing import Batch, List, Object, after, newest_first, oldest_first, unix_second
+from stripe_source.plan import Ask, Wanted, asked, at, days, expansions, filled, take, wanted, ways
+from stripe_source.table import Found, Table
+from stripe_source.tables import BY_NAME, parent_column
 from stripe_source.waevent import INSERT, WAEvent
 
 log = logging.getLogger("stripe_source")
@@ -40,33 +43,12 @@ WAITING = 20_000  # WAEvents read ahead of dlt, over all tables
 FAN_OUT = 16  # child lists of one page of parents that are asked side by side
 
 
-@dataclass(frozen=True)
-class Ask:
-    """What a run wants of one table.
-
-    Args:
-        table: the table.
-        since: objects created at or after this unix second; None: from the beginning.
-        until: objects created before this unix second; None: to the end.
-        after: the id of the object that the last run ended with (marker `id`).
-        ordered: oldest first, because a cursor follows what is handed over.
-        follows: it may go by the cursor of its parents.
-    """
-
-    table: Table
-    since: int | None = None
-    until: int | None = None
-    after: str | None = None
-    ordered: bool = False
-    follows: bool = False
-
-
 @dataclass
 class Verdict:
     """How the reading of one table ended.
 
     Args:
-        status: "ok", "no permission", "not enabled" or "failed".
+        status: "ok", "no permission", "not enabled", "not loaded" or "failed".
         reason: what Stripe or the network said, and the way out.
         complete: everything that Stripe has was read, so that what was not seen is gone.
         error: what was raised.
@@ -89,92 +71,14 @@ def judge(error: StripeSourceError) -> Verdict:
     return Verdict(status, str(error), False, error)
 
 
-@dataclass
-class Wanted:
-    """One list to read, or a child list: which tables take from it, and what is found on its objects."""
+@dataclass(frozen=True)
+class _Family:
+    """The objects that one owner has, or one pair of owners, and when they were read."""
 
-    table: Table
-    taken: bool = False
-    children: dict[Found, list[Wanted]] = field(default_factory=dict)
-
-    def tables(self) -> Iterable[Table]:
-        """All tables that take something from here."""
-        if self.taken:
-            yield self.table
-        for kinds in self.children.values():
-            for kind in kinds:
-                yield from kind.tables()
-
-
-def wanted(tables: Sequence[Table]) -> list[Wanted]:
-    """The lists that have to be read for these tables, with what is to be taken out of their objects.
-
-    A table that is found with others makes their lists be read too, although their rows may not be wanted.
-    """
-    taken = {table.name for table in tables}
-
-    def look_inside(table: Table, trail: tuple[str, ...]) -> Wanted | None:
-        node = Wanted(table, taken=table.name in taken)
-        for child in {**BY_NAME, **{own.name: own for own in tables}}.values():
-            for found in child.found:
-                if found.parent == table.name and child.name not in trail:
-                    inner = look_inside(child, (*trail, child.name))
-                    if inner:
-                        node.children.setdefault(found, []).append(inner)
-        return node if node.taken or node.children else None
-
-    roots = {table.name: table for table in (*BY_NAME.values(), *tables) if table.path}
-    return [node for table in roots.values() if (node := look_inside(table, (table.name,)))]
-
-
-def expansions(node: Wanted, prefix: str = "") -> list[str]:
-    """The `expand[]` paths that a list needs, relative to one of its objects."""
-    paths = [prefix + field for field in node.table.expand] if node.taken else []
-    for found, kinds in node.children.items():
-        if found.at is None:
-            continue
-        if found.expand:
-            paths.append(prefix + found.at)
-        for kind in kinds:
-            inner = expansions(kind, f"{prefix}{found.at}.data.")
-            paths += [path for path in inner if path.count(".") < 4]
-    return list(dict.fromkeys(paths))
-
-
-def take(thing: Object, found: Found) -> tuple[list[Object], bool]:
-    """Take the objects of a child table out of their parent's object.
-
-    The parent is left as it would have come without our asking for expansion, so that its row does not depend on which
-    other tables are loaded: an expanded list goes, expanded references become ids, and of a list that is always
-    embedded only the wrapper stays.
-
-    Returns:
-        The child objects, and whether there may be more than these.
-    """
-    if found.at is None:
-        return [], True
-    *way, last = found.at.split(".")
-    here: Any = thing
-    for step in way:
-        here = here.get(step) if isinstance(here, dict) else None
-    if not isinstance(here, dict) or last not in here:
-        return [], found.expand
-    value = here[last]
-    if isinstance(value, dict) and isinstance(value.get("data"), list):
-        if found.expand:
-            del here[last]
-        else:
-            here[last] = {key: inner for key, inner in value.items() if key != "data"}
-        return [item for item in value["data"] if isinstance(item, dict)], bool(value.get("has_more"))
-    if isinstance(value, list):
-        if found.expand:
-            here[last] = [item.get("id") if isinstance(item, dict) else item for item in value]
-        return [item for item in value if isinstance(item, dict)], False
-    if isinstance(value, dict):
-        if found.expand:
-            here[last] = value.get("id")
-        return [value], False
-    return [], False
+    owner: str | None
+    objects: list[Object]
+    read_at: int
+    pair: str | None = None
 
 
 @dataclass(frozen=True)
@@ -242,6 +146,9 @@ class Reader:
         self._room: asyncio.Event | None = None
         self._sources_left: dict[str, int] = defaultdict(int)
         self._seen: dict[str, set[tuple[str, str | None]]] = {}
+        self._spare: dict[str, dict[str, WAEvent]] = {}
+        self._refusals: dict[str, int] = defaultdict(int)
+        self._all_ids: dict[str, asyncio.Future[list[str | None]]] = {}
         self.verdicts: dict[str, Verdict] = defaultdict(Verdict)
         self.error: BaseException | None = None
         self.figures: Any = None
@@ -336,41 +243,66 @@ class Reader:
                 await asyncio.gather(*readers, return_exceptions=True)
 
     def _jobs(self, client: Client, roots: Sequence[Wanted]) -> Iterable[Any]:
-        singletons: dict[str, list[Table]] = defaultdict(list)
+        singletons: dict[str, list[Wanted]] = defaultdict(list)
+        livemode = client.credentials.livemode
+        jobs: list[tuple[list[Wanted], Any]] = []
         for root in roots:
-            for table in root.tables():
-                self._sources_left[table.name] += 1
-                if len(table.found) + len(table.passes) + len(table.also) > 1:
-                    self._seen[table.name] = set()
-        for root in roots:
-            if root.table.singleton:
-                singletons[root.table.path or ""].append(root.table)
+            if root.table.mode and livemode is not None and root.table.mode != ("live" if livemode else "test"):
+                if root.taken:
+                    self._blame(root.table.name, Verdict("not loaded", f"{root.table.mode} mode only", False))
+            elif root.table.singleton:
+                singletons[root.table.path or ""].append(root)
             else:
-                yield self._guard(list(root.tables()), self._read_list(client, root))
-        for path, tables in singletons.items():
-            yield self._guard(tables, self._read_singleton(client, path, tables))
+                jobs.append(([root], partial(self._read_list, client, root)))
+        for path, alike in singletons.items():
+            jobs.append((alike, partial(self._read_singleton, client, path, [root.table for root in alike])))
+        for several, _ in jobs:
+            for root in several:
+                for table, found in ways(root):
+                    self._sources_left[table.name] += 1
+                    if found and found.spare:
+                        self._spare.setdefault(table.name, {})
+                    if len(table.found) + len(table.passes) + len(table.also) > 1:
+                        self._seen[table.name] = set()
+        for name, ask in self._asks.items():
+            if ask.table.never:
+                self._blame(name, Verdict("not loaded", ask.table.never, False))
+            if not self._sources_left[name]:
+                self._open.discard(name)
+        return [self._guard(client, several, job) for several, job in jobs]
 
-    async def _guard(self, tables: list[Table], job: Any) -> None:
-        """Do a job; when it fails, that is the verdict of its tables and of no others."""
+    async def _guard(self, client: Client, roots: list[Wanted], job: Callable[[], Any]) -> None:
+        """Do a job. When it fails, that is the verdict of the tables that have no other way, and of no others."""
         failed: Verdict | None = None
         try:
-            await job
+            await job()
         except AuthenticationError:
             raise
         except StripeError as error:
             failed = judge(error)
         except Exception as error:  # what Stripe sent is untrusted: a surprise in one table must not stop the others
-            log.exception("reading %s failed", ", ".join(sorted({table.name for table in tables})))
+            log.exception("reading %s failed", ", ".join(root.table.name for root in roots))
             failed = Verdict("failed", f"{type(error).__name__}: {redact(str(error))}", False)
-        with self._news:
-            for name in {table.name for table in tables}:
-                number = sum(table.name == name for table in tables)
+        for root in roots:
+            for table, found in ways(root):
                 if failed:
-                    self._blame(name, failed)
-                self._sources_left[name] -= number
-                if self._sources_left[name] <= 0:
-                    self._open.discard(name)
+                    self._fault(table, failed, own=found is None)
+                self._sources_left[table.name] -= 1
+                if self._sources_left[table.name] <= 0:
+                    await self._hand_spares(client, table)
+        with self._news:
+            self._open = {name for name in self._open if self._sources_left[name] > 0}
             self._news.notify_all()
+
+    def _fault(self, table: Table, verdict: Verdict, *, own: bool) -> None:
+        """One way to a table failed. It is the verdict if it was its own list or the only way; else it is not whole."""
+        if own or (not table.path and len(table.found) == 1):
+            self._blame(table.name, verdict)
+        else:
+            held = self.verdicts[table.name]
+            held.complete, held.reason = False, held.reason or verdict.reason
+            if verdict.status == "failed":
+                self._blame(table.name, verdict)
 
     def _blame(self, name: str, verdict: Verdict) -> None:
         if self.verdicts[name].status == "ok":
@@ -401,19 +333,56 @@ class Reader:
                 continue  # the key may list, and still not read this one; other servers may not have it
             own = True
             await self._hand_on(client, root, Batch([answer.body], answer.date))
-        expand = [f"data.{path}" for path in expansions(root) if path.count(".") < 3]  # Stripe expands 4 levels
         for number, extra in enumerate(table.passes):
-            params = {**table.params, **extra, **({"expand": expand} if expand else {})}
-            what = List(table.path or "", params, limit=table.limit, time=table.time or "created")
             try:
-                async for batch in self._walk(client, what, bound):
-                    await self._hand_on(client, root, batch)
+                await self._read_pass(client, root, bound, {**table.params, **extra})
             except (NotEnabled, PermissionDenied, ResourceMissing, InvalidRequest) as error:
                 if number == 0 and not (own and table.may_refuse):
                     raise
                 log.warning("%s: a part of the table was refused: %s", table.name, error)
                 self.verdicts[table.name].complete = False
                 self.verdicts[table.name].reason = table.may_refuse or str(error)
+
+    async def _read_pass(self, client: Client, root: Wanted, bound: Ask, params: Mapping[str, Any]) -> None:
+        """Read a list once, with expansions for the tables that are found on its objects.
+
+        A key that may read the list may lack the permission for what is expanded. Then the list is read without.
+        """
+        expand, own = expansions(root), expansions(root, own=True)
+        try:
+            await self._read_expanded(client, root, bound, params, expand)
+        except PermissionDenied as error:
+            if expand == own:
+                raise
+            await self._read_expanded(client, root, bound, params, own)
+            for table, found in ways(root):
+                if found and found.expand:
+                    self._fault(table, judge(error), own=False)
+
+    async def _read_expanded(
+        self, client: Client, root: Wanted, bound: Ask, params: Mapping[str, Any], expand: Sequence[str]
+    ) -> None:
+        table = root.table
+        given = {**params, **({"expand": [f"data.{path}" for path in expand]} if expand else {})}
+        what = List(table.path or "", given, limit=table.limit, time=table.time or "created", range=table.range)
+        async for batch in self._walk(client, what, bound):
+            if table.include and table.one:
+                batch = replace(batch, objects=await self._included(client, table, batch.objects))
+            await self._hand_on(client, root, batch)
+
+    async def _included(self, client: Client, table: Table, listed: Sequence[Object]) -> list[Object]:
+        """The objects of a page with the sections that the list leaves out: one request each."""
+        gate = asyncio.Semaphore(FAN_OUT)
+
+        async def whole(thing: Object) -> Object:
+            async with gate:
+                try:
+                    answer = await client.get(fill(table.one or "", id=str(thing["id"])), {"include": table.include})
+                except ResourceMissing:
+                    return thing  # it went meanwhile
+                return answer.body
+
+        return await asyncio.gather(*map(whole, listed))
 
     def _walk(self, client: Client, what: List, ask: Ask) -> AsyncIterator[Batch]:
         table = ask.table
@@ -454,62 +423,154 @@ class Reader:
     async def _children(
         self, client: Client, found: Found, kinds: list[Wanted], parents: Sequence[Object], read_at: int
     ) -> None:
+        """Take the objects that are found with these parents, complete them, and hand them over."""
         gate = asyncio.Semaphore(FAN_OUT)
+        refused: list[StripeError] = []
 
-        async def of(parent: Object) -> tuple[list[Object], int]:
+        async def of(parent: Object) -> list[_Family]:
+            if not asked(parent, found):
+                return []
             things, more = take(parent, found)
-            asked = found.rest and all(parent.get(key) == value for key, value in found.where)
-            if not more or not asked or not isinstance(parent.get("id"), str):
-                return things, read_at
-            async with gate:
-                return await self._rest(client, found, kinds, parent["id"], things, read_at)
+            known = parent.get("id")
+            family = _Family(str(known) if known is not None else None, things, read_at)
+            if not more or not found.rest:
+                return [family] if things else []
+            try:
+                return await self._rest(client, found, kinds, parent, family, gate)
+            except (NotEnabled, PermissionDenied) as error:
+                if not found.may_refuse:
+                    raise
+                refused.append(error)
+                return []
 
-        taken = [thing for kind in kinds for thing in kind.tables()]
         try:
-            answers = await asyncio.gather(*map(of, parents))
+            families = [family for some in await asyncio.gather(*map(of, parents)) for family in some]
         except AuthenticationError:
             raise
         except StripeError as error:  # the children's trouble is not their parents'
-            for table in taken:
-                self._blame(table.name, judge(error))
+            for kind in kinds:
+                for table in kind.tables():
+                    self._fault(table, judge(error), own=False)
             return
         for kind in kinds:
-            events: list[WAEvent] = []
-            for parent, (things, at) in zip(parents, answers, strict=True):
-                mine = [  # the place is the one in the whole list, which may hold objects of other tables
-                    (place, thing) for place, thing in enumerate(things)
-                    if thing.get("object", kind.table.object[0]) in kind.table.object
-                ]
-                for inner, inner_kinds in kind.children.items():
-                    await self._children(client, inner, inner_kinds, [thing for _, thing in mine], at)
-                events += [self._event(kind.table, thing, at, parent.get("id"), place) for place, thing in mine]
-            if kind.taken:
-                await self._put(kind.table, events)
+            if refused:
+                self._refused(kind.table, found, len(refused), refused[0])
+            await self._family(client, kind, families, spare=found.spare)
+
+    async def _family(self, client: Client, kind: Wanted, families: Sequence[_Family], *, spare: bool) -> None:
+        events: list[WAEvent] = []
+        for family in families:
+            mine = [  # the place is the one in the whole list, which may hold objects of other tables
+                (place, thing) for place, thing in enumerate(family.objects)
+                if thing.get("object", kind.table.object[0]) in kind.table.object
+            ]
+            for inner, inner_kinds in kind.children.items():
+                await self._children(client, inner, inner_kinds, [thing for _, thing in mine], family.read_at)
+            events += [
+                self._event(kind.table, thing, family.read_at, family.owner, place, family.pair)
+                for place, thing in mine
+            ]
+        if spare:
+            for event in events:
+                held = self._spare[kind.table.name].get(str(event.data.get("id")))
+                if held is None or "object" not in held.data:
+                    self._spare[kind.table.name][str(event.data.get("id"))] = event
+        elif kind.taken:
+            await self._put(kind.table, events)
+
+    def _refused(self, table: Table, found: Found, number: int, error: StripeError) -> None:
+        """Some parents' lists were refused, which is to be expected; that all are is the verdict."""
+        self._refusals[table.name] += number
+        verdict = self.verdicts[table.name]
+        verdict.complete = False
+        verdict.error = error
+        verdict.reason = f"{self._refusals[table.name]} lists of {found.parent} were refused: {found.may_refuse}"
+
+    async def _hand_spares(self, client: Client, table: Table) -> None:
+        """Hand over what was found of a table elsewhere and is not in its own list."""
+        seen = self._seen.get(table.name, set())
+        gate = asyncio.Semaphore(FAN_OUT)
+
+        async def whole(event: WAEvent) -> WAEvent | None:
+            if "object" in event.data:
+                return event
+            async with gate:
+                try:
+                    expand = {"expand": table.expand} if table.expand else {}
+                    answer = await client.get(fill(table.one or "", id=event.data["id"]), expand)
+                except StripeError as error:
+                    if not isinstance(error, ResourceMissing):
+                        self._fault(table, judge(error), own=False)
+                    return None
+                return event._replace(data=answer.body, time=answer.date)
+
+        lacking = [event for id, event in self._spare.pop(table.name, {}).items() if (id, None) not in seen]
+        found = await asyncio.gather(*map(whole, lacking))
+        await self._put(table, [event for event in found if event])
 
     async def _rest(
-        self, client: Client, found: Found, kinds: list[Wanted], parent: str, first: list[Object], read_at: int
-    ) -> tuple[list[Object], int]:
-        """All children of one parent, by their own list. A parent that vanished meanwhile has none."""
+        self, client: Client, found: Found, kinds: list[Wanted], parent: Object, family: _Family,
+        gate: asyncio.Semaphore,
+    ) -> list[_Family]:
+        """All children of one parent, by lists of their own. An owner that vanished meanwhile has none."""
         assert found.rest is not None
+        given = filled(found.params, parent)
+        owners = [str(owner) for owner in at(parent, found.id)]
+        if found.through:
+            async with gate:
+                try:
+                    answer = await client.get(found.through, {found.param or "id": parent["id"]})
+                except ResourceMissing:
+                    return []
+            owners = [str(owner) for owner in at(answer.body, found.id)]
+        if found.window:
+            ask = self._asks[kinds[0].table.name]
+            begin = ask.since if ask.since is not None else unix_second(parent.get("created")) or 0
+            given.update(zip(found.window, days(begin, ask.until or self.now or 0), strict=True))
         expand = [f"data.{path}" for kind in kinds for path in expansions(kind)]
-        params: dict[str, Any] = {found.param: parent} if found.param else {}
-        if expand:
-            params["expand"] = expand
-        things: list[Object] = []
-        try:
-            async for page in client.pages(fill(found.rest, id=parent), params, limit=100):
-                things += page.objects
-                read_at = page.date
-        except ResourceMissing:
-            return first, read_at
-        return things, read_at
+        if expand and not found.one:
+            given["expand"] = expand
+        limit = None if any(kind.table.limit is None for kind in kinds) else 100
+        pairs = await self._ids(client, found.pair[0]) if found.pair else [None]
+
+        async def ask_for(owner: str, pair: str | None) -> _Family:
+            path = fill(found.rest or "", id=owner)
+            params = {**given, **({found.param: owner} if found.param and not found.through else {})}
+            if found.pair:
+                params[found.pair[1]] = pair
+            whole = _Family(owner, [], family.read_at, pair)
+            async with gate:
+                try:
+                    if found.one:
+                        answer = await client.get(path, params)
+                        return replace(whole, objects=[answer.body], read_at=answer.date)
+                    async for page in client.pages(path, params, limit=limit):
+                        whole.objects.extend(page.objects)
+                        whole = replace(whole, read_at=page.date)
+                except ResourceMissing:
+                    return replace(family, pair=pair)
+            return whole
+
+        return await asyncio.gather(*(ask_for(owner, pair) for owner in owners for pair in pairs))
+
+    async def _ids(self, client: Client, name: str) -> list[str | None]:
+        """The ids of all objects of a table, read once a run."""
+        if name not in self._all_ids:
+            async def read() -> list[str | None]:
+                table = BY_NAME[name]
+                what = List(table.path or "", table.params, limit=table.limit)
+                return [str(t["id"]) async for batch in newest_first(client, what) for t in batch.objects if "id" in t]
+
+            self._all_ids[name] = asyncio.ensure_future(read())
+        return await self._all_ids[name]
 
     def _event(
-        self, table: Table, thing: Object, read_at: int, parent: str | None = None, place: int | None = None
+        self, table: Table, thing: Object, read_at: int, parent: str | None = None, place: int | None = None,
+        pair: str | None = None,
     ) -> WAEvent:
         if parent_column(table) is None:
             parent = place = None  # found in several ways, which must not make its row differ
-        return WAEvent(table.name, INSERT, read_at, thing, self.account, parent, place)
+        return WAEvent(table.name, INSERT, read_at, thing, self.account, parent, place, pair)
 
     async def _put(self, table: Table, events: list[WAEvent]) -> None:
         name = table.name
@@ -536,6 +597,7 @@ class Reader:
 
 
 def _within(created: Any, ask: Ask) -> bool:
-    if not isinstance(created, (int, float)):
+    second = unix_second(created)
+    if second is None:
         return True
-    return (ask.since is None or created >= ask.since) and (ask.until is None or created < ask.until)
+    return (ask.since is None or second >= ask.since) and (ask.until is None or second < ask.until)

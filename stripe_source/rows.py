@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from stripe_source.schema_map import Column, TableMap
+from stripe_source.tables import pair_column
 from stripe_source.waevent import DELETE, WAEvent
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def fingerprint(event: WAEvent, deleted: bool) -> str:
     except TypeError:
         content = "".join(_pieces(event.data, ordered=True)).encode("utf-8", "surrogatepass")
     digest = hashlib.blake2b(content, digest_size=15)
-    whose = f"\0{event.table}\0{event.account}\0{event.parent}\0{event.position}\0{deleted}"
+    whose = f"\0{event.table}\0{event.account}\0{event.parent}\0{event.position}\0{event.pair}\0{deleted}"
     digest.update(whose.encode("utf-8", "surrogatepass"))
     return base64.b64encode(digest.digest()).decode()
 
@@ -517,6 +518,8 @@ class RowMaker:
             "_dlt_load_id": [load_id] * len(events),
             "_dlt_id": prints,
         }
+        if pair := pair_column(self.shape.table):
+            cells[pair] = [event.pair for event in events]
         for column in self.shape.columns:
             if column.path is None:
                 values = cells[column.name] if column.name in cells else [event.parent for event in events]

@@ -11,9 +11,11 @@ import dlt
 from stripe_source.errors import MixedData
 from stripe_source.held import Held, Key
 from stripe_source.options import Options
-from stripe_source.reader import Ask, Reader, Verdict, Whose
+from stripe_source.plan import Ask
+from stripe_source.reader import Reader, Verdict, Whose
 from stripe_source.rows import RowMaker, fingerprint
 from stripe_source.schema_map import TableMap
+from stripe_source.tables import pair_column
 from stripe_source.waevent import WAEvent
 
 if TYPE_CHECKING:
@@ -150,9 +152,8 @@ class _Taking:
         self.known = schema.tables.get(schema.naming.normalize_table_identifier(self.name), {}).get("columns", {})
         self.rows = RowMaker(shape, self.known, lambda path: schema.naming.normalize_path("__".join(path)))
         self.load_id = _load_id()
-        self.key_paths = [
-            next(column.path for column in shape.columns if column.name == name) for name in shape.table.key
-        ]
+        paths = {column.name: column.path for column in shape.columns}
+        self.key_paths = [(name == pair_column(shape.table), paths[name]) for name in shape.table.key]
         self.held: dict[Key, tuple[str, bool]] = {}
         self.seen: set[Key] = set()
         self.destination: Held | None = None
@@ -209,8 +210,8 @@ class _Taking:
 
     def _key(self, event: WAEvent) -> Key:
         parts = []
-        for path in self.key_paths:
-            value: Any = event.parent if path is None else event.data
+        for second, path in self.key_paths:
+            value: Any = (event.pair if second else event.parent) if path is None else event.data
             for step in path or ():
                 value = value.get(step) if isinstance(value, dict) else None
             parts.append(str(value))
@@ -257,7 +258,7 @@ class _Taking:
         """What the destination holds and a complete reading did not bring."""
         o, table = self.run.options, self.shape.table
         whole = self.result.marker is None or o.again(table)
-        partial = self.since is not None or o.end is not None or not whole or table.forgets
+        partial = self.since is not None or o.end is not None or not whole or table.forgets or table.keeps
         if partial or not verdict.complete or self.destination is None:
             return
         keys = [key for key, (_, deleted) in self.held.items() if not deleted and key not in self.seen]

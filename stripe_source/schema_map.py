@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stripe_source.tables import Table, parent_column
+from stripe_source.table import Table
+from stripe_source.tables import pair_column, parent_column
 
 MAPS = next(
     folder
@@ -96,6 +97,8 @@ def _bookkeeping(table: Table) -> tuple[list[Column], list[Column]]:
     if parent := parent_column(table):
         front.append(Column(parent, "text", None, False, "Id of the object that this row belongs to."))
         back.append(Column("_position", "bigint", None, True, "Place in the list of that object, from 0."))
+    if pair := pair_column(table):
+        front.append(Column(pair, "text", None, False, "Id of the second object that this row belongs to."))
     back += [
         Column("_deleted", "bool", None, False, "Whether Stripe no longer has it; the last known values stay."),
         Column("_deleted_at", "timestamp", None, True, "When it was deleted, or first found missing (UTC)."),

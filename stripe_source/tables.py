@@ -7,97 +7,35 @@ named; all were checked on 2026-11-23.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from types import MappingProxyType
-from typing import Any
 
-NONE: Mapping[str, str] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Found:
-    """A place where objects of a table come with, or under, the objects of another table.
-
-    Args:
-        parent: the table whose objects own these.
-        at: dotted path on the parent's object that holds them: a Stripe list object, a JSON list, or one object.
-            None when they are embedded nowhere.
-        expand: whether `at` must be asked for with `expand[]` (ids or nothing are there otherwise).
-        rest: path of the list of one parent's objects, with `{id}` for the parent's id. Asked only when the embedded
-            list says `has_more`, or for every parent when `at` is None.
-        param: name of the query parameter that carries the parent's id, where `rest` has no `{id}`.
-        where: (field, value) pairs that a parent must have for `rest` to be asked.
-    """
-
-    parent: str
-    at: str | None = None
-    expand: bool = False
-    rest: str | None = None
-    param: str | None = None
-    where: tuple[tuple[str, Any], ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Table:
-    """One Stripe table: where its objects are, what tells them apart, how their changes are seen.
-
-    Args:
-        name: the native name: Stripe's list path in snake case, plural.
-        object: Stripe's names of the objects that belong here (their `object` field).
-        about: one sentence for people.
-        path: the list of all objects of the account, or the singleton; None where they are found with a parent only.
-        created: the list takes `created[gte|gt|lte|lt]`.
-        time: the object's field that holds its creation; None where it has none.
-        singleton: `path` answers one object, not a list; `at` is where the rows are in it ("" = the object itself).
-        at: see `singleton`.
-        also: paths of single objects that belong to the table but are not in its list.
-        found: see `Found`.
-        key: columns that tell two rows of one account apart.
-        params: sent with every page.
-        passes: the list is read once for each of these, because no single call shows every object.
-        expand: fields to ask for with every page.
-        limit: page size; None where the list refuses `limit`.
-        marker: what `marker="auto"` means: "created", or None (a full pass).
-        lookback: how far behind its cursor a table with marker `created` is read again: as long as its rows change.
-        forgets: the list drops objects older than this; a row that left it is not deleted.
-        may_refuse: the account may not have this list at all (a reason, for people); refusal is then an empty table.
-        default: part of the default selection.
-        fan_out: why it is not in the default selection: what its requests grow with.
-        permission: the read permission of a restricted key, Stripe's own name.
-        aliases: other names that are understood: Striim's.
-        extra: further columns with the path of the value that they repeat.
-    """
-
-    name: str
-    object: tuple[str, ...]
-    about: str
-    path: str | None = None
-    created: bool = False
-    time: str | None = "created"
-    singleton: bool = False
-    at: str = ""
-    also: tuple[str, ...] = ()
-    found: tuple[Found, ...] = ()
-    key: tuple[str, ...] = ("id",)
-    params: Mapping[str, str] = field(default_factory=lambda: NONE)
-    passes: tuple[Mapping[str, str], ...] = (NONE,)
-    expand: tuple[str, ...] = ()
-    limit: int | None = 100
-    marker: str | None = None
-    lookback: timedelta = timedelta(0)
-    forgets: timedelta | None = None
-    may_refuse: str | None = None
-    default: bool = True
-    fan_out: str | None = None
-    permission: str | None = None
-    aliases: tuple[str, ...] = ()
-    extra: Mapping[str, str] = field(default_factory=lambda: NONE)
+from stripe_source.table import CREATED_V2, NONE, Found, Range, Table
 
 
 def _days(n: float) -> timedelta:
     return timedelta(days=n)
+
+
+_NOT_CONTROLLED = "Stripe or the account itself collects its requirements, not the platform"
+_REFERENCE = "reference data, the same for every account"
+_ISSUING = "needs Issuing"
+_TREASURY = "needs Treasury"
+_CLIMATE = "needs Climate"
+_TERMINAL = "needs Terminal"
+_IDENTITY = "needs Identity"
+_BANK_DATA = "needs Financial Connections"
+_RECORDS = "for payments that other processors made"
+_MONEY = "needs Money Management"
+_ACCOUNTS_V2 = "needs Accounts v2"
+_APPS = "for developers of Stripe Apps"
+_NEW = "new in API 2026-09-30.endive; accounts may not have it yet"
+
+
+def _of_financial_accounts(path: str) -> tuple[Found, ...]:
+    """Treasury lists refuse to answer without a financial account."""
+    return (Found("treasury_financial_accounts", rest=path, param="financial_account"),)
 
 
 _DISCOUNTED = (  # discounts have no list; the objects they are on carry them, as ids unless expanded
@@ -111,11 +49,63 @@ _DISCOUNTED = (  # discounts have no list; the objects they are on carry them, a
 
 TABLES: tuple[Table, ...] = (
     Table(
+        "account_capabilities", ("capability",),
+        "What an account may do (take cards, receive transfers), and what is missing.",
+        found=(Found("accounts", rest="/v1/accounts/{id}/capabilities", may_refuse=_NOT_CONTROLLED),),
+        key=("account_id", "id"),  # ids are names of capabilities: `card_payments`
+        time=None,
+        limit=None,  # takes no parameter but `expand`: one page, whole
+        default=False, fan_out="one request per account",
+        permission="rak_connected_account_read",
+    ),
+    Table(
+        "account_external_accounts", ("bank_account", "card"),
+        "Bank accounts and debit cards that an account is paid out to.",
+        # embedded for accounts that the platform controls only; the list of any other is refused
+        found=(Found("accounts", at="external_accounts", rest="/v1/accounts/{id}/external_accounts"),),
+        time=None,
+        permission="rak_connected_account_read",
+    ),
+    Table(
+        "account_persons", ("person",), "People behind an account: owners, directors, representatives.",
+        found=(Found("accounts", rest="/v1/accounts/{id}/persons", may_refuse=_NOT_CONTROLLED),),
+        default=False, fan_out="one request per account",
+        permission="rak_connected_account_read", aliases=("Persons",),
+    ),
+    Table(
         "accounts", ("account",), "The key's own account and the accounts connected to it.",
         path="/v1/accounts", created=True,
         also=("/v1/account",),  # the list holds connected accounts only, never the own one
         may_refuse="only platforms have connected accounts",
         permission="rak_connected_account_read", aliases=("Accounts",),
+    ),
+    Table(
+        "apple_pay_domains", ("apple_pay_domain",), "Web domains registered for Apple Pay in the old way.",
+        path="/v1/apple_pay/domains",
+        default=False, off="legacy: `payment_method_domains` has taken its place",
+        permission="rak_apple_pay_domain_read",
+    ),
+    Table(
+        "application_fee_refunds", ("fee_refund",), "Application fees given back, in full or in part.",
+        # the newest 10 are embedded
+        found=(Found("application_fees", at="refunds", rest="/v1/application_fees/{id}/refunds"),),
+        permission="rak_application_fee_read", aliases=("ApplicationFeeRefunds",),
+    ),
+    Table(
+        "application_fees", ("application_fee",), "What a platform keeps of its accounts' payments.",
+        path="/v1/application_fees", created=True, permission="rak_application_fee_read", aliases=("ApplicationFees",),
+    ),
+    Table(
+        "apps_installs", ("apps.install",), "Which accounts have installed an app.",
+        path="/v1/apps/installs", created=True,
+        # an app's developer sees all who installed it, any other key its own account only
+        default=False, off=_APPS,
+    ),
+    Table(
+        "apps_secrets", ("apps.secret",), "The secret store of Stripe Apps.",
+        path="/v1/apps/secrets",
+        never="its rows are other people's secrets, shown to the app that stored them only, user by user",
+        default=False, off=_APPS, permission="rak_secret_read",
     ),
     Table(
         "balance_available", ("balance",), "Funds that can be paid out now, one row per currency.",
@@ -128,6 +118,10 @@ TABLES: tuple[Table, ...] = (
         permission="rak_balance_read", aliases=("PendingBalance",),
     ),
     Table(
+        "balance_settings", ("balance_settings",), "When and how the balance is paid out.",
+        path="/v1/balance_settings", singleton=True, key=(), time=None, permission="rak_balance_read",
+    ),
+    Table(
         "balance_transactions", ("balance_transaction",),
         "The ledger: every movement of the Stripe balance, with its fees.",
         path="/v1/balance_transactions", created=True,
@@ -136,13 +130,114 @@ TABLES: tuple[Table, ...] = (
         permission="rak_balance_transaction_source_read", aliases=("BalanceTransactions",),
     ),
     Table(
+        "billing_alerts", ("billing.alert",), "Thresholds of usage that raise an event.",
+        path="/v1/billing/alerts", time=None, permission="rak_billing_meter_read", aliases=("BillingAlerts",),
+    ),
+    Table(
+        "billing_credit_balance_summaries", ("billing.credit_balance_summary",), "What is left of each credit grant.",
+        # no list and no id: asked grant by grant, with the grant's customer in either of its two shapes
+        found=(
+            Found(
+                "billing_credit_grants", rest="/v1/billing/credit_balance_summary", one=True, when="customer",
+                params={"customer": "{customer}", "filter[type]": "credit_grant", "filter[credit_grant]": "{id}"},
+            ),
+            Found(
+                "billing_credit_grants", rest="/v1/billing/credit_balance_summary", one=True, when="customer_account",
+                where=(("customer", None),),
+                params={
+                    "customer_account": "{customer_account}", "filter[type]": "credit_grant",
+                    "filter[credit_grant]": "{id}",
+                },
+            ),
+        ),
+        key=("billing_credit_grant_id",), time=None,
+        default=False, fan_out="one request per credit grant",
+    ),
+    Table(
+        "billing_credit_balance_transactions", ("billing.credit_balance_transaction",),
+        "How credit grants were used up, topped up and expired.",
+        # by the document every filter is optional; without a customer it answers 400 (sync-engine 2)
+        found=(
+            Found(
+                "billing_credit_grants", rest="/v1/billing/credit_balance_transactions", param="credit_grant",
+                when="customer", params={"customer": "{customer}"},
+            ),
+            Found(
+                "billing_credit_grants", rest="/v1/billing/credit_balance_transactions", param="credit_grant",
+                when="customer_account", where=(("customer", None),),
+                params={"customer_account": "{customer_account}"},
+            ),
+        ),
+        default=False, fan_out="one request per credit grant",
+    ),
+    Table(
+        "billing_credit_grants", ("billing.credit_grant",),
+        "Credit that customers were given or bought ahead of usage.",
+        path="/v1/billing/credit_grants", aliases=("CreditGrants",),
+    ),
+    Table(
+        "billing_feedback_options", ("billing.feedback_option",), "Answers that a canceling customer can choose from.",
+        path="/v1/billing/feedback_options", time=None,
+        default=False, off="new in 2026 (dahlia); accounts may not have it yet",
+    ),
+    Table(
+        "billing_meter_event_summaries", ("billing.meter_event_summary",),
+        "Usage by meter, customer and UTC day; Stripe does not show the single meter events.",
+        found=(
+            Found(
+                "billing_meters", rest="/v1/billing/meters/{id}/event_summaries", pair=("customers", "customer"),
+                window=("start_time", "end_time"), params={"value_grouping_window": "day"},
+            ),
+        ),
+        # an aggregate: its id says nothing about the day, and it does not name its customer
+        key=("billing_meter_id", "customer_id", "start_time"),
+        created=True, time="start_time", marker="created",
+        lookback=_days(36),  # meter events may be dated up to 35 days back
+        keeps="only the days that were asked for come back",
+        default=False, fan_out="one request per meter and customer",
+        permission="rak_billing_meter_read",
+    ),
+    Table(
+        "billing_meters", ("billing.meter",), "What kinds of usage are counted, and how.",
+        path="/v1/billing/meters", permission="rak_billing_meter_read", aliases=("Meters",),
+    ),
+    Table(
+        "billing_portal_configurations", ("billing_portal.configuration",),
+        "What customers may do in the customer portal.",
+        path="/v1/billing_portal/configurations", permission="rak_customer_portal_read",
+    ),
+    Table(
         "charges", ("charge",), "Every attempt to move money to the account.",
         path="/v1/charges", created=True, permission="rak_charge_read", aliases=("Charges",),
+    ),
+    Table(
+        "checkout_session_line_items", ("item",), "What was offered on each checkout page.",
+        # absent unless expanded; old sessions of test mode have none and answer 404 (estuary)
+        found=(Found("checkout_sessions", at="line_items", expand=True, rest="/v1/checkout/sessions/{id}/line_items"),),
+        time=None,
+        permission="rak_checkout_session_read", aliases=("CheckoutSessionLineItems",),
     ),
     Table(
         "checkout_sessions", ("checkout.session",), "Checkout pages: what was offered, and whether it was paid.",
         path="/v1/checkout/sessions", created=True,
         permission="rak_checkout_session_read", aliases=("CheckoutSession",),
+    ),
+    Table(
+        "climate_orders", ("climate.order",), "Carbon removal that was ordered.",
+        path="/v1/climate/orders", default=False, off=_CLIMATE,
+    ),
+    Table(
+        "climate_products", ("climate.product",), "Carbon removal that can be ordered.",
+        path="/v1/climate/products", default=False, off=_CLIMATE,
+    ),
+    Table(
+        "climate_suppliers", ("climate.supplier",), "Who removes the carbon.",
+        path="/v1/climate/suppliers", time=None, default=False, off=_CLIMATE,
+    ),
+    Table(
+        "country_specs", ("country_spec",), "Currencies and required fields, by country.",
+        path="/v1/country_specs", time=None,  # ids are country codes
+        default=False, off=_REFERENCE, aliases=("CountrySpecs",),
     ),
     Table(
         "coupons", ("coupon",), "Percent or amount off; promotion codes and discounts refer to them.",
@@ -151,18 +246,14 @@ TABLES: tuple[Table, ...] = (
         permission="rak_coupon_read", aliases=("Coupons",),
     ),
     Table(
-        "credit_notes", ("credit_note",), "Documents that lower or refund a finalized invoice.",
-        path="/v1/credit_notes", created=True, permission="rak_credit_note_read", aliases=("CreditNotes",),
-    ),
-    Table(
         "credit_note_line_items", ("credit_note_line_item",), "The lines of credit notes.",
         found=(Found("credit_notes", at="lines", rest="/v1/credit_notes/{id}/lines"),),
         time=None,
         permission="rak_credit_note_read", aliases=("CreditNoteLineItems",),
     ),
     Table(
-        "customers", ("customer",), "The people and companies that pay.",
-        path="/v1/customers", created=True, permission="rak_customer_read", aliases=("Customers",),
+        "credit_notes", ("credit_note",), "Documents that lower or refund a finalized invoice.",
+        path="/v1/credit_notes", created=True, permission="rak_credit_note_read", aliases=("CreditNotes",),
     ),
     Table(
         "customer_balance_transactions", ("customer_balance_transaction",),
@@ -185,6 +276,25 @@ TABLES: tuple[Table, ...] = (
         permission="rak_source_read", aliases=("Cards",),
     ),
     Table(
+        "customer_cash_balance_transactions", ("customer_cash_balance_transaction",),
+        "Bank transfers of customers to their cash balance, and what was paid from it.",
+        found=(Found("customers", rest="/v1/customers/{id}/cash_balance_transactions"),),
+        default=False, fan_out="one request per customer",
+        permission="rak_customer_read", aliases=("CashBalanceTransactions",),
+    ),
+    Table(
+        "customer_sources", ("source",), "Payment sources of the older Sources API, stored on customers.",
+        # in one list with cards and bank accounts, read once for all three
+        found=(Found("customers", at="sources", expand=True, rest="/v1/customers/{id}/sources"),),
+        permission="rak_source_read",
+    ),
+    Table(
+        "customers", ("customer",), "The people and companies that pay.",
+        path="/v1/customers", created=True,
+        found=(Found("test_helpers_test_clocks", rest="/v1/customers", param="test_clock"),),  # left out otherwise
+        permission="rak_customer_read", aliases=("Customers",),
+    ),
+    Table(
         "discounts", ("discount",), "A coupon as applied to a customer, subscription, invoice, item or line.",
         found=_DISCOUNTED, time=None, permission="rak_coupon_read",
         aliases=("InvoiceDiscounts", "InvoiceItemDiscounts", "InvoiceLineItemDiscounts"),
@@ -194,9 +304,84 @@ TABLES: tuple[Table, ...] = (
         path="/v1/disputes", created=True, permission="rak_dispute_read", aliases=("Disputes",),
     ),
     Table(
+        "entitlements_active_entitlements", ("entitlements.active_entitlement",),
+        "Features that each customer may use now.",
+        found=(Found("customers", rest="/v1/entitlements/active_entitlements", param="customer"),),
+        time=None,  # they vanish when they end
+        default=False, fan_out="one request per customer",
+        permission="rak_entitlement_read",
+    ),
+    Table(
+        "entitlements_features", ("entitlements.feature",), "Features that products can grant.",
+        path="/v1/entitlements/features", time=None, permission="rak_entitlement_read",
+    ),
+    Table(
         "events", ("event",), "Stripe's own log of changes, 30 days of it; kept here for good.",
         path="/v1/events", created=True, marker="created", lookback=timedelta(minutes=10), forgets=_days(30),
         permission="rak_event_read", aliases=("Events",),
+    ),
+    Table(
+        "exchange_rates", ("exchange_rate",),
+        "Today's rates of exchange; Stripe keeps no older ones and calls the list deprecated.",
+        path="/v1/exchange_rates", time=None,  # ids are currency codes
+        limit=None,  # bound by the number of currencies, which is also the default
+        default=False, off=_REFERENCE,
+    ),
+    Table(
+        "file_links", ("file_link",), "Links that show a file to anybody.",
+        path="/v1/file_links", created=True, permission="rak_file_read", aliases=("FileLinks",),
+    ),
+    Table(
+        "files", ("file",), "Uploads and results at Stripe: what they are, not their bytes.",
+        path="/v1/files", created=True, permission="rak_file_read", aliases=("Files",),
+    ),
+    Table(
+        "financial_connections_account_owners", ("financial_connections.account_owner",),
+        "Owners of linked bank accounts, as the bank names them.",
+        # the list wants the id of an ownership, which an account has once its owners were asked for
+        found=(
+            Found(
+                "financial_connections_accounts", rest="/v1/financial_connections/accounts/{id}/owners",
+                params={"ownership": "{ownership}"}, when="ownership",
+                may_refuse="the account's holder did not permit it",
+            ),
+        ),
+        time=None,
+        default=False, fan_out="one request per linked account",
+    ),
+    Table(
+        "financial_connections_accounts", ("financial_connections.account",),
+        "Bank accounts that their holders have linked.",
+        path="/v1/financial_connections/accounts", default=False, off=_BANK_DATA,
+    ),
+    Table(
+        "financial_connections_transactions", ("financial_connections.transaction",),
+        "Transactions of linked bank accounts.",
+        found=(
+            Found(
+                "financial_connections_accounts", rest="/v1/financial_connections/transactions", param="account",
+                when="transaction_refresh",  # null until transactions were asked for
+                may_refuse="the account's holder did not permit it",
+            ),
+        ),
+        time=None,
+        default=False, fan_out="one request per linked account",
+    ),
+    Table(
+        "forwarding_requests", ("forwarding.request",), "Requests with card data that Stripe passed on to others.",
+        path="/v1/forwarding/requests", created=True,
+        marker="created", lookback=_days(1),  # no events; a request is answered when it is made, nothing changes later
+        default=False, off="needs Stripe's approval",
+    ),
+    Table(
+        "identity_verification_reports", ("identity.verification_report",), "Results of checks of identity documents.",
+        # what documents say (numbers, dates of birth) comes when expanded only, and is not asked for
+        path="/v1/identity/verification_reports", created=True, default=False, off=_IDENTITY,
+    ),
+    Table(
+        "identity_verification_sessions", ("identity.verification_session",), "Checks of a person's identity.",
+        # `verified_outputs` comes when expanded only, and is not asked for: addresses, dates of birth, numbers
+        path="/v1/identity/verification_sessions", created=True, default=False, off=_IDENTITY,
     ),
     Table(
         "invoice_items", ("invoiceitem",), "Amounts waiting for, or already on, an invoice.",
@@ -211,18 +396,116 @@ TABLES: tuple[Table, ...] = (
         permission="rak_invoice_read", aliases=("InvoiceLineItems",),
     ),
     Table(
+        "invoice_payments", ("invoice_payment",), "Which payments paid which invoices.",
+        path="/v1/invoice_payments", created=True, permission="rak_invoice_read",
+    ),
+    Table(
+        "invoice_rendering_templates", ("invoice_rendering_template",), "How invoices look on paper.",
+        path="/v1/invoice_rendering_templates",
+        passes=(NONE, {"status": "archived"}),  # what the bare list leaves out is not said
+        permission="rak_invoice_read",
+    ),
+    Table(
         "invoices", ("invoice",), "Statements of what a customer owes.",
         path="/v1/invoices", created=True, permission="rak_invoice_read", aliases=("Invoices",),
+    ),
+    Table(
+        "issuing_authorizations", ("issuing.authorization",), "Attempts to pay with issued cards.",
+        path="/v1/issuing/authorizations", created=True, default=False, off=_ISSUING,
+        permission="rak_issuing_authorization_read", aliases=("Authorizations",),
+    ),
+    Table(
+        "issuing_cardholders", ("issuing.cardholder",), "People and companies that cards are issued to.",
+        path="/v1/issuing/cardholders", created=True, default=False, off=_ISSUING,
+        permission="rak_issuing_cardholder_read", aliases=("Cardholders",),
+    ),
+    Table(
+        "issuing_cards", ("issuing.card",), "Cards that were issued.",
+        path="/v1/issuing/cards", created=True,  # `number` and `cvc` come when expanded only, and are never asked for
+        default=False, off=_ISSUING, permission="rak_issuing_card_read",
+    ),
+    Table(
+        "issuing_disputes", ("issuing.dispute",), "Transactions of issued cards that were contested.",
+        path="/v1/issuing/disputes", created=True, default=False, off=_ISSUING, permission="rak_issuing_dispute_read",
+    ),
+    Table(
+        "issuing_personalization_designs", ("issuing.personalization_design",), "What issued cards look like.",
+        path="/v1/issuing/personalization_designs", default=False, off=_ISSUING, permission="rak_issuing_card_read",
+    ),
+    Table(
+        "issuing_physical_bundles", ("issuing.physical_bundle",), "What issued cards are made of and sent in.",
+        path="/v1/issuing/physical_bundles", time=None, default=False, off=_ISSUING, permission="rak_issuing_card_read",
+    ),
+    Table(
+        "issuing_tokens", ("issuing.token",), "Issued cards in wallets of phones and shops.",
+        found=(Found("issuing_cards", rest="/v1/issuing/tokens", param="card"),),
+        expand=("network_data",),  # absent unless expanded
+        default=False, fan_out="one request per issued card", permission="rak_issuing_token_read",
+    ),
+    Table(
+        "issuing_transactions", ("issuing.transaction",), "Money that moved through issued cards.",
+        path="/v1/issuing/transactions", created=True,
+        expand=("purchase_details",),  # absent unless expanded
+        default=False, off=_ISSUING, permission="rak_issuing_transaction_read",
+    ),
+    Table(
+        "payment_attempt_records", ("payment_attempt_record",), "Attempts of the payments in payment records.",
+        found=(
+            Found(
+                "payment_records", rest="/v1/payment_attempt_records", param="payment_record",
+                when="latest_payment_attempt_record",
+            ),
+        ),
+        default=False, fan_out="one request per payment record", permission="rak_payment_records_read",
+    ),
+    Table(
+        "payment_intent_amount_details_line_items", ("payment_intent_amount_details_line_item",),
+        "What a payment was for, line by line, as told to card networks.",
+        found=(
+            Found(
+                "payment_intents", at="amount_details.line_items", expand=True, when="amount_details",
+                rest="/v1/payment_intents/{id}/amount_details_line_items",
+            ),
+        ),
+        time=None,
+        default=False, off="few have them, and they slow down the list of payment intents",
+        permission="rak_payment_intent_read",
     ),
     Table(
         "payment_intents", ("payment_intent",), "One payment from start to end, over all its charges.",
         path="/v1/payment_intents", created=True, permission="rak_payment_intent_read", aliases=("PaymentIntent",),
     ),
     Table(
+        "payment_link_line_items", ("item",), "What each payment link sells.",
+        found=(Found("payment_links", at="line_items", expand=True, rest="/v1/payment_links/{id}/line_items"),),
+        time=None,
+        permission="rak_payment_links_read", aliases=("PaymentLinkLineItems",),
+    ),
+    Table(
+        "payment_links", ("payment_link",), "Links to checkout pages that can be shared.",
+        path="/v1/payment_links", time=None,
+        permission="rak_payment_links_read", aliases=("PaymentLinks",),
+    ),
+    Table(
+        "payment_method_configurations", ("payment_method_configuration",), "Which ways to pay are offered where.",
+        path="/v1/payment_method_configurations", time=None,
+        permission="rak_payment_method_configurations_read", aliases=("PaymentMethodConfigurations",),
+    ),
+    Table(
+        "payment_method_domains", ("payment_method_domain",), "Web domains registered for wallets.",
+        path="/v1/payment_method_domains", permission="rak_payment_method_domain_read",
+    ),
+    Table(
         "payment_methods", ("payment_method",), "Ways to pay that customers have stored.",
         path="/v1/payment_methods",
         passes=(NONE, {"type": "custom"}),  # the bare list holds every type but custom
         permission="rak_payment_method_read", aliases=("PaymentMethods",),
+    ),
+    Table(
+        "payment_records", ("payment_record",), "Payments as one record each, whichever processor made them.",
+        path="/v1/payment_records", created=True,
+        range=Range("created_after", "created_before", exclusive=True),  # "created after", so not in that second
+        default=False, off=_RECORDS, permission="rak_payment_records_read",
     ),
     Table(
         "payout_balance_transactions", ("balance_transaction",),
@@ -238,17 +521,36 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "plans", ("plan",), "Recurring prices in their older shape.",
-        path="/v1/plans", created=True,
+        path="/v1/plans", created=True, one="/v1/plans/{id}",
+        found=(Found("subscription_items", at="plan", spare=True),),  # twins of prices that are in no list
         expand=("tiers",),  # absent unless expanded
         permission="rak_plan_read", aliases=("Plans",),
     ),
     Table(
         "prices", ("price",), "How much and how often a product is charged.",
-        path="/v1/prices", created=True,
+        path="/v1/prices", created=True, one="/v1/prices/{id}",
+        # those made with `price_data` are in no list; they are collected where the tables that name them are loaded
+        found=(
+            Found("subscription_items", at="price", spare=True),
+            Found("checkout_session_line_items", at="price", spare=True),
+            Found("invoice_items", at="pricing.price_details.price", spare=True),
+            Found("invoice_line_items", at="pricing.price_details.price", spare=True),
+        ),
         # the reference says that the bare list holds active ones only, an experiment of 2026-06-01 saw both
         passes=(NONE, {"active": "false"}),
         expand=("tiers", "currency_options"),  # absent unless expanded
         permission="rak_plan_read", aliases=("Prices",),
+    ),
+    Table(
+        "product_catalog_trial_offers", ("product_catalog.trial_offer",), "Prices for a trial, and what follows it.",
+        path="/v1/product_catalog/trial_offers", created=True, time=None,  # a filter on a field that is not there
+        default=False, off=_NEW,
+    ),
+    Table(
+        "product_features", ("product_feature",), "Which features each product grants.",
+        found=(Found("products", rest="/v1/products/{id}/features"),),
+        time=None,
+        default=False, fan_out="one request per product", permission="rak_product_read",
     ),
     Table(
         "products", ("product",), "What is sold.",
@@ -259,12 +561,90 @@ TABLES: tuple[Table, ...] = (
         path="/v1/promotion_codes", created=True, permission="rak_promotion_code_read", aliases=("PromotionCodes",),
     ),
     Table(
+        "quote_computed_upfront_line_items", ("item",), "What is due at once when a quote is accepted.",
+        found=(
+            Found(
+                "quotes", at="computed.upfront.line_items", expand=True,
+                rest="/v1/quotes/{id}/computed_upfront_line_items",
+            ),
+        ),
+        key=("quote_id", "id"),  # whether a revised quote takes over the ids of the first one is not said
+        time=None, permission="rak_quote_read",
+    ),
+    Table(
+        "quote_line_items", ("item",), "What each quote offers.",
+        found=(Found("quotes", at="line_items", expand=True, rest="/v1/quotes/{id}/line_items"),),
+        key=("quote_id", "id"),  # see quote_computed_upfront_line_items
+        time=None, permission="rak_quote_read",
+    ),
+    Table(
+        "quotes", ("quote",), "Offers to customers that become invoices or subscriptions when accepted.",
+        path="/v1/quotes",  # has no filter by time, and no event when a draft changes
+        found=(Found("test_helpers_test_clocks", rest="/v1/quotes", param="test_clock"),),  # left out otherwise
+        permission="rak_quote_read", aliases=("Quotes",),
+    ),
+    Table(
+        "radar_early_fraud_warnings", ("radar.early_fraud_warning",), "Charges that a card's issuer thinks are fraud.",
+        path="/v1/radar/early_fraud_warnings", created=True, aliases=("EarlyFraudWarning",),
+    ),
+    Table(
+        "radar_value_list_items", ("radar.value_list_item",), "Values on Radar's lists: cards, emails, countries.",
+        # embedded in their list first; the list of all wants `value_list`
+        found=(Found("radar_value_lists", at="list_items", rest="/v1/radar/value_list_items", param="value_list"),),
+        aliases=("ValueListItems",),
+    ),
+    Table(
+        "radar_value_lists", ("radar.value_list",), "Lists that Radar's rules block, allow or review by.",
+        path="/v1/radar/value_lists", created=True, aliases=("ValueLists",),
+    ),
+    Table(
         "refunds", ("refund",), "Money given back on charges.",
         path="/v1/refunds", created=True, permission="rak_charge_read", aliases=("Refunds",),
     ),
     Table(
+        "reporting_report_runs", ("reporting.report_run",), "Reports that were asked for, and their files.",
+        path="/v1/reporting/report_runs", created=True,
+        permission="rak_report_runs_and_report_types_read", aliases=("Reports",),
+    ),
+    Table(
+        "reporting_report_types", ("reporting.report_type",),
+        "Reports that can be asked for, and how far their data go.",
+        path="/v1/reporting/report_types", time=None,
+        limit=None,  # one page; `limit` and cursors are refused (sync-engine 2)
+        default=False, off=_REFERENCE, permission="rak_report_runs_and_report_types_read",
+    ),
+    Table(
+        "reviews", ("review",), "Payments that Radar wants a person to look at.",
+        path="/v1/reviews", created=True,
+        # the list holds open ones only; payments name theirs for ever
+        found=(Found("charges", at="review", expand=True), Found("payment_intents", at="review", expand=True)),
+        keeps="a review leaves the list when it is closed, and cannot be deleted",
+        permission="rak_review_read", aliases=("Reviews",),
+    ),
+    Table(
+        "setup_attempts", ("setup_attempt",), "Single attempts of setup intents, failed ones too.",
+        found=(Found("setup_intents", rest="/v1/setup_attempts", param="setup_intent", when="latest_attempt"),),
+        default=False, fan_out="one request per setup intent that was attempted", permission="rak_setup_intent_read",
+    ),
+    Table(
         "setup_intents", ("setup_intent",), "Attempts to store a way to pay for later.",
         path="/v1/setup_intents", created=True, permission="rak_setup_intent_read",
+    ),
+    Table(
+        "shipping_rates", ("shipping_rate",), "What shipping costs at checkout.",
+        path="/v1/shipping_rates", created=True,
+        expand=("fixed_amount.currency_options",),  # absent unless expanded
+        permission="rak_shipping_rate_read", aliases=("ShippingRates",),
+    ),
+    Table(
+        "sigma_scheduled_query_runs", ("scheduled_query_run",), "Runs of scheduled Sigma queries, and their files.",
+        path="/v1/sigma/scheduled_query_runs", default=False, off="needs Sigma",
+    ),
+    Table(
+        "source_transactions", ("source_transaction",), "Transfers of money to sources of the older Sources API.",
+        # sources have no list: those on customers are all that can be found
+        found=(Found("customer_sources", rest="/v1/sources/{id}/source_transactions"),),
+        default=False, fan_out="one request per source", permission="rak_source_read",
     ),
     Table(
         "subscription_items", ("subscription_item",),
@@ -274,13 +654,49 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "subscription_schedules", ("subscription_schedule",), "Planned phases of subscriptions.",
-        path="/v1/subscription_schedules", created=True, permission="rak_subscription_read",
+        path="/v1/subscription_schedules", created=True,
+        # those of customers on test clocks are shown for the customer only
+        found=(
+            Found(
+                "customers", rest="/v1/subscription_schedules", param="customer", when="test_clock",
+                under="test_helpers_test_clocks",
+            ),
+        ),
+        permission="rak_subscription_read",
     ),
     Table(
         "subscriptions", ("subscription",), "Customers who pay again and again.",
         path="/v1/subscriptions", created=True,
-        params={"status": "all"},  # canceled ones are left out otherwise
+        params={"status": "all"},  # canceled ones are left out otherwise, and those on test clocks
+        found=(
+            Found("test_helpers_test_clocks", rest="/v1/subscriptions", param="test_clock", params={"status": "all"}),
+        ),
         permission="rak_subscription_read", aliases=("Subscriptions", "CustomerSubscriptions"),
+    ),
+    Table(
+        "tax_calculation_line_items", ("tax.calculation_line_item",),
+        "The lines of tax calculations that payments name.",
+        # calculations have no list: those that payment intents carry, or name in the metadata key that Stripe's guide
+        # to the Tax API proposes (copies of docs.stripe.com/tax/custom)
+        found=(
+            Found(
+                "payment_intents", id="hooks.inputs.tax.calculation", of="tax.calculation",
+                rest="/v1/tax/calculations/{id}/line_items",
+            ),
+            Found(
+                "payment_intents", id="metadata.tax_calculation", of="tax.calculation",
+                rest="/v1/tax/calculations/{id}/line_items",
+            ),
+        ),
+        time=None,
+        expand=("tax_breakdown",),  # absent unless expanded
+        keeps="a calculation expires after 90 days",
+        default=False, fan_out="one request per payment intent with a tax calculation",
+        permission="rak_tax_calculations_and_transactions_read",
+    ),
+    Table(
+        "tax_codes", ("tax_code",), "Kinds of goods and services as tax law sees them.",
+        path="/v1/tax_codes", time=None, default=False, off=_REFERENCE,
     ),
     Table(
         "tax_ids", ("tax_id",), "Tax numbers of customers and of the account itself.",
@@ -289,8 +705,72 @@ TABLES: tuple[Table, ...] = (
         permission="rak_tax_id_read", aliases=("TaxIds", "customer_tax_ids"),
     ),
     Table(
+        "tax_locations", ("tax.location",), "Places where services are performed, for tax.",
+        path="/v1/tax/locations", time=None,
+        params={"type": "performance"},  # must be sent, and is the only one there is
+        default=False, off=_NEW, permission="rak_tax_locations_read",
+    ),
+    Table(
         "tax_rates", ("tax_rate",), "Percentages that invoices and subscriptions refer to.",
         path="/v1/tax_rates", created=True, permission="rak_tax_rate_read", aliases=("TaxRates",),
+    ),
+    Table(
+        "tax_registrations", ("tax.registration",), "Where tax is collected.",
+        path="/v1/tax/registrations",
+        params={"status": "all"},  # what the bare list leaves out is not said
+        permission="rak_tax_settings_read",
+    ),
+    Table(
+        "tax_settings", ("tax.settings",), "Head office and defaults for tax.",
+        path="/v1/tax/settings", singleton=True, key=(), time=None, permission="rak_tax_settings_read",
+    ),
+    Table(
+        "tax_transaction_line_items", ("tax.transaction_line_item",),
+        "The lines of tax transactions that payments name.",
+        # tax transactions have no list: those that Stripe made for a payment intent with a calculation, refunds
+        # included, and those that the payment intent names in the metadata key that docs.stripe.com/tax/custom proposes
+        found=(
+            Found(
+                "payment_intents", when="hooks.inputs.tax.calculation",
+                through="/v1/tax/associations/find", param="payment_intent",
+                id="tax_transaction_attempts.committed.transaction", of="tax.transaction",
+                rest="/v1/tax/transactions/{id}/line_items",
+            ),
+            Found(
+                "payment_intents", id="metadata.tax_transaction", of="tax.transaction",
+                rest="/v1/tax/transactions/{id}/line_items",
+            ),
+        ),
+        time=None,
+        keeps="a tax transaction can be reversed, not deleted; metadata may name a later one instead",
+        default=False, fan_out="two requests per payment intent with a tax calculation",
+        permission="rak_tax_calculations_and_transactions_read",
+    ),
+    Table(
+        "terminal_configurations", ("terminal.configuration",), "How card readers behave.",
+        path="/v1/terminal/configurations", time=None,
+        default=False, off=_TERMINAL, permission="rak_terminal_configuration_read",
+    ),
+    Table(
+        "terminal_locations", ("terminal.location",), "Shops in which card readers stand.",
+        path="/v1/terminal/locations", time=None,
+        default=False, off=_TERMINAL, permission="rak_terminal_location_read",
+    ),
+    Table(
+        "terminal_readers", ("terminal.reader",), "Card readers.",
+        path="/v1/terminal/readers", time=None,
+        default=False, off=_TERMINAL, permission="rak_terminal_reader_read",
+    ),
+    Table(
+        "test_helpers_test_clocks", ("test_helpers.test_clock",), "Clocks that let test customers live faster.",
+        path="/v1/test_helpers/test_clocks",
+        mode="test",
+        permission="rak_billing_clock_read", aliases=("TestClocks",),
+    ),
+    Table(
+        "three_d_secure_authentications", ("three_d_secure.authentication",),
+        "3D Secure on its own, without a payment.",
+        path="/v1/three_d_secure/authentications", created=True, default=False, off=_NEW,
     ),
     Table(
         "topups", ("topup",), "Money put into the Stripe balance from a bank.",
@@ -305,16 +785,191 @@ TABLES: tuple[Table, ...] = (
         "transfers", ("transfer",), "Money moved to connected accounts.",
         path="/v1/transfers", created=True, permission="rak_transfer_read", aliases=("Transfers",),
     ),
+    Table(
+        "treasury_credit_reversals", ("treasury.credit_reversal",), "Received credits sent back.",
+        found=_of_financial_accounts("/v1/treasury/credit_reversals"),
+        default=False, fan_out="one request per financial account", permission="rak_received_credit_read",
+    ),
+    Table(
+        "treasury_debit_reversals", ("treasury.debit_reversal",), "Received debits taken back.",
+        found=_of_financial_accounts("/v1/treasury/debit_reversals"),
+        default=False, fan_out="one request per financial account", permission="rak_received_debit_read",
+    ),
+    Table(
+        "treasury_financial_accounts", ("treasury.financial_account",), "Accounts that hold money at Stripe.",
+        path="/v1/treasury/financial_accounts", created=True,
+        expand=("features",),  # absent unless expanded
+        default=False, off=_TREASURY, permission="rak_financial_account_read",
+    ),
+    Table(
+        "treasury_inbound_transfers", ("treasury.inbound_transfer",), "Money pulled from a bank account of one's own.",
+        found=_of_financial_accounts("/v1/treasury/inbound_transfers"),
+        default=False, fan_out="one request per financial account", permission="rak_inbound_transfer_read",
+    ),
+    Table(
+        "treasury_outbound_payments", ("treasury.outbound_payment",), "Money sent to others.",
+        found=_of_financial_accounts("/v1/treasury/outbound_payments"),
+        default=False, fan_out="one request per financial account", permission="rak_outbound_payment_read",
+    ),
+    Table(
+        "treasury_outbound_transfers", ("treasury.outbound_transfer",), "Money sent to a bank account of one's own.",
+        found=_of_financial_accounts("/v1/treasury/outbound_transfers"),
+        default=False, fan_out="one request per financial account", permission="rak_outbound_transfer_read",
+    ),
+    Table(
+        "treasury_received_credits", ("treasury.received_credit",), "Money that others sent to a financial account.",
+        found=_of_financial_accounts("/v1/treasury/received_credits"),
+        default=False, fan_out="one request per financial account", permission="rak_received_credit_read",
+    ),
+    Table(
+        "treasury_received_debits", ("treasury.received_debit",), "Money that others pulled from a financial account.",
+        found=_of_financial_accounts("/v1/treasury/received_debits"),
+        default=False, fan_out="one request per financial account", permission="rak_received_debit_read",
+    ),
+    Table(
+        "treasury_transaction_entries", ("treasury.transaction_entry",),
+        "Single changes of a financial account's balances.",
+        # `flow_details` comes when expanded only: rows of other tables, which `flow` leads to
+        found=_of_financial_accounts("/v1/treasury/transaction_entries"),
+        default=False, fan_out="one request per financial account", permission="rak_treasury_transaction_read",
+    ),
+    Table(
+        "treasury_transactions", ("treasury.transaction",), "What moved the balance of a financial account.",
+        found=_of_financial_accounts("/v1/treasury/transactions"),  # `flow_details` as in treasury_transaction_entries
+        default=False, fan_out="one request per financial account", permission="rak_treasury_transaction_read",
+    ),
+    Table(
+        "v2_commerce_product_catalog_imports", ("v2.commerce.product_catalog_import",), "Uploads of a product catalog.",
+        path="/v2/commerce/product_catalog/imports", created=True,
+        range=Range("created_gte", "created_lt", rfc3339=True),  # not `created[gte]`, unlike the rest of /v2/
+        default=False, off="needs agentic commerce", permission="rak_product_catalog_import_read",
+    ),
+    Table(
+        "v2_core_account_persons", ("v2.core.account_person",), "People behind an account of Accounts v2.",
+        found=(Found("v2_core_accounts", rest="/v2/core/accounts/{id}/persons", may_refuse=_NOT_CONTROLLED),),
+        default=False, fan_out="one request per account", permission="rak_connected_account_read",
+    ),
+    Table(
+        "v2_core_accounts", ("v2.core.account",), "Customers, merchants and recipients as one account each.",
+        path="/v2/core/accounts", one="/v2/core/accounts/{id}",
+        passes=(NONE, {"closed": "true"}),  # the bare list leaves out closed ones
+        include=(  # null in the list, which takes no `include`; a single account does
+            "configuration.customer", "configuration.merchant", "configuration.recipient", "defaults",
+            "future_requirements", "identity", "requirements",
+        ),
+        default=False, fan_out="one request per account", off=_ACCOUNTS_V2, permission="rak_connected_account_read",
+    ),
+    Table(
+        "v2_core_event_destinations", ("v2.core.event_destination",),
+        "Where events are sent: webhooks and cloud queues.",
+        path="/v2/core/event_destinations",
+        params={"include": ["webhook_endpoint.url"]},  # blanked out otherwise
+        default=False, off="`webhook_endpoints` has the webhooks among them", permission="rak_webhook_read",
+    ),
+    Table(
+        "v2_core_events", ("v2.core.event",),
+        "Stripe's log of changes in its thin form, 30 days of it; kept here for good.",
+        path="/v2/core/events", created=True, range=CREATED_V2,
+        marker="created", lookback=timedelta(minutes=10), forgets=_days(30),
+        default=False, off="`events` has the same changes with the objects", permission="rak_event_read",
+    ),
+    Table(
+        "v2_core_vault_gb_bank_accounts", ("v2.core.vault.gb_bank_account",),
+        "British bank accounts stored to pay out to.",
+        path="/v2/core/vault/gb_bank_accounts", default=False, off=_MONEY,
+    ),
+    Table(
+        "v2_core_vault_us_bank_accounts", ("v2.core.vault.us_bank_account",),
+        "American bank accounts stored to pay out to.",
+        path="/v2/core/vault/us_bank_accounts", default=False, off=_MONEY,
+    ),
+    Table(
+        "v2_money_management_adjustments", ("v2.money_management.adjustment",),
+        "Corrections of a financial account by Stripe.",
+        path="/v2/money_management/adjustments", created=True, range=CREATED_V2,
+        default=False, off=_MONEY, permission="rak_adjustment_read",
+    ),
+    Table(
+        "v2_money_management_financial_accounts", ("v2.money_management.financial_account",),
+        "Accounts that hold money at Stripe.",
+        path="/v2/money_management/financial_accounts",
+        params={
+            "statuses": ["closed", "open", "pending"],  # closed ones are left out otherwise
+            "include": ["storage.deposit_insurance_eligibility"],  # null otherwise
+        },
+        default=False, off=_MONEY, permission="rak_financial_account_read",
+    ),
+    Table(
+        "v2_money_management_financial_addresses", ("v2.money_management.financial_address",),
+        "Account numbers under which a financial account receives money.",
+        path="/v2/money_management/financial_addresses", default=False, off=_MONEY,
+    ),
+    Table(
+        "v2_money_management_inbound_transfers", ("v2.money_management.inbound_transfer",),
+        "Money pulled from a bank account of one's own.",
+        path="/v2/money_management/inbound_transfers", created=True, range=CREATED_V2, default=False, off=_MONEY,
+    ),
+    Table(
+        "v2_money_management_outbound_payments", ("v2.money_management.outbound_payment",), "Money sent to others.",
+        path="/v2/money_management/outbound_payments", created=True, range=CREATED_V2, default=False, off=_MONEY,
+    ),
+    Table(
+        "v2_money_management_outbound_setup_intents", ("v2.money_management.outbound_setup_intent",),
+        "Attempts to store where money is to be sent.",
+        path="/v2/money_management/outbound_setup_intents", default=False, off=_MONEY,
+    ),
+    Table(
+        "v2_money_management_payout_intents", ("v2.money_management.payout_intent",), "Payouts from intent to arrival.",
+        path="/v2/money_management/payout_intents",
+        default=False, off=_MONEY, permission="rak_payout_intent_read",
+    ),
+    Table(
+        "v2_money_management_payout_methods", ("v2.money_management.payout_method",),
+        "Where recipients are paid out to.",
+        path="/v2/money_management/payout_methods", default=False, off=_MONEY,
+    ),
+    Table(
+        "v2_money_management_received_credits", ("v2.money_management.received_credit",),
+        "Money that others sent to a financial account.",
+        path="/v2/money_management/received_credits", created=True, range=CREATED_V2, default=False, off=_MONEY,
+    ),
+    Table(
+        "v2_money_management_transaction_entries", ("v2.money_management.transaction_entry",),
+        "Single changes of a financial account's balances.",
+        path="/v2/money_management/transaction_entries", created=True, range=CREATED_V2, default=False, off=_MONEY,
+    ),
+    Table(
+        "v2_money_management_transactions", ("v2.money_management.transaction",),
+        "What moved the balance of a financial account.",
+        path="/v2/money_management/transactions", created=True, range=CREATED_V2, default=False, off=_MONEY,
+    ),
+    Table(
+        "webhook_endpoints", ("webhook_endpoint",), "Where events are sent.",
+        path="/v1/webhook_endpoints",  # secrets are shown on creation only
+        permission="rak_webhook_read",
+    ),
 )
 
 
 BY_NAME: Mapping[str, Table] = MappingProxyType({table.name: table for table in TABLES})
 
 
+def owner_column(owner: str) -> str:
+    """Name of the column that holds the id of an owner: Stripe's name of the object, and `_id`."""
+    return owner.replace(".", "_") + "_id"
+
+
 @cache
 def parent_column(table: Table) -> str | None:
-    """Name of the column with the parent's id: for tables whose objects are found with one other table only."""
-    parents = {found.parent for found in table.found}
-    if table.path or len(parents) != 1:
+    """Name of the column with the parent's id: for tables whose objects are found with one other object only."""
+    owners = {found.of or BY_NAME[found.parent].object[0] for found in table.found}
+    if table.path or len(owners) != 1:
         return None
-    return BY_NAME[parents.pop()].object[0].replace(".", "_") + "_id"
+    return owner_column(owners.pop())
+
+
+@cache
+def pair_column(table: Table) -> str | None:
+    """Name of the column with the id of the second owner, for tables that are asked for by pairs of owners."""
+    pairs = {found.pair[0] for found in table.found if found.pair}
+    return owner_column(BY_NAME[pairs.pop()].object[0]) if pairs else None

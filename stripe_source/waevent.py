@@ -17,6 +17,7 @@ class WAEvent(NamedTuple):
         account: id of the account whose data it is, or "self".
         parent: id of the object that owns it, for children.
         position: place in the parent's list, from 0, for children.
+        pair: id of the second object that owns it, where there are two.
         before: attributes that an update changed, with their old values; None where Stripe does not say.
     """
 
@@ -27,4 +28,5 @@ class WAEvent(NamedTuple):
     account: str
     parent: str | None = None
     position: int | None = None
+    pair: str | None = None
     before: dict[str, Any] | None = None

@@ -28,11 +28,8 @@ class Stripe:
         self.requests += 1
         assert self.requests < 3_000
         given = dict(params or {})
-        created = given.get("created", {}) if self.filters else {}
-        there = [
-            thing for thing in self.objects
-            if created.get("gte", 0) <= thing["created"] < created.get("lt", NOW * 2)
-        ]
+        low, high = (given.get("created[gte]", 0), given.get("created[lt]", NOW * 2)) if self.filters else (0, NOW * 2)
+        there = [thing for thing in self.objects if low <= thing["created"] < high]
         ids = [thing["id"] for thing in there]
         limit = int(given.get("limit", 10))
         if "ending_before" in given:

@@ -52,15 +52,15 @@ def profile(id: str, name: str, country: str, currency: str, created: int, type:
 
 def connect(books: Books, profile: Data) -> Record:
     """Puts a connected account on the platform's list, with its bank account."""
-    data = {**profile, "external_accounts": None} if profile["type"] == "custom" else dict(profile)
+    # shown for accounts whose requirements the platform collects, or Stripe for it; not for those that do so themselves
+    data = dict(profile) if profile["type"] == "standard" else {**profile, "external_accounts": None}
     record = books.add("account", **data)
     if profile["type"] == "custom":
-        bank = books.add(
-            "bank_account", under=None, account=record.id, account_holder_name=profile["business_profile"]["name"],
+        books.add(
+            "bank_account", under=record.id, account=record.id, account_holder_name=profile["business_profile"]["name"],
             account_holder_type="company", available_payout_methods=["standard"], bank_name="STRIPE TEST BANK",
             country=profile["country"], currency=profile["default_currency"], default_for_currency=True, last4="6789",
-            routing_number="110000000", status="new", hidden=True)
-        books.shelf("external_account").children.setdefault(record.id, []).append(bank)
+            routing_number="110000000", status="new")
     emit(books, "account.updated", record, {})
     return record
 

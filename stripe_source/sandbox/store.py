@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from .catalog import EMBEDDED, HELD_WHOLE, INLINE, OBJECTS, OLDEST_FIRST, blank, has_blank, prefix
+from .catalog import EMBEDDED, HELD_WHOLE, INLINE, OBJECTS, OLDEST_FIRST, blank, has_blank, prefix, shown
 
 if TYPE_CHECKING:
     from .world import World
@@ -26,16 +26,19 @@ _ALWAYS = {
 class Record:
     """One stored object, with what its list needs to know of it."""
 
-    __slots__ = ("also", "cache", "created", "data", "hidden", "id", "object", "parent", "seq")
+    __slots__ = ("also", "cache", "created", "data", "hidden", "id", "object", "parent", "second", "seq")
 
-    def __init__(self, object: str, data: Data, created: int, seq: int, parent: str | None) -> None:
-        self.id: str = data["id"]
+    def __init__(
+        self, object: str, data: Data, created: int, seq: int, parent: str | None, key: str | None = None
+    ) -> None:
+        self.id: str = key or data["id"]
         self.object = object
         self.created = created
         self.seq = seq
         self.data = data
         self.also: Data | None = None
         self.parent = parent
+        self.second: str | None = None  # another owner, where the object itself does not name it
         self.hidden = False  # readable by id, but in no list
         self.cache: bytes | None = None
 
@@ -48,12 +51,12 @@ class Record:
 class Gone:
     """What is remembered of a deleted object."""
 
-    __slots__ = ("data", "hidden", "id", "object", "parent", "position")
+    __slots__ = ("data", "hidden", "id", "object", "parent", "position", "second")
 
     def __init__(self, record: Record, data: Data, position: int | None) -> None:
         self.id, self.object, self.parent, self.hidden = record.id, record.object, record.parent, record.hidden
         self.data = data
-        self.position = position
+        self.position, self.second = position, record.second
 
 
 class Shelf:
@@ -123,6 +126,7 @@ class Books:
         self.waiting: dict[str, list[Record]] = {}  # customer -> invoice items that may be in no invoice yet
         self.counters: dict[str, int] = {}
         self.profile: Data = {}  # the account object of these books
+        self.singles: dict[str, Data] = {}  # settings, of which an account has one each
         self.expanded: dict[tuple[str, str, tuple[str, ...]], tuple[int, bytes]] = {}
 
     @property
@@ -215,6 +219,7 @@ class Books:
             "object": "list",
             "data": [orjson.Fragment(self.json(member)) for member in members[:EMBEDDED_MOST]],
             "has_more": len(members) > EMBEDDED_MOST,
+            "total_count": len(members),
             "url": path.replace("{id}", parent),
         }
 
@@ -230,10 +235,10 @@ class Books:
 
     def add(
         self, object: str, /, *, id: str | None = None, under: str | None = None, also: Data | None = None,
-        hidden: bool = False, **fields: Any,
+        hidden: bool = False, key: str | None = None, **fields: Any,
     ) -> Record:
         """Stores a new object: a blank with `fields`, an id and the time."""
-        data: Data = blank(object) if has_blank(object) else {"id": "", "object": object}
+        data: Data = blank(object) if has_blank(object) else {"id": "", "object": shown(object)}
         now = self.world.clock
         data["id"] = id or self.new_id(object)
         if "created" in data:
@@ -242,8 +247,11 @@ class Books:
             data["livemode"] = True
         data.update(fields)
         self.world.seq += 1
+        if "test_clock" in data and not data["test_clock"] and data.get("customer"):
+            owner = self.find("customer", data["customer"]) if isinstance(data["customer"], str) else None
+            data["test_clock"] = owner.data["test_clock"] if owner else None
         created = data.get("created") or data.get("date")
-        record = Record(object, data, created if isinstance(created, int) else now, self.world.seq, under)
+        record = Record(object, data, created if isinstance(created, int) else now, self.world.seq, under, key)
         record.also, record.hidden = also, hidden
         self.shelf(object).put(record)
         self.touch(record, new=True)

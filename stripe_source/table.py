@@ -1,0 +1,152 @@
+"""What an entry of the registry is made of: `Table`, where its objects are `Found`, the `Range` of its filter."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any
+
+NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Range:
+    """How a list is asked for what was created in [low, high).
+
+    Args:
+        low: name of the query parameter for the first second that is wanted.
+        high: name of the one for the first second that is not wanted.
+        exclusive: `low` leaves out the second that it names, so that one less is sent.
+        rfc3339: times travel as text, as they do on the objects.
+    """
+
+    low: str = "created[gte]"
+    high: str = "created[lt]"
+    exclusive: bool = False
+    rfc3339: bool = False
+
+
+CREATED = Range()
+CREATED_V2 = Range(rfc3339=True)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A place where objects of a table come with, or under, the objects of another table.
+
+    Args:
+        parent: the table whose objects own these.
+        at: dotted path on the parent's object that holds them: a Stripe list object, a JSON list, or one object.
+            None when they are embedded nowhere.
+        expand: whether `at` must be asked for with `expand[]` (ids or nothing are there otherwise).
+        rest: path of the list of one parent's objects, with `{id}` for the parent's id. Asked only when the embedded
+            list says `has_more`, or for every parent when `at` is None.
+        param: name of the query parameter that carries the parent's id, where `rest` has no `{id}`.
+        where: (field, value) pairs that a parent must have for `rest` to be asked.
+        params: sent with `rest` besides; `{a.b}` stands for the value at that path of the parent's object.
+        when: dotted path on the parent's object; where nothing is there, the parent has none of these.
+        id: dotted path on the parent's object of the id that `rest` and `param` carry.
+        of: Stripe's name of the object that owns these, where `id` leads to another object than the parent. The parent
+            column is named after it.
+        through: path of one object that is asked for first, with `param`; `id` is looked for in it, and in each member
+            of the lists on the way.
+        one: `rest` answers one object, not a list.
+        pair: (table, name of a query parameter): `rest` is asked for each parent together with the id of each object of
+            that table, which becomes one more column of the row.
+        window: names of two query parameters for a span of time in whole UTC days, which `rest` cannot do without.
+        under: only for parents that were found with this table themselves, so that their own list need not be read.
+        spare: counts only for what the table's own list lacks; where only an id is found, the object is asked for by
+            `Table.one`.
+        may_refuse: a single parent's list may be refused (a reason, for people): that parent has none then, and is
+            counted.
+    """
+
+    parent: str
+    at: str | None = None
+    expand: bool = False
+    rest: str | None = None
+    param: str | None = None
+    where: tuple[tuple[str, Any], ...] = ()
+    params: Mapping[str, Any] = field(default_factory=lambda: NONE, hash=False)
+    when: str | None = None
+    id: str = "id"
+    of: str | None = None
+    through: str | None = None
+    one: bool = False
+    pair: tuple[str, str] | None = None
+    window: tuple[str, str] | None = None
+    under: str | None = None
+    spare: bool = False
+    may_refuse: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """One Stripe table: where its objects are, what tells them apart, how their changes are seen.
+
+    Args:
+        name: the native name: Stripe's list path in snake case, plural.
+        object: Stripe's names of the objects that belong here (their `object` field).
+        about: one sentence for people.
+        path: the list of all objects of the account, or the singleton; None where they are found with a parent only.
+        created: the list can be asked for a span of creation times.
+        time: the object's field that holds its creation; None where it has none.
+        singleton: `path` answers one object, not a list; `at` is where the rows are in it ("" = the object itself).
+        at: see `singleton`.
+        also: paths of single objects that belong to the table but are not in its list.
+        found: see `Found`.
+        key: columns that tell two rows of one account apart; none where there is one row.
+        params: sent with every page.
+        passes: the list is read once for each of these, because no single call shows every object.
+        expand: fields to ask for with every page.
+        limit: page size; None where the list refuses `limit`.
+        marker: what `marker="auto"` means: "created", or None (a full pass).
+        lookback: how far behind its cursor a table with marker `created` is read again: as long as its rows change.
+        forgets: the list drops objects older than this; a row that left it is not deleted.
+        may_refuse: the account may not have this list at all (a reason, for people); refusal is then an empty table.
+        default: part of the default selection.
+        fan_out: why it is not in the default selection: what its requests grow with.
+        permission: the read permission of a restricted key, Stripe's own name.
+        aliases: other names that are understood: Striim's.
+        extra: further columns with the path of the value that they repeat.
+        range: how the list spells a span of creation times.
+        one: path of one object, with `{id}`.
+        include: sections that the list leaves out: each object is asked for again by `one`, with `include` of these.
+        mode: "test" or "live": keys of the other mode have no such list, and it is not asked with them.
+        keeps: why a row that is found no more is not deleted (for people).
+        never: why this table is never read (for people); it has its columns, no rows and this verdict.
+        off: why it is not in the default selection, where that is not what its requests grow with.
+    """
+
+    name: str
+    object: tuple[str, ...]
+    about: str
+    path: str | None = None
+    created: bool = False
+    time: str | None = "created"
+    singleton: bool = False
+    at: str = ""
+    also: tuple[str, ...] = ()
+    found: tuple[Found, ...] = ()
+    key: tuple[str, ...] = ("id",)
+    params: Mapping[str, Any] = field(default_factory=lambda: NONE)
+    passes: tuple[Mapping[str, Any], ...] = (NONE,)
+    expand: tuple[str, ...] = ()
+    limit: int | None = 100
+    marker: str | None = None
+    lookback: timedelta = timedelta(0)
+    forgets: timedelta | None = None
+    may_refuse: str | None = None
+    default: bool = True
+    fan_out: str | None = None
+    permission: str | None = None
+    aliases: tuple[str, ...] = ()
+    extra: Mapping[str, str] = field(default_factory=lambda: NONE)
+    range: Range = CREATED
+    one: str | None = None
+    include: tuple[str, ...] = ()
+    mode: str | None = None
+    keeps: str | None = None
+    never: str | None = None
+    off: str | None = None
