@@ -52,7 +52,7 @@ def match_tables(pattern: str, tables: Sequence[Table] = TABLES) -> list[Table]:
     >>> [table.name for table in match_tables("invoice%")]
     ['invoice_items', 'invoice_line_items', 'invoices']
     """
-    wanted = re.compile(".*".join(_plain(part) for part in pattern.split("%")))
+    wanted = re.compile(".*".join(_plain(part) for part in re.split("%+", pattern)))
     native = "%" in pattern and pattern == pattern.lower()
     return [
         table for table in tables
