@@ -11,13 +11,25 @@ from stripe_source.tables import TABLES, parent_column
 
 def updates_seen(table: Table) -> str:
     """How a table's later changes reach the destination."""
-    if table.singleton:
-        return "read whole by each run"
+    if table.never:
+        return "never loaded"
     if table.marker == "created":
-        days = table.lookback.days
-        back = f"{days} days" if days else f"{int(table.lookback.total_seconds() // 60)} minutes"
-        return f"new rows, and changes of the last {back}"
-    return "full pass by each run, deletions included"
+        back = table.lookback
+        span = f"{back.days} days" if back.days else f"{int(back.total_seconds() // 60)} minutes"
+        return f"new rows, and changes of the last {span}"
+    kept = "; rows stay when they leave the list" if table.keeps else ", deletions included"
+    return ("read whole by each run" if table.singleton else "full pass by each run") + kept
+
+
+def cost(table: Table) -> str:
+    """What the requests for a table grow with."""
+    if table.never:
+        return "none"
+    if table.fan_out:
+        return table.fan_out
+    if table.singleton:
+        return "one request"
+    return "one request per 100 objects" if table.path else "comes with its parents' pages"
 
 
 def list_tables(names: Tables = None, exclude: Tables = None) -> list[dict[str, Any]]:
@@ -40,8 +52,8 @@ def list_tables(names: Tables = None, exclude: Tables = None) -> list[dict[str, 
             "marker": table.marker or "none",
             "updates": updates_seen(table),
             "default": table.default,
-            "cost": table.fan_out or ("one request per 100 objects" if table.path and not table.singleton else
-                                      "one request" if table.singleton else "with its parents' pages"),
+            "cost": cost(table),
+            "why_not_default": None if table.default else table.off or table.fan_out,
             "permission": table.permission,
             "striim": list(alias for alias in table.aliases if alias[:1].isupper()),
         }
@@ -78,3 +90,26 @@ def schema_show(name: str) -> dict[str, Any]:
 
 def _type(data_type: str, precision: int | None, scale: int | None) -> str:
     return f"{data_type}({precision},{scale})" if precision else data_type
+
+
+def markdown() -> str:
+    """The catalogue as a page of the documentation."""
+    lines = [
+        "# Tables", "",
+        f"All {len(TABLES)} tables, made from the registry by `python -m stripe_source.catalogue > docs/tables.md`.",
+        "A table that is not in the default selection is loaded when it is asked for by name or pattern.", "",
+        "| table | what | key | found | changes | requests | permission | Striim | default |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for table in list_tables():
+        cells = [
+            f"`{table['name']}`", table["description"], ", ".join(table["key"]), f"`{table['path']}`", table["updates"],
+            table["cost"], f"`{table['permission']}`" if table["permission"] else "", ", ".join(table["striim"]),
+            "yes" if table["default"] else f"no: {table['why_not_default']}",
+        ]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

@@ -49,8 +49,8 @@ def match_tables(pattern: str, tables: Sequence[Table] = TABLES) -> list[Table]:
     Names are native ones or aliases (Striim's); case and underscores do not matter. A pattern in lower case is meant
     for native names only, one with capitals for Striim's too.
 
-    >>> [table.name for table in match_tables("invoice%")]
-    ['invoice_items', 'invoice_line_items', 'invoices']
+    >>> [table.name for table in match_tables("credit_note%")]
+    ['credit_note_line_items', 'credit_notes']
     """
     wanted = re.compile(".*".join(_plain(part) for part in re.split("%+", pattern)))
     native = "%" in pattern and pattern == pattern.lower()

@@ -53,6 +53,10 @@ def cases() -> Iterator[Any]:
 
 
 CASES = list(cases())
+UNSAMPLED = {  # newer than the samples; and of /v2/ there is none
+    ("apps.install",), ("billing.feedback_option",), ("product_catalog.trial_offer",), ("tax.location",),
+    ("three_d_secure.authentication",),
+}
 
 
 def leaves(value: Any) -> Iterator[str]:
@@ -129,5 +133,6 @@ def test_the_samples_cover_the_tables() -> None:
     covered = {case.values[0].name for case in CASES}
     objects = {case.values[1]["object"] for case in CASES}
 
-    assert covered == {table.name for table in TABLES}
-    assert (len(CASES), len(objects)) == (78, 35)
+    lacking = {table.object for table in TABLES if table.name not in covered}
+    assert {names for names in lacking if not names[0].startswith("v2.")} <= UNSAMPLED
+    assert len(CASES) > 200 and len(objects) > 110
