@@ -455,9 +455,9 @@ class Reader:
         for kind in kinds:
             if refused:
                 self._refused(kind.table, found, len(refused), refused[0])
-            await self._family(client, kind, families, spare=found.spare)
+            await self._family(client, kind, families, found)
 
-    async def _family(self, client: Client, kind: Wanted, families: Sequence[_Family], *, spare: bool) -> None:
+    async def _family(self, client: Client, kind: Wanted, families: Sequence[_Family], found: Found) -> None:
         events: list[WAEvent] = []
         for family in families:
             mine = [  # the place is the one in the whole list, which may hold objects of other tables
@@ -467,10 +467,10 @@ class Reader:
             for inner, inner_kinds in kind.children.items():
                 await self._children(client, inner, inner_kinds, [thing for _, thing in mine], family.read_at)
             events += [
-                self._event(kind.table, thing, family.read_at, family.owner, place, family.pair)
+                self._event(kind.table, thing, family.read_at, family.owner, None if found.one else place, family.pair)
                 for place, thing in mine
             ]
-        if spare:
+        if found.spare:
             for event in events:
                 held = self._spare[kind.table.name].get(str(event.data.get("id")))
                 if held is None or "object" not in held.data:
@@ -525,7 +525,8 @@ class Reader:
             owners = [str(owner) for owner in at(answer.body, found.id)]
         if found.window:
             ask = self._asks[kinds[0].table.name]
-            begin = ask.since if ask.since is not None else unix_second(parent.get("created")) or 0
+            back = int(ask.table.lookback.total_seconds())
+            begin = ask.since if ask.since is not None else max(0, (unix_second(parent.get("created")) or 0) - back)
             given.update(zip(found.window, days(begin, ask.until or self.now or 0), strict=True))
         expand = [f"data.{path}" for kind in kinds for path in expansions(kind)]
         if expand and not found.one:

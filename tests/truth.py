@@ -63,6 +63,9 @@ PARENTS = {
     "treasury_transactions": "treasury_financial_account_id",
     "v2_core_account_persons": "v2_core_account_id",
 }
+NEVER = {"apps_secrets"}
+ELSEWHERE = {"plans", "prices", "reviews"}  # what their lists hide is found on other objects
+SECRET = {"v2_core_event_destinations": {"webhook_endpoint__signing_secret"}}  # only where included; we do not
 PAIRS = {"billing_meter_event_summaries": "customer_id"}
 ASKED = {  # fields that come with `expand[]` only, and are asked for
     "coupons": ["applies_to"],
@@ -94,7 +97,11 @@ def _held(value: Any, data_type: str) -> Any:
     """The value as DuckDB gives it back for the type."""
     if value is None:
         return None
+    if data_type == "bigint" and isinstance(value, str):
+        return int(value)  # 64-bit integers of /v2/ travel as text
     if data_type == "timestamp":
+        if isinstance(value, str) and value.isdigit():
+            value = int(value)
         if isinstance(value, str):
             return datetime.fromisoformat(value.replace("Z", "+00:00"))
         return datetime.fromtimestamp(value, timezone.utc)
@@ -109,14 +116,20 @@ def expected_rows(table: str, truths: Iterable[Any], account: str) -> dict[tuple
     """Key -> row for each object of the dump that is not deleted: declared columns, account, parent, position."""
     declared, rows = columns(table), {}
     for truth in truths:
-        if truth.deleted or not (truth.listed or table in ("prices", "plans")):  # their inline ones are found elsewhere
+        if truth.deleted or table in NEVER or not (truth.listed or table in ELSEWHERE):
             continue
         more = ASKED.get(table, ()) if truth.listed else ()  # a copy inside another object has what that shows
         seen = {**truth.object, **{name: truth.also[name] for name in more if name in truth.also}}
+        for name in (name for name in more if "." in name and name in truth.also):
+            first, _, last = name.partition(".")
+            seen[first] = {**seen[first], last: truth.also[name]}
         row = {
             name: _held(_at(seen, words.get("path") or name.replace("__", ".")), words["data_type"])
             for name, words in declared.items()
+            if name not in SECRET.get(table, ())
         }
+        if table in PAIRS:
+            row[PAIRS[table]] = truth.owner2
         row["_account_id"] = account
         if table in PARENTS:
             row[PARENTS[table]], row["_position"] = truth.parent_id, truth.position

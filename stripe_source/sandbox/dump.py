@@ -7,8 +7,9 @@ from typing import Any
 
 import orjson
 
-from .catalog import EMBEDDED, LISTS
+from .catalog import CHILDREN, EMBEDDED, LISTS
 from .ledger import balance
+from .singles import settings, summary
 from .store import Books, Data, Record
 
 
@@ -22,7 +23,8 @@ class Truth:
         position: its place in the parent's list, from 0.
         deleted: it existed and is gone.
         listed: some list shows it; others are found by id only.
-        also: fields that are shown with `expand[]` only.
+        also: fields that are shown with `expand[]` only, by their dotted path.
+        owner2: the second owner, in tables that are asked for by pairs of owners.
     """
 
     object: dict[str, Any]
@@ -31,56 +33,45 @@ class Truth:
     deleted: bool = False
     listed: bool = True
     also: dict[str, Any] = field(default_factory=dict)
+    owner2: str | None = None
 
 
-_SIMPLE = {
-    "balance_transactions": "balance_transaction", "charges": "charge", "checkout_sessions": "checkout.session",
-    "coupons": "coupon", "credit_notes": "credit_note", "customers": "customer", "disputes": "dispute",
-    "events": "event", "invoice_items": "invoiceitem", "invoices": "invoice", "payment_intents": "payment_intent",
-    "payment_methods": "payment_method", "payouts": "payout", "plans": "plan", "prices": "price",
-    "products": "product", "promotion_codes": "promotion_code", "refunds": "refund", "setup_intents": "setup_intent",
-    "subscription_schedules": "subscription_schedule", "subscriptions": "subscription", "tax_rates": "tax_rate",
-    "topups": "topup", "transfers": "transfer", "invoice_payments": "invoice_payment",
-}
-# table -> object, objects that share its list, the parent's object
-CHILDREN: dict[str, tuple[str, tuple[str, ...], str]] = {
-    "credit_note_line_items": ("credit_note_line_item", ("credit_note_line_item",), "credit_note"),
-    "customer_balance_transactions": ("customer_balance_transaction", ("customer_balance_transaction",), "customer"),
-    "customer_bank_accounts": ("bank_account", ("card", "bank_account"), "customer"),
-    "customer_cards": ("card", ("card", "bank_account"), "customer"),
-    "invoice_line_items": ("line_item", ("line_item",), "invoice"),
-    "subscription_items": ("subscription_item", ("subscription_item",), "subscription"),
-    "transfer_reversals": ("transfer_reversal", ("transfer_reversal",), "transfer"),
-    "checkout_session_line_items": ("item", ("item",), "checkout.session"),
+# Tables with a list of their own -> the object; those that others are found in come by themselves.
+_LISTED = {
+    entry["table"]: entry["objects"][0] for path, entry in LISTS.items()
+    if "{" not in path and entry["table"] not in CHILDREN
+    and entry["table"] not in ("accounts", "credit_note_preview_lines", "tax_ids")
 }
 
 
 def dump(books: Books) -> dict[str, list[Truth]]:
     """Every table of one account."""
+    theirs = reversed(books.all("account")) if books is books.world.books else ()
     tables: dict[str, list[Truth]] = {"accounts": [
-        Truth(own(books)), *(Truth(books.plain(record)) for record in reversed(books.all("account")))]}
+        Truth(own(books)), *(Truth(books.plain(record)) for record in theirs), *_gone(books, "account")]}
     funds = balance(books)
     tables["balance_available"] = [Truth(each) for each in funds["available"]]
     tables["balance_pending"] = [Truth(each) for each in funds["pending"]]
-    for table, object in _SIMPLE.items():
+    for table, object in _LISTED.items():
         tables[table] = [*_living(books, object), *_gone(books, object)]
-    for table, (object, kinds, owner) in CHILDREN.items():
-        tables[table] = [*_members(books, object, kinds, owner), *_gone(books, object, child=True)]
+    for table, (objects, kinds, owner) in CHILDREN.items():
+        tables[table] = [*_members(books, objects, kinds, owner), *_gone_members(books, objects, owner)]
+    tables["billing_meter_event_summaries"] = list(_summaries(books))
+    tables["billing_credit_balance_summaries"] = [
+        Truth(summary(books, grant), grant.id) for grant in books.all("billing.credit_grant")[::-1]]
+    tables["balance_settings"] = [Truth(_copy(settings(books, "balance_settings")))]
+    tables["tax_settings"] = [Truth(_copy(settings(books, "tax.settings")))]
     tables["payout_balance_transactions"] = [
         Truth(books.plain(entry), payout, position)
         for payout in books.swept for position, entry in enumerate(swept(books, payout))]
     tables["discounts"] = _discounts(books)
     tables["tax_ids"] = [
         *(Truth(books.plain(each), each.parent) for each in reversed(books.all("tax_id"))), *_gone(books, "tax_id")]
-    covered = {*_SIMPLE.values(), *(each[0] for each in CHILDREN.values()), "account", "discount", "tax_id",
-               "external_account", "item"}
-    for entry in LISTS.values():
-        for object in entry["objects"]:
-            if object not in covered and object in books.shelves and (books.shelf(object).records
-                                                                      or books.shelf(object).gone):
-                tables.setdefault(entry["table"], []).extend([*_living(books, object), *_gone(books, object)])
-                covered.add(object)
     return tables
+
+
+def _copy(data: Data) -> Data:
+    return orjson.loads(orjson.dumps(data))  # type: ignore[no-any-return]  # an object
 
 
 def own(books: Books) -> Data:
@@ -105,17 +96,35 @@ def _living(books: Books, object: str) -> Iterator[Truth]:
         yield Truth(books.plain(record), record.parent, listed=listed, also=record.also or {})
 
 
-def _members(books: Books, object: str, kinds: tuple[str, ...], owner: str) -> Iterator[Truth]:
-    parents = {record.parent: None for record in books.all(object) if books.find(owner, record.parent)}
+def _members(books: Books, objects: tuple[str, ...], kinds: tuple[str, ...], owner: str) -> Iterator[Truth]:
+    parents = {record.parent: None for object in objects for record in books.all(object)
+               if books.find(owner, record.parent)}
     for parent in parents:
         for position, record in enumerate(books.children(kinds, parent or "")):
-            if record.object == object:
+            if record.object in objects:
                 yield Truth(books.plain(record), parent, position, also=record.also or {})
 
 
-def _gone(books: Books, object: str, *, child: bool = False) -> Iterator[Truth]:
+def _gone_members(books: Books, objects: tuple[str, ...], owner: str) -> Iterator[Truth]:
+    for object in objects:
+        for gone in books.shelf(object).gone.values():
+            if books.find(owner, gone.parent) or gone.parent in books.shelf(owner).gone:
+                yield Truth(gone.data, gone.parent, gone.position, deleted=True, listed=not gone.hidden,
+                            owner2=gone.second)
+
+
+def _summaries(books: Books) -> Iterator[Truth]:
+    places: dict[tuple[str | None, str | None], int] = {}
+    found = sorted(books.all("billing.meter_event_summary"), key=lambda record: -int(record.data["start_time"]))
+    for record in found:
+        pair = (record.parent, record.second)
+        places[pair] = places.get(pair, -1) + 1
+        yield Truth(books.plain(record), record.parent, places[pair], owner2=record.second)
+
+
+def _gone(books: Books, object: str) -> Iterator[Truth]:
     for gone in books.shelf(object).gone.values():
-        yield Truth(gone.data, gone.parent, gone.position if child else None, deleted=True, listed=not gone.hidden)
+        yield Truth(gone.data, gone.parent, None, deleted=True, listed=not gone.hidden)
 
 
 def _discounts(books: Books) -> list[Truth]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from .catalog import EMBEDDED, INCLUDE_ONLY, OBJECTS
+from .catalog import EMBEDDED, INCLUDE_ONLY, OBJECTS, shown
 from .dump import own
 from .requests import Refusal
 from .store import Books, Data, Record
@@ -17,6 +17,7 @@ DEEPEST = 4  # levels, `data` of a list included
 @cache
 def _known(object: str) -> dict[str, tuple[str, tuple[str, ...]]]:
     """What can follow in a path: field path -> (how, objects)."""
+    object = shown(object)
     spec = OBJECTS.get(object, {})
     found: dict[str, tuple[str, tuple[str, ...]]] = {}
     for how in ("inline", "expand", "include"):
@@ -108,15 +109,33 @@ def _walk(books: Books, object: str, node: Data, segments: tuple[str, ...]) -> N
     if how == "include":
         record = books.find(object, node.get("id"))
         if record is not None and record.also and path in record.also:
-            node[path] = record.also[path]
+            _place(node, path, record.also[path])
     elif how == "list":
-        if path not in node and node.get("id") and path in EMBEDDED.get(object, {}):
+        held = _at(node, path)
+        if held is None and node.get("id") and path in EMBEDDED.get(object, {}):
             kinds, url, _ = EMBEDDED[object][path]
-            node[path] = orjson.loads(orjson.dumps(books.embed(kinds, url, node["id"])))
-        for member in (node.get(path) or {}).get("data", ()):
+            held = _place(node, path, orjson.loads(orjson.dumps(books.embed(kinds, url, node["id"]))))
+        for member in (held or {}).get("data", ()):
             _walk(books, member["object"], member, rest[1:])
     else:
         _replace(books, node, path.split("."), targets, rest, look_up=how == "expand")
+
+
+def _at(node: Any, path: str) -> Any:
+    for part in path.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    return node
+
+
+def _place(node: Any, path: str, value: Any) -> Any:
+    """Puts a value at a dotted path, where there are objects on the way; returns what is there then."""
+    *above, last = path.split(".")
+    for part in above:
+        node = node.get(part) if isinstance(node, dict) else None
+    if not isinstance(node, dict):
+        return None
+    node[last] = value
+    return value
 
 
 def _replace(

@@ -7,15 +7,19 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qsl
 
-from .catalog import EMBEDDED, prefix
+from .catalog import CHILDREN, EMBEDDED, LISTS, prefix
 from .dump import swept
 from .requests import Refusal, missing
+from .singles import owner_of_credit
 from .store import Books, Data, Record
 
 Test = Callable[[Record], bool]
 _COMMON = frozenset({"limit", "starting_after", "ending_before", "expand", "created"})
 _BOUNDS = ("gt", "gte", "lt", "lte")
 _ENDED = ("canceled", "incomplete_expired")
+_RATES = LISTS["/v1/exchange_rates"]["params"]  # as many as there are currencies, unless told otherwise
+_CLOCK = "test_helpers.test_clock"
+_ON_CLOCKS = frozenset({"customer", "subscription", "subscription_schedule", "quote"})
 
 # Parameters whose field is elsewhere on the object: (object, parameter) -> dotted path.
 _ELSEWHERE = {
@@ -91,8 +95,13 @@ def number(text: Any, param: str) -> int:
         raise Refusal(400, f"Invalid integer: {text}", code="parameter_invalid_integer", param=param) from None
 
 
-def limit_of(params: dict[str, Any]) -> int:
-    """How many objects a page may hold: 1 to 100, 10 unless told."""
+_ALL = 2**31
+
+
+def limit_of(params: dict[str, Any], known: dict[str, Any] | None = None) -> int:
+    """How many objects a page may hold: 1 to 100, 10 unless told; lists without the parameter are one page."""
+    if known is not None and ("limit" not in known or (known is _RATES and "limit" not in params)):
+        return _ALL
     limit = number(params.get("limit", 10), "limit")
     if limit > 100:
         raise Refusal(400, "This value must be less than or equal to 100.", code="parameter_invalid_integer",
@@ -134,8 +143,10 @@ def value_at(data: Data, path: str) -> Any:
 def tests(books: Books, object: str, params: dict[str, Any], known: dict[str, Any]) -> list[Test]:
     """What a record must be to be listed."""
     found: list[Test] = [lambda record: not record.hidden]
+    params = dict(params)
+    if object in _ON_CLOCKS and _CLOCK in books.shelves:
+        found += _clocks(books, params)
     if object in _SPECIAL:
-        params = dict(params)
         found += _SPECIAL[object](books, params)
     for name, value in params.items():
         if name in _COMMON:
@@ -150,16 +161,18 @@ def tests(books: Books, object: str, params: dict[str, Any], known: dict[str, An
                          low <= (value_at(record.data, path) or -1) <= high)
         elif kind == "object" and isinstance(value, dict):
             for part, text in value.items():
-                found.append(_equal(f"{path}.{part}", text))
+                found.append(equal(f"{path}.{part}", text))
         elif kind == "list":
             field = path.removesuffix("s")
             found.append(lambda record, field=field, value=value: record.data.get(field) in value)  # type: ignore[misc]
         else:
-            found.append(_equal(path, value))
+            found.append(equal(path, value))
     return found
 
 
-def _equal(path: str, wanted: str) -> Test:
+def equal(path: str, wanted: str) -> Test:
+    """What has that value at a dotted path."""
+
     def test(record: Record) -> bool:
         value = value_at(record.data, path)
         if isinstance(value, bool):
@@ -167,6 +180,23 @@ def _equal(path: str, wanted: str) -> Test:
         return value is not None and str(value) == wanted
 
     return test
+
+
+def clock_of(books: Books, record: Record) -> str | None:
+    """The test clock that an object lives on, by itself or with its customer."""
+    owner = books.find("customer", record.data.get("customer"))
+    own: str | None = record.data.get("test_clock")
+    theirs: str | None = owner.data.get("test_clock") if owner else None
+    return own or theirs
+
+
+def _clocks(books: Books, params: dict[str, Any]) -> list[Test]:
+    wanted = params.pop("test_clock", None)
+    if wanted is not None:
+        if books.find(_CLOCK, wanted) is None:
+            raise missing("test_helpers.test_clock", wanted, "test_clock", 400)
+        return [lambda record: clock_of(books, record) == wanted]
+    return [] if "customer" in params else [lambda record: clock_of(books, record) is None]
 
 
 # --- lists with rules of their own; each takes what it understands out of `params`
@@ -270,7 +300,53 @@ def _records(books: Books, params: dict[str, Any]) -> list[Test]:
     return [lambda record: low < record.created < high]
 
 
+def _registrations(books: Books, params: dict[str, Any]) -> list[Test]:
+    status = params.pop("status", None)
+    if status is None:
+        return [lambda record: record.data.get("status") != "expired"]
+    return [] if status == "all" else [lambda record: record.data.get("status") == status]
+
+
+def _templates(books: Books, params: dict[str, Any]) -> list[Test]:
+    status = params.pop("status", "active")
+    return [lambda record: record.data.get("status") == status]
+
+
+def _features(books: Books, params: dict[str, Any]) -> list[Test]:
+    archived = params.pop("archived", None)
+    return [] if archived is None else [lambda record: bool(record.data.get("active")) is (archived == "false")]
+
+
+def _credit(books: Books, params: dict[str, Any]) -> list[Test]:
+    name, owner = owner_of_credit(params)
+    params.pop("customer", None)
+    params.pop("customer_account", None)
+
+    def test(record: Record) -> bool:
+        grant = books.find("billing.credit_grant", record.data.get("credit_grant"))
+        return grant is not None and grant.data.get(name) == owner
+
+    return [test]
+
+
+def _secrets(books: Books, params: dict[str, Any]) -> list[Test]:
+    scope = params.pop("scope")
+    if scope.get("type") not in ("account", "user"):
+        raise Refusal(400, "Invalid scope[type]: must be one of account or user", param="scope[type]")
+    if scope["type"] == "user" and not scope.get("user"):
+        raise Refusal(400, "Missing required param: scope[user].", code="parameter_missing", param="scope[user]")
+    return [equal(f"scope.{part}", text) for part, text in scope.items()]
+
+
+def _ordered(books: Books, params: dict[str, Any]) -> list[Test]:
+    params.pop("order_by", None)
+    return []
+
+
 _SPECIAL: dict[str, Callable[[Books, dict[str, Any]], list[Test]]] = {
+    "apps.secret": _secrets, "billing.credit_balance_transaction": _credit, "entitlements.feature": _features,
+    "invoice_rendering_template": _templates, "tax.registration": _registrations,
+    "treasury.transaction": _ordered, "treasury.transaction_entry": _ordered,
     "balance_transaction": _transactions, "event": _events, "invoiceitem": _invoice_items,
     "payment_method": _payment_methods, "payment_record": _records, "price": _prices, "product": _products,
     "review": _reviews, "subscription": _subscriptions, "tax_id": _tax_ids,
@@ -282,7 +358,7 @@ _SPECIAL: dict[str, Callable[[Books, dict[str, Any]], list[Test]]] = {
 
 def page(books: Books, object: str, params: dict[str, Any], known: dict[str, Any]) -> tuple[list[Record], bool]:
     """One page of all objects of a type, and whether there are more."""
-    limit = limit_of(params)
+    limit = limit_of(params, known)
     order, keys = books.shelf(object).order()
     wanted = tests(books, object, params, known)
     low, high = 0, len(order)
@@ -316,21 +392,36 @@ def members(
     books: Books, kinds: tuple[str, ...], parent: str, params: dict[str, Any], known: dict[str, Any]
 ) -> tuple[list[Record], bool]:
     """One page of the children of an object."""
-    limit = limit_of(params)
+    limit = limit_of(params, known)
     everything = books.children(kinds, parent)
     if "created" in params:
         first, last = bounds(params["created"])
         everything = [record for record in everything if first <= record.created <= last]
     filters = {name: value for name, value in params.items() if name not in _COMMON}
-    for name, value in filters.items():
-        test = _equal(name, value)
-        everything = [record for record in everything if test(record)]
+    if filters:
+        wanted = tests(books, kinds[0], filters, known)
+        everything = [record for record in everything if all(test(record) for test in wanted)]
     cursor = _cursor(books, kinds, params)
+    return _part(everything, cursor, limit, params, kinds[0])
+
+
+def cut(everything: list[Record], params: dict[str, Any], known: dict[str, Any]) -> tuple[list[Record], bool]:
+    """One page of what was found already."""
+    id = params.get("starting_after") or params.get("ending_before")
+    cursor = next((record for record in everything if record.id == id), None)
+    if id and cursor is None:
+        raise missing(everything[0].object if everything else "object", id, status=400)
+    return _part(everything, cursor, limit_of(params, known), params, "")
+
+
+def _part(
+    everything: list[Record], cursor: Record | None, limit: int, params: dict[str, Any], object: str
+) -> tuple[list[Record], bool]:
     if cursor is None:
         return everything[:limit], len(everything) > limit
     if cursor not in everything:
         name = "starting_after" if "starting_after" in params else "ending_before"
-        raise missing(kinds[0], cursor.id, name, 400)
+        raise missing(object, cursor.id, name, 400)
     at = everything.index(cursor)
     if "starting_after" in params:
         return everything[at + 1:at + 1 + limit], len(everything) > at + 1 + limit
@@ -357,5 +448,8 @@ def embedded_paths() -> dict[str, tuple[str, tuple[str, ...]]]:
     """Paths of lists below one parent: path -> (the parent's object, objects of the members)."""
     found = {path: (owner, kinds) for owner, fields in EMBEDDED.items() for kinds, path, _ in fields.values()
              if "?" not in path and path != "/v1/customers/{id}/subscriptions"}
-    found["/v1/customers/{id}/balance_transactions"] = ("customer", ("customer_balance_transaction",))
+    for path, entry in LISTS.items():
+        if "{id}" in path and path not in found and entry["table"] in CHILDREN:
+            _, kinds, owner = CHILDREN[entry["table"]]
+            found[path] = (owner, kinds)
     return found

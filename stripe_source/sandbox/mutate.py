@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from . import billing, fabricate, goods, ledger, payments, people, subscriptions
-from .catalog import EMBEDDED, events, has_blank
+from .catalog import CHILDREN, EMBEDDED, events, has_blank
 from .events import change, emit
+from .lists import clock_of
 from .store import Books, Data, Record
 
 # Where Stripe has several events that a change might raise.
@@ -251,6 +252,15 @@ def merged(old: Any, new: Any) -> Any:
     return {**old, **{name: merged(old.get(name), value) for name, value in new.items()}}
 
 
+def updated_event(books: Books, record: Record) -> str | None:
+    """Type of the event of a change of that object, if Stripe has one."""
+    if record.object in ("bank_account", "card"):
+        theirs = books.find("customer", record.parent)
+        return "customer.source.updated" if theirs else "account.external_account.updated"
+    updated = events(record.object)[1]
+    return _UPDATED.get(record.object) or next((type for type in updated if type.endswith(".updated")), None)
+
+
 def update(books: Books, record: Record, fields: Data) -> Record:
     """Changes fields, with the event that Stripe has for it, if it has one."""
     values: Data = {}
@@ -272,16 +282,33 @@ def update(books: Books, record: Record, fields: Data) -> Record:
         change(books, record, **values)
         emit(books, event, books.get(owner, record.parent), {})
         return record
-    updated = events(record.object)[1]
-    event = _UPDATED.get(record.object) or next((type for type in updated if type.endswith(".updated")), None)
-    if record.object == "bank_account" and books.find("customer", record.parent) is None:
-        event = "account.external_account.updated"
+    event = updated_event(books, record)
     change(books, record, event, **values)
     if record.object == "refund":
         emit(books, "charge.refund.updated", record, {})
     if record.object == "account" and record.id in books.world.accounts:
         books.world.accounts[record.id].profile.update(values)
     return record
+
+
+def below(object: str) -> list[tuple[str, ...]]:
+    """What goes with an object: its children, as they share lists."""
+    embedded = {kinds for kinds, _, _ in EMBEDDED.get(object, {}).values()}
+    return sorted(embedded | {kinds for _, kinds, owner in CHILDREN.values() if owner == object})
+
+
+def _stop_clock(books: Books, clock: Record) -> None:
+    """With a test clock goes everything that lives on it."""
+    for object in ("subscription_schedule", "quote", "subscription", "customer"):
+        for record in list(books.all(object)):
+            if clock_of(books, record) == clock.id:
+                if object == "customer":
+                    delete(books, record)
+                    continue
+                for kinds in below(object):
+                    for child in list(books.children(kinds, record.id)):
+                        books.remove(child)
+                books.remove(record)
 
 
 def delete(books: Books, record: Record) -> Data:
@@ -296,10 +323,20 @@ def delete(books: Books, record: Record) -> Data:
         "invoice": billing.remove_draft, "invoiceitem": billing.remove_invoice_item,
         "subscription_item": subscriptions.remove_item, "tax_id": people.remove_tax_id,
     }
+    if object in ("bank_account", "card") and books.find("account", record.parent) is not None:
+        books.remove(record)
+        emit(books, "account.external_account.deleted", books.shelf(object).gone[record.id].data)
+        return stub
     if object in removers:
+        for kinds in below(object) if object == "customer" else ():
+            for child in list(books.children(kinds, record.id)):
+                if child.object not in ("card", "bank_account", "tax_id", "subscription"):
+                    books.remove(child)
         removers[object](books, record)
         return stub
-    for kinds, _, _ in EMBEDDED.get(object, {}).values():
+    if object == "test_helpers.test_clock":
+        _stop_clock(books, record)
+    for kinds in below(object):
         for child in list(books.children(kinds, record.id)):
             books.remove(child)
     twin = books.find("plan", record.id) if object == "price" else None

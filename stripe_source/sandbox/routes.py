@@ -5,12 +5,11 @@ import re
 from email.utils import formatdate
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import orjson
 
-from . import expand, lists, writes
-from .catalog import API_VERSION, LISTS, SINGLETONS
+from . import expand, lists, products, singles, v2, writes
+from .catalog import API_VERSION, BY_PARAMETER, CHILDREN, INCLUDED, LISTS, SINGLETONS
 from .dump import own
 from .keys import Key, OAuthRefusal
 from .ledger import balance
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
 _VERSION = re.compile(r"20\d\d-\d\d-\d\d(\.[a-z]+)?$")
 _PARENTS = lists.embedded_paths()
-_REFUSED_AREAS = ("/v1/issuing/", "/v1/treasury/", "/v1/climate/", "/v1/terminal/", "/v1/identity/",
-                  "/v1/financial_connections/", "/v1/forwarding/", "/v1/sigma/", "/v1/apps/", "/v2/")
+_SUMMARIES = "/v1/billing/meters/{id}/event_summaries"
+_OF_OTHERS = ("/v1/accounts/{id}/persons", "/v1/accounts/{id}/external_accounts")
 _EXPAND = {"expand": "list"}
 _CHARGE_REFUNDS = {"limit": "int", "starting_after": "str", "ending_before": "str", "expand": "list"}
 
@@ -38,9 +37,9 @@ def _routes() -> dict[str, tuple[str, dict[str, Any]]]:
     for path, entry in SINGLETONS.items():
         found[path] = ("single", entry)
     for path, kinds, permission in (
-        ("/v1/customers/{customer}/sources/{id}", ["card", "bank_account"], "rak_source_read"),
+        ("/v1/customers/{customer}/sources/{id}", ["card", "bank_account", "source"], "rak_source_read"),
         ("/v1/transfers/{transfer}/reversals/{id}", ["transfer_reversal"], "rak_transfer_read"),
-        ("/v1/accounts/{account}/external_accounts/{id}", ["bank_account"], "rak_connected_account_read"),
+        ("/v1/accounts/{account}/external_accounts/{id}", ["bank_account", "card"], "rak_connected_account_read"),
         ("/v1/customers/{customer}/subscriptions/{id}", ["subscription"], "rak_subscription_read"),
         ("/v1/charges/{charge}/refunds/{id}", ["refund"], "rak_charge_read"),
     ):
@@ -176,24 +175,40 @@ class Router:
     ) -> Answer:
         kind, entry = _ROUTES[pattern]
         self.world.keys.demand(key, entry.get("permission"), books.account)
+        if self.world.unpopulated == "refuse":
+            products.demand(path, self.world.populated)
+        if self.world.livemode and path.startswith("/v1/test_helpers/"):
+            raise Refusal(400, "Test clocks can be used in test mode only; you used a live mode key.",
+                          code="testmode_only")
         if kind == "single":
             return self._single(books, path, params, entry)
         if kind == "object":
-            lists.check(params, _EXPAND, ())
+            if not path.startswith("/v2/"):
+                lists.check(params, _EXPAND, ())
             return self._object(books, entry, ids, params)
         if pattern.startswith("/v2/"):
-            return self._list_v2(books, path, pattern, entry, params)
-        self._enabled(path, entry)
+            if ids:
+                self._owner(books, CHILDREN[entry["table"]][2], ids[0])
+            params.pop("expand", None)
+            object = entry["objects"][0]
+            known = {**entry["params"], "include": "list"} if "include" in entry["params"] else entry["params"]
+            if object in INCLUDED and "include" in params and "include" not in known:
+                raise Refusal(400, "Received unknown parameter: include", code="parameter_unknown", param="include")
+            return v2.page(books, path, object, ids[0] if ids else None, params, known)
         lists.check(params, entry["params"], entry["required"])
         objects = tuple(entry["objects"])
         paths = expand.check(objects, params.get("expand", []), of_list=True)
-        if pattern in _PARENTS:
+        if pattern == _SUMMARIES:
+            self._owner(books, "billing.meter", ids[0])
+            records, more = lists.cut(singles.usage(books, ids[0], params), params, entry["params"])
+        elif pattern in _PARENTS:
             owner, kinds = _PARENTS[pattern]
-            self._owner(books, owner, ids[0])
+            self._account_below(books, owner, pattern, ids[0])
+            params.pop("ownership", None)
             records, more = lists.members(books, kinds, ids[0], params, entry["params"])
-        elif path == "/v1/subscription_items":
-            subscription = self._owner(books, "subscription", params.pop("subscription"))
-            records, more = lists.members(books, objects, subscription.id, params, entry["params"])
+        elif path in BY_PARAMETER:
+            owner = self._owner(books, CHILDREN[entry["table"]][2], params.pop(BY_PARAMETER[path])).id
+            records, more = lists.members(books, objects, owner, params, entry["params"])
         elif ids:
             records, more = self._below(books, pattern, objects[0], ids[0], params, entry)
         elif objects[0] == "account" and books is not self.world.books:
@@ -223,12 +238,17 @@ class Router:
             return lists.page(books, object, {**params, "customer": id}, entry["params"])
         return lists.members(books, (object,), id, params, entry["params"])
 
-    def _enabled(self, path: str, entry: Data) -> None:
-        closed = self.world.unpopulated == "refuse" and entry["table"] not in self.world.populated
-        if closed and path.startswith(_REFUSED_AREAS):
-            name = path.split("/")[2].replace("_", " ").title()
-            raise Refusal(400, f"Your account is not set up to use {name}. Please visit "
-                               f"https://dashboard.stripe.com/{path.split('/')[2]}/overview to get started.")
+    def _account_below(self, books: Books, owner: str, pattern: str, id: str) -> None:
+        """Whether what is below an object may be seen: of accounts, where the platform collects what Stripe wants."""
+        if owner != "account":
+            self._owner(books, owner, id)
+            return
+        record = self.world.books.find("account", id)
+        if record is None and id != books.account:
+            raise missing("account", id)
+        if pattern in _OF_OTHERS and (record is None or record.data["type"] == "standard"):
+            raise Refusal(403, "This application does not have the required permissions for this endpoint on account "
+                               f"'{id}'.", code="oauth_not_supported")
 
     def _single(self, books: Books, path: str, params: dict[str, Any], entry: Data) -> Answer:
         lists.check(params, entry["params"], ())
@@ -236,16 +256,25 @@ class Router:
             return Answer(200, orjson.dumps(own(books)), {})
         if path == "/v1/balance":
             return Answer(200, orjson.dumps(balance(books)), {})
-        if path == "/v1/balance_settings":
-            return Answer(200, orjson.dumps(_BALANCE_SETTINGS), {})
-        if path == "/v1/tax/settings":
-            return Answer(200, orjson.dumps({**_TAX_SETTINGS, "livemode": self.world.livemode}), {})
+        if path in ("/v1/balance_settings", "/v1/tax/settings"):
+            return Answer(200, orjson.dumps(singles.settings(books, entry["object"])), {})
+        if path == "/v1/billing/credit_balance_summary":
+            return Answer(200, orjson.dumps(singles.credit_balance(books, params)), {})
+        if path == "/v1/tax/associations/find":
+            return Answer(200, orjson.dumps(singles.association(books, params)), {})
         raise unknown_path("GET", path)
 
     def _object(self, books: Books, entry: Data, ids: tuple[str, ...], params: dict[str, Any]) -> Answer:
         objects = tuple(entry["objects"])
-        paths = expand.check(objects, params.get("expand", []), of_list=False)
         id = ids[-1]
+        if objects[0].startswith("v2."):
+            record = books.find(objects[0], id)
+            if record is None or (len(ids) > 1 and record.parent != ids[0]):
+                raise missing(objects[0], id)
+            return v2.one(books, record, params)
+        paths = expand.check(objects, params.get("expand", []), of_list=False)
+        if len(ids) > 1 and objects[0] == "capability":
+            id = f"{ids[0]}/{id}"
         if objects[0] == "account" and id == books.account:
             return Answer(200, orjson.dumps(own(books)), {})
         for object in objects:
@@ -255,25 +284,6 @@ class Router:
         if objects[0] == "customer" and id in books.shelf("customer").gone:
             return Answer(200, orjson.dumps(books.stub("customer", id)), {})
         raise missing(objects[0], id)
-
-    def _list_v2(self, books: Books, path: str, pattern: str, entry: Data, params: dict[str, Any]) -> Answer:
-        self._enabled(path, entry)
-        lists.check({name: value for name, value in params.items() if name != "page"},
-                    {**entry["params"], "limit": "int"}, entry["required"])
-        limit = lists.limit_of(params)
-        found = [record for record in reversed(books.all(entry["objects"][0])) if not record.hidden]
-        try:
-            start = int(params.get("page", "page_0").removeprefix("page_"))
-        except ValueError:
-            raise Refusal(400, "The page token is invalid.", param="page") from None
-
-        def url(at: int) -> str:
-            return f"{path}?limit={limit}&page={quote(f'page_{at}')}"
-
-        body = b",".join(books.json(record) for record in found[start:start + limit])
-        following = orjson.dumps(url(start + limit) if len(found) > start + limit else None)
-        before = orjson.dumps(url(max(0, start - limit)) if start else None)
-        return Answer(200, b'{"data":[%b],"next_page_url":%b,"previous_page_url":%b}' % (body, following, before), {})
 
     # --- writing
 
@@ -316,18 +326,3 @@ class Router:
         id = record.data["discount"]["id"]
         undiscount(books, record)
         return Answer(200, orjson.dumps(books.stub("discount", id)), {})
-
-
-_BALANCE_SETTINGS = {
-    "object": "balance_settings", "payments": {
-        "debit_negative_balances": True, "payouts": {
-            "automatic_transfer_rules_by_currency": None, "minimum_balance_by_currency": None,
-            "schedule": {"interval": "weekly", "weekly_payout_days": ["monday"]}, "statement_descriptor": None,
-            "status": "enabled"},
-        "settlement_timing": {"delay_days": 2}}}
-_TAX_SETTINGS = {
-    "object": "tax.settings", "defaults": {"provider": "stripe", "tax_behavior": "exclusive",
-                                           "tax_code": "txcd_10000000"},
-    "head_office": {"address": {"city": "San Francisco", "country": "US", "line1": "510 Townsend Street",
-                                "line2": None, "postal_code": "94103", "state": "CA"}},
-    "livemode": False, "status": "active", "status_details": {"active": {}}}

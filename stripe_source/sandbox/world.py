@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-from . import business, dump, fabricate, life, mutate
+from . import business, dump, life, mutate, populate
 from .accounts import connect, profile
 from .catalog import API_VERSION
 from .dump import Truth
@@ -131,8 +131,9 @@ class World:
             action(*args)
         self.clock = max(self.clock, end)
         for books in self.accounts.values():
-            if "event" in books.shelves:
-                books.shelf("event").drop_before(self.clock - KEPT_SECONDS)
+            for kind in ("event", "v2.core.event"):
+                if kind in books.shelves:
+                    books.shelf(kind).drop_before(self.clock - KEPT_SECONDS)
 
     # --- what happens
 
@@ -172,11 +173,27 @@ class World:
             books = self._books(account)
             return mutate.delete(books, mutate.locate(books, object, id))
 
-    def populate(self, table: str, n: int = 3, *, account: str | None = None, **fields: Any) -> list[Data]:
-        """Makes up `n` objects of any table of the schema maps, every column filled; its list shows them."""
+    def populate(
+        self, table: str, n: int = 3, *, parent: str | None = None, account: str | None = None, **fields: Any
+    ) -> list[Data]:
+        """Makes up `n` objects of any table of the schema maps, every column filled; its list shows them.
+
+        Args:
+            table: its name.
+            n: how many; settings, balances and summaries are as many as they are.
+            parent: id of the object that they are to belong to, for tables of children; found or made unless told.
+            account: a connected account; the own one unless told.
+            **fields: fields that are the same in all of them.
+        """
         with self.lock:
             self.catch_up()
-            return fabricate.populate(self._books(account), table, n, fields)
+            return populate.populate(self._books(account), table, n, fields, parent)
+
+    def populate_all(self, n: int = 3, *, account: str | None = None) -> dict[str, list[Data]]:
+        """Makes up `n` objects of every table, see `populate`, and a customer with all that belongs to a test clock."""
+        with self.lock:
+            self.catch_up()
+            return populate.populate_all(self._books(account), n)
 
     def dump(self, account: str | None = None) -> dict[str, list[Truth]]:
         """What is true now, table by table, for tests to compare a load with."""
@@ -185,8 +202,9 @@ class World:
             return dump.dump(self._books(account))
 
     def counts(self, account: str | None = None) -> dict[str, int]:
-        """How many objects each table has that are not deleted."""
-        return {table: sum(not each.deleted for each in truths) for table, truths in self.dump(account).items()}
+        """How many objects each table has that are not deleted; tables that never had one are left out."""
+        return {table: sum(not each.deleted for each in truths)
+                for table, truths in self.dump(account).items() if truths}
 
     def _books(self, account: str | None) -> Books:
         if account is None:
