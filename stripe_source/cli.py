@@ -3,9 +3,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
+import os
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stripe_source.errors import ConfigurationError, InvalidOption, StripeSourceError
@@ -15,6 +20,14 @@ if TYPE_CHECKING:
 
 _UNSET: Any = object()  # None is a rate
 DESCRIPTION = "A complete, current copy of a Stripe account in any dlt destination."
+EXIT_CODES = """\
+exit codes:
+  0  done
+  1  some tables failed and the others are loaded, or nothing could be reached
+  2  wrong usage or configuration; nothing was read
+  3  refused by Stripe: the key, or all permissions
+  4  verification found a difference"""
+PIPED = 10_000  # columns where there is no terminal: a row of a table stays one line, for grep and the like
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +36,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="stripe_command", metavar="COMMAND", required=True)
 
     def command(name: str, help: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=help, description=help)
+        sub = commands.add_parser(
+            name, help=help, description=f"{help[0].upper()}{help[1:]}.", epilog=EXIT_CODES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         sub.set_defaults(run=run)
         sub.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
         return sub
@@ -32,24 +48,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     demo.add_argument("--database", default="stripe_demo.duckdb", help="the file (default: %(default)s)")
     demo.add_argument("--dataset", default="stripe", help="the schema in it (default: %(default)s)")
     demo.add_argument("--seed", type=int, default=1, help="another seed, another business")
-    demo.add_argument("--scale", type=float, default=1.0, help="size of the business; 1 is about 13,000 rows")
+    demo.add_argument("--scale", type=float, default=1.0, help="size of the business; 1 is about 14,000 rows")
     demo.add_argument("--tables", help="names, separated by `;`, with %% for any letters (default: all)")
 
     run = command("run", "load a Stripe account, or what changed in it since the last run", _run)
     _connection(run)
     _selection(run)
-    run.add_argument("--mode", default="auto", help="initial, incremental or auto (default)")
-    run.add_argument("--marker", default="auto", help="what incremental loads go by: auto, created, id or none, or per "
-                                                      "table: `customers=none;%%=created`")
+    run.add_argument("--mode", help="initial, incremental or auto (default)")
+    run.add_argument("--marker", help="what incremental loads go by: auto (default), created, id or none, or per "
+                                      "table: `customers=none;%%=created`")
     run.add_argument("--start", help="only objects created at or after this")
     run.add_argument("--end", help="only objects created before this")
-    run.add_argument("--deletes", default="soft", help="soft: rows that are gone stay, flagged; hard: they go")
-    run.add_argument("--lookback", default="10m", help="how far behind its cursor a table is read again")
-    run.add_argument("--schema-map", default="stripe", help="shape of the tables")
+    run.add_argument("--deletes", help="soft (default): rows that are gone stay, flagged; hard: they go")
+    run.add_argument("--lookback", help="how far behind its cursor a table is read again (default: 10m)")
+    run.add_argument("--schema-map", help="shape of the tables (default: stripe)")
     run.add_argument("--destination", default="duckdb", help="a destination of dlt (default: %(default)s)")
     run.add_argument("--dataset", default="stripe_data", help="dataset or schema (default: %(default)s)")
     run.add_argument("--pipeline", default="stripe", help="name of the dlt pipeline (default: %(default)s)")
-    run.add_argument("--every", metavar="5m", help="run again and again, with this pause between")
+    run.add_argument("--every", metavar="5m", help="run again and again, with this pause between; Ctrl-C ends it. "
+                                                   "With --json, each run is one line")
     run.add_argument("--refresh", metavar="TABLE", action="append", help="read this table again from the beginning")
 
     check = command("check", "find out which tables a key may read", _check)
@@ -61,13 +78,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     schema = command("schema", "show the columns of a table", _schema)
     schema.add_argument("action", choices=["show"])
-    schema.add_argument("table")
+    schema.add_argument("table", help="its name")
 
     sandbox = command("sandbox", "serve a Stripe of one's own on this machine", _sandbox)
     sandbox.add_argument("action", choices=["serve"])
     sandbox.add_argument("--port", type=int, default=12111, help="default: %(default)s; 0: any free one")
-    sandbox.add_argument("--seed", type=int, default=1)
-    sandbox.add_argument("--scale", type=float, default=1.0)
+    sandbox.add_argument("--seed", type=int, default=1, help="another seed, another business")
+    sandbox.add_argument("--scale", type=float, default=1.0, help="size of the business; 1 is about 14,000 rows")
+    sandbox.add_argument("--life", metavar="10s", help="the clock runs, and something happens each time this has "
+                                                       "passed (default: it stands still)")
 
 
 def _connection(parser: argparse.ArgumentParser) -> None:
@@ -121,17 +140,37 @@ def _marker(text: str) -> Any:
 def _out() -> Console:
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 140)
+    return Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS") or PIPED))
 
 
+@lru_cache(maxsize=1)  # a live view and lines that are printed meanwhile do not disturb each other on one console
 def _err() -> Console:
     from rich.console import Console
 
     return Console(stderr=True)
 
 
-def _print_json(data: Any) -> None:
-    print(json.dumps(data, indent=2, default=str))
+class _Warnings(logging.Handler):
+    """Our warnings for a person, but for those that the result of the run tells anyway."""
+
+    TOLD = "%s: %s. %s", "%s: a part of the table was refused: %s"
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.msg not in self.TOLD:
+            _complain(record.getMessage(), "Warning", "bold yellow")
+
+
+def _quiet(option: str, value: str) -> None:
+    """Set a runtime option of dlt's own, which reads them when it is imported, unless dlt's configuration does."""
+    for folder in Path.cwd(), Path.home():
+        file = folder / ".dlt" / "config.toml"
+        if file.is_file() and re.search(rf"^\s*{option}\s*=", file.read_text(errors="replace"), re.MULTILINE):
+            return
+    os.environ.setdefault(f"RUNTIME__{option.upper()}", value)
+
+
+def _print_json(data: Any, indent: int | None = 2) -> None:
+    print(json.dumps(data, indent=indent, default=str), flush=True)
 
 
 def _progress(args: argparse.Namespace) -> Any:
@@ -140,9 +179,9 @@ def _progress(args: argparse.Namespace) -> Any:
     return None if args.json else progress_for(_err())
 
 
-def _finish(args: argparse.Namespace, result: Any) -> int:
+def _finish(args: argparse.Namespace, result: Any, indent: int | None = 2) -> int:
     if args.json:
-        _print_json(result.asdict())
+        _print_json(result.asdict(), indent)
     else:
         from stripe_source.show import show_sync
 
@@ -151,6 +190,8 @@ def _finish(args: argparse.Namespace, result: Any) -> int:
 
 
 def _demo(args: argparse.Namespace) -> int:
+    _quiet("log_level", "ERROR")
+    _quiet("dlthub_telemetry", "false")  # the demo needs no network, so it does not try
     from stripe_source.showcase import demo
 
     result = demo(
@@ -166,29 +207,60 @@ def _run(args: argparse.Namespace) -> int:
     pause = duration(args.every, "every") if args.every else None
     options = {
         **_stripe(args), **_given(args, "mode", "start", "end", "deletes", "lookback", "schema_map"),
-        "marker": _marker(args.marker), "refresh": args.refresh,
+        "refresh": args.refresh, **({"marker": _marker(args.marker)} if args.marker else {}),
     }
+    if pause is None:
+        return _finish(args, _sync(args, options))
     while True:
-        code = _finish(args, _sync(args, options))
-        if pause is None:
-            return code
+        _finish(args, _sync(args, options), indent=None)
         options["refresh"] = None
+        if not args.json:
+            moment = time.strftime("%H:%M:%S", time.localtime(time.time() + pause))
+            _err().print(f"Next run at {moment}; Ctrl-C ends it", highlight=False)
         time.sleep(pause)
 
 
 def _sync(args: argparse.Namespace, options: dict[str, Any]) -> Any:
+    _quiet("log_level", "ERROR")  # it warns a developer of much that is no trouble here
     from stripe_source.source import options as check_options
 
     check_options(**options)  # before dlt's pipeline is made: a wrong option leaves no trace
-    import dlt
-
     from stripe_source.loop import sync
 
+    return sync(_pipeline(args), progress=_progress(args), **options)
+
+
+def _pipeline(args: argparse.Namespace) -> Any:
+    """The pipeline of `run`, or what is wrong with the destination, before anything is read."""
+    import dlt
+    from dlt.common.configuration.exceptions import ConfigFieldMissingException
+    from dlt.common.destination.exceptions import UnknownDestinationModule
+    from dlt.pipeline.exceptions import InvalidPipelineName
+
+    if not re.fullmatch(r"\w+", args.dataset):
+        raise InvalidOption("dataset", args.dataset, reason="Write it with letters, digits and `_` only.")
+    name = args.destination
     try:
-        pipeline = dlt.pipeline(args.pipeline, destination=args.destination, dataset_name=args.dataset)
-    except Exception as error:
-        raise InvalidOption("destination", args.destination, reason=str(error).split("\n")[0]) from error
-    return sync(pipeline, progress=_progress(args), **options)
+        pipeline = dlt.pipeline(args.pipeline, destination=name, dataset_name=args.dataset)
+        pipeline.destination_client()  # finds its credentials, and connects to nothing
+    except InvalidPipelineName:
+        raise InvalidOption("pipeline", args.pipeline, reason="It becomes the name of a folder.") from None
+    except UnknownDestinationModule as error:
+        import dlt.destinations
+
+        known = [each for each in dlt.destinations.__all__ if each not in ("destination", "dummy")]
+        raise InvalidOption("destination", name, known) from error
+    except ConfigFieldMissingException as error:
+        nested = re.search(r"missing field\(s\): ((?:`\w+`(?:, )?)+)", str(error))  # of the credentials
+        fields = nested[1] if nested else ", ".join(f"`{field}`" for field in error.fields)
+        section = f"destination.{name}{'.credentials' if nested else ''}"
+        raise ConfigurationError(
+            f"Destination `{name}` needs {fields}: under `[{section}]` in `.dlt/secrets.toml`, or in environment "
+            f"variables like `{section.upper().replace('.', '__')}__…`."
+        ) from None
+    except Exception as error:  # a driver that is not installed, a configuration that cannot be read: dlt says it
+        raise InvalidOption("destination", name, reason=str(error).strip()) from error
+    return pipeline
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -232,38 +304,60 @@ def _schema(args: argparse.Namespace) -> int:
 
 def _sandbox(args: argparse.Namespace) -> int:
     from stripe_source import sandbox
+    from stripe_source.options import duration
+    from stripe_source.show import command, line
 
+    if not 0 <= args.port <= 65535:
+        raise InvalidOption("port", args.port, reason="Ports are 0 to 65535; 0 takes any free one.")
+    if args.scale <= 0:
+        raise InvalidOption("scale", args.scale, reason="It is more than 0; 1 is about 14,000 rows.")
+    pause = duration(args.life, "life") if args.life else None
+    world = sandbox.World(args.seed, args.scale, ticking=pause is not None)
     try:
-        served = sandbox.serve(port=args.port, seed=args.seed, scale=args.scale)
+        served = sandbox.serve(args.port, world=world)
     except OSError as error:
-        raise InvalidOption("port", args.port, reason=f"It cannot be served there: {error.strerror}.") from error
+        raise InvalidOption("port", args.port, reason=f"It cannot be served there: {os.strerror(error.errno or 0)}. "
+                                                      "Take another one, or 0 for any free one.") from error
     with served as stripe:
         if args.json:
             _print_json({"url": stripe.url, "api_key": stripe.api_key})
         else:
-            print(f"A Stripe of your own: {stripe.url}\nKey: {stripe.api_key}\n\nLoad it from another terminal:\n"
-                  f"  STRIPE_API_KEY={stripe.api_key} stripe-source run --api-base {stripe.url}\n\nCtrl-C ends it.")
+            line(_out(), f"A Stripe of your own: {stripe.url}\nKey: {stripe.api_key}\n\n"
+                         f"Load it from another terminal:\n  STRIPE_API_KEY={stripe.api_key} {command()} run "
+                         f"--api-base {stripe.url} --pipeline stripe_sandbox\n\nCtrl-C ends it.")
         sys.stdout.flush()
         while True:
-            time.sleep(3600)
+            time.sleep(pause or 3600)
+            if pause:
+                happened = world.live()
+                if not args.json:
+                    _err().print(f"{time.strftime('%H:%M:%S')} {', '.join(happened)}", highlight=False, markup=False)
 
 
 def perform(args: argparse.Namespace) -> int:
     """Run a parsed command and answer with its exit code; errors are printed, without a traceback."""
+    warnings, log = _Warnings(logging.WARNING), logging.getLogger("stripe_source")
+    log.addHandler(warnings)
     try:
         return int(args.run(args))
     except StripeSourceError as error:
         _complain(str(error))
         return error.exit_code
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor is it flushed into the pipe at the end
+        return 0
     except KeyboardInterrupt:
+        _err().print("Stopped. What was loaded is kept; the next run goes on from there."
+                     if args.stripe_command in ("run", "demo") else "Stopped.", highlight=False)
         return 130
+    finally:
+        log.removeHandler(warnings)
 
 
-def _complain(message: str) -> None:
+def _complain(message: str, word: str = "Error", style: str = "bold red") -> None:
     from rich.text import Text
 
-    console = _err()
-    console.print(Text.assemble(("Error: ", "bold red"), message), soft_wrap=True)
+    _err().print(Text.assemble((f"{word}: ", style), message), soft_wrap=True)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -278,11 +372,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         0: done. 1: some tables failed. 2: wrong usage or configuration. 3: refused by Stripe. 4: a difference was
         found.
     """
-    parser = _Parser("stripe-source", description=DESCRIPTION)
+    parser = _Parser(
+        "stripe-source", description=DESCRIPTION, epilog=f"Begin with `stripe-source demo`: it needs no key.\n\n"
+        f"{EXIT_CODES}", formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     from stripe_source import __version__
 
     parser.add_argument("--version", action="version", version=f"stripe-source {__version__}")
     configure(parser)
+    if not (sys.argv[1:] if argv is None else argv):
+        parser.print_help(sys.stderr)
+        return ConfigurationError.exit_code
     try:
         args = parser.parse_args(argv)
     except StripeSourceError as error:

@@ -2,12 +2,18 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from stripe_source.errors import DestinationError, InvalidOption
 from stripe_source.loop import Progress, SyncResult, sync
 
+if TYPE_CHECKING:
+    import dlt
+
+BUSINESS = "stripe_demo_business"  # where the pipeline's local state has seed and scale
 STEPS = 40  # things that happen in the sandbox's business on a day, besides what is scheduled
 
 
@@ -29,42 +35,74 @@ def demo(
         database: the file.
         dataset: the schema in it.
         seed: of the sandbox: another seed, another business.
-        scale: of the sandbox: 1 has about 13,000 rows.
+        scale: of the sandbox: 1 has about 14,000 rows.
         progress: is told how it goes.
         options: those of `stripe_source`; every table is loaded without them.
+
+    Raises:
+        InvalidOption: an option has a value that it cannot have, or the file holds another business.
+        DestinationError: the file cannot be opened: another program has it open, or it is no DuckDB file.
     """
     import dlt
 
     from stripe_source import sandbox
 
     file = Path(database).absolute()
+    if not file.parent.is_dir():
+        raise InvalidOption("database", str(database), reason=f"There is no folder `{file.parent}`.")
+    if not re.fullmatch("[a-z_][a-z0-9_]*", dataset):
+        raise InvalidOption("dataset", dataset, reason="Write it with small letters, digits and `_`.")
+    if scale <= 0:
+        raise InvalidOption("scale", scale, reason="It is more than 0; 1 is about 14,000 rows.")
+    days = _days(file, dataset)
     pipeline = dlt.pipeline(
-        f"stripe_demo_{hashlib.blake2b(str(file).encode(), digest_size=4).hexdigest()}",  # one for each file
+        # one for each business, file and dataset
+        f"stripe_demo_{hashlib.blake2b(repr((str(file), dataset)).encode(), digest_size=4).hexdigest()}",
         destination=dlt.destinations.duckdb(str(file)), dataset_name=dataset,
     )
+    if days:
+        _same(pipeline, file, seed, scale)
     world = sandbox.World(seed=seed, scale=scale)
-    for _ in range(_days(file, dataset, world.now)):
+    for _ in range(days):
         world.advance(timedelta(days=1))
         world.live(STEPS)
     with sandbox.serve(world=world) as stripe:
-        return sync(
+        result = sync(
             pipeline, progress=progress, api_base=stripe.url, api_key=stripe.api_key, **{"tables": "%", **options}
         )
+    pipeline.set_local_state_val(BUSINESS, [seed, scale])
+    return result
 
 
-def _days(file: Path, dataset: str, start: int) -> int:
+def _same(pipeline: dlt.Pipeline, file: Path, seed: int, scale: float) -> None:
+    """Refuse another business than the one that the file holds: all rows of the first would be gone."""
+    try:
+        held = pipeline.get_local_state_val(BUSINESS)
+    except KeyError:  # loaded from another machine
+        return
+    if held != [seed, scale]:
+        option, value, was = ("seed", seed, held[0]) if held[0] != seed else ("scale", scale, held[1])
+        raise InvalidOption(option, value, reason=f"`{file.name}` holds the business of {option} `{was}`. "
+                                                  "Load the other one into a file of its own (`--database`).")
+
+
+def _days(file: Path, dataset: str) -> int:
     """How many days of the business the next run shows: one more than the file has seen."""
     import duckdb
 
+    from stripe_source.sandbox.world import NOW
+
     if not file.exists():
         return 0
-    with duckdb.connect(str(file), read_only=True) as connection:
-        try:
+    try:
+        with duckdb.connect(str(file), read_only=True) as connection:
             row = connection.execute(f'SELECT max(_changed_at) FROM "{dataset}".balance_available').fetchone()
-        except duckdb.CatalogException:
-            return 0
+    except duckdb.CatalogException:
+        return 0
+    except duckdb.Error as error:
+        raise DestinationError(str(error), destination="duckdb") from None
     if row is None or row[0] is None:
         return 0
-    begin = datetime.fromtimestamp(start, timezone.utc)
+    begin = datetime.fromtimestamp(NOW, timezone.utc)
     latest: datetime = row[0].astimezone(timezone.utc)
     return max(0, (latest - begin) // timedelta(days=1)) + 1

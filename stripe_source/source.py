@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import dlt
+from dlt.common.configuration import resolve_configuration
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
@@ -95,9 +96,17 @@ def stripe_source(
 
 def options(**given: Any) -> Options:
     """The options of `stripe_source`, resolved and checked; the key may come from the environment or a secrets file."""
+    given = {**_configured(), **given}
     if not given.get("api_key") and not given.get("client_id"):
         given["api_key"] = dlt.secrets.get("sources.stripe.api_key", str) or dlt.secrets.get("stripe_api_key", str)
     return resolve(**given)
+
+
+def _configured() -> dict[str, Any]:
+    """What dlt's configuration says under `[sources.stripe]`, for those who do not call the source itself."""
+    spec: Any = stripe_source.ref.SPEC
+    found, unset = resolve_configuration(spec(), sections=("sources", "stripe", "stripe"), accept_partial=True), spec()
+    return {name: value for name, value in found.items() if value != unset[name] and not name.startswith("_")}
 
 
 def resource(o: Options, shape: TableMap, rows: Callable[..., Iterator[Any]]) -> DltResource:

@@ -236,7 +236,7 @@ def test_a_limited_load_leaves_no_hole(fresh: Loaded) -> None:
 def test_it_is_an_ordinary_dlt_source(fresh: Loaded) -> None:
     """One resource per table, selectable, iterable, and loadable by `pipeline.run`."""
     options = {"api_base": fresh.stripe.url, "api_key": fresh.stripe.api_key}
-    source = stripe_source(tables="invoice%;customers", **options)
+    source = stripe_source(tables="Invoices;invoice%items;customers", **options)
 
     assert list(source.resources) == ["customers", "invoice_items", "invoice_line_items", "invoices"]
     fresh.pipeline.run(source.with_resources("invoice_line_items"))

@@ -37,7 +37,9 @@ def test_every_request_is_one_that_stripe_documents() -> None:
     with gzip.open(REFERENCE / "stripe-spec3-2026-08-26.dahlia.json.gz") as file:
         paths = {_plain(path): verbs for path, verbs in json.load(file)["paths"].items()}
     catalog = json.loads((REFERENCE / "stripe_catalog.json").read_text(encoding="utf-8"))
-    newer = {_plain(each["list_path"]): {param["name"] for param in each["list_params"]} for each in catalog["endpoints"]}
+    newer = {
+        _plain(each["list_path"]): {param["name"] for param in each["list_params"]} for each in catalog["endpoints"]
+    }
     wrong = []
     for table in TABLES:
         asks: list[tuple[str | None, set[str]]] = [(table.path, {name.split("[")[0] for each in table.passes
@@ -86,7 +88,7 @@ def test_a_table_is_off_for_a_reason() -> None:
 
 
 def test_references_between_entries_lead_somewhere() -> None:
-    """Parents, pairs and `under` are tables; objects of children have an owner's column in their key where it says so."""
+    """Parents, pairs and `under` are tables; the columns of each key exist."""
     names = [found.parent for table in TABLES for found in table.found]
     names += [found.pair[0] for table in TABLES for found in table.found if found.pair]
     names += [found.under for table in TABLES for found in table.found if found.under]
@@ -127,6 +129,7 @@ def test_a_run_of_three_tables_reads_three_maps() -> None:
 def test_what_is_imported_stays_small(code: str) -> None:
     """The package and its command line pull in neither dlt nor pyarrow nor aiohttp until they are used."""
     heavy = "import sys; print(sorted({'dlt', 'pyarrow', 'aiohttp', 'stripe', 'duckdb', 'yaml'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", f"{code}; {heavy}"], capture_output=True, text=True, cwd=ROOT, check=True)
+    command = [sys.executable, "-c", f"{code}; {heavy}"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
 
     assert done.stdout.strip() == "[]"
