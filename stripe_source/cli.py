@@ -49,7 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     demo.add_argument("--dataset", default="stripe", help="the schema in it (default: %(default)s)")
     demo.add_argument("--seed", type=int, default=1, help="another seed, another business")
     demo.add_argument("--scale", type=float, default=1.0, help="size of the business; 1 is about 14,000 rows")
-    demo.add_argument("--tables", help="names, separated by `;`, with %% for any letters (default: all)")
+    demo.add_argument("--tables", help="names, separated by `;`, with %% for any letters; `%%` is everything "
+                                        "(default: what an ordinary account uses)")
 
     run = command("run", "load a Stripe account, or what changed in it since the last run", _run)
     _connection(run)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from stripe_source.run import TableResult
 
 BUSY = 8  # tables in the live view
+MANY = 20  # more names than this are not read
 WIDE = 120  # columns of running text where no terminal says how many there are
 QUIET = 10.0  # seconds between plain lines
 
@@ -187,12 +188,14 @@ def _show_first(console: Console, result: SyncResult, held: Mapping[str, TableRe
             ))
         _print(console, grid)
         console.print()
-    rows = sum(table.new for table in held.values())
-    _print(console, Text(f"{_count(rows, 'row')} in {_count(len(held), 'table')}", style="bold"))
     empty = [name for name, table in result.tables.items() if name not in held and table.status == "ok"]
+    if held or empty:
+        rows = sum(table.new for table in held.values())
+        _print(console, Text(f"{_count(rows, 'row')} in {_count(len(held), 'table')}", style="bold"))
     if empty:  # what goes by a marker may have rows from before
         whole = all(result.tables[name].marker is None for name in empty)
-        _say(console, (f"{'No rows at Stripe' if whole else 'No new rows'}: {', '.join(empty)}", "dim"))
+        names = ", ".join(empty) if len(empty) <= MANY else f"{_count(len(empty), 'table')}; --json names them"
+        _say(console, (f"{'No rows at Stripe' if whole else 'No new rows'}: {names}", "dim"))
 
 
 def _show_changes(console: Console, held: Mapping[str, TableResult]) -> None:

@@ -13,7 +13,7 @@ from stripe_source.loop import Progress, SyncResult, sync
 if TYPE_CHECKING:
     import dlt
 
-BUSINESS = "stripe_demo_business"  # where the pipeline's local state has seed and scale
+BUSINESS = "stripe_demo_business"  # where the pipeline's local state has seed, scale and day
 STEPS = 40  # things that happen in the sandbox's business on a day, besides what is scheduled
 
 
@@ -37,7 +37,7 @@ def demo(
         seed: of the sandbox: another seed, another business.
         scale: of the sandbox: 1 has about 14,000 rows.
         progress: is told how it goes.
-        options: those of `stripe_source`; every table is loaded without them.
+        options: those of `stripe_source`; every table of which the business has rows is loaded without them.
 
     Raises:
         InvalidOption: an option has a value that it cannot have, or the file holds another business.
@@ -60,34 +60,39 @@ def demo(
         f"stripe_demo_{hashlib.blake2b(repr((str(file), dataset)).encode(), digest_size=4).hexdigest()}",
         destination=dlt.destinations.duckdb(str(file)), dataset_name=dataset,
     )
-    if days:
-        _same(pipeline, file, seed, scale)
+    if held := _held(pipeline) if file.exists() else None:
+        _same(file, held, seed, scale)
+        days = held[2] + 1
     world = sandbox.World(seed=seed, scale=scale)
     for _ in range(days):
         world.advance(timedelta(days=1))
         world.live(STEPS)
+    given = {"tables": [name for name, objects in world.counts().items() if objects], **options}
     with sandbox.serve(world=world) as stripe:
-        result = sync(
-            pipeline, progress=progress, api_base=stripe.url, api_key=stripe.api_key, **{"tables": "%", **options}
-        )
-    pipeline.set_local_state_val(BUSINESS, [seed, scale])
+        result = sync(pipeline, progress=progress, api_base=stripe.url, api_key=stripe.api_key, **given)
+    pipeline.set_local_state_val(BUSINESS, [seed, scale, days])
     return result
 
 
-def _same(pipeline: dlt.Pipeline, file: Path, seed: int, scale: float) -> None:
-    """Refuse another business than the one that the file holds: all rows of the first would be gone."""
+def _held(pipeline: dlt.Pipeline) -> list[Any] | None:
+    """Seed, scale and day of the business that was loaded last; None where this machine has not loaded it."""
     try:
-        held = pipeline.get_local_state_val(BUSINESS)
-    except KeyError:  # loaded from another machine
-        return
-    if held != [seed, scale]:
-        option, value, was = ("seed", seed, held[0]) if held[0] != seed else ("scale", scale, held[1])
-        raise InvalidOption(option, value, reason=f"`{file.name}` holds the business of {option} `{was}`. "
-                                                  "Load the other one into a file of its own (`--database`).")
+        held: list[Any] = pipeline.get_local_state_val(BUSINESS)
+    except KeyError:
+        return None
+    return held
+
+
+def _same(file: Path, held: list[Any], seed: int, scale: float) -> None:
+    """Refuse another business than the one that the file holds: all rows of the first would be gone."""
+    for option, was, value in (("seed", held[0], seed), ("scale", held[1], scale)):
+        if was != value:
+            raise InvalidOption(option, value, reason=f"`{file.name}` holds the business of {option} `{was}`. "
+                                                      "Load the other one into a file of its own (`--database`).")
 
 
 def _days(file: Path, dataset: str) -> int:
-    """How many days of the business the next run shows: one more than the file has seen."""
+    """How many days of the business the next run shows: one more than the file has seen, as far as it tells."""
     import duckdb
 
     from stripe_source.sandbox.world import NOW
