@@ -6,6 +6,7 @@ one it loads the built-in sandbox, so that it can be tried anywhere.
 from __future__ import annotations
 
 import dlt
+import duckdb
 
 from stripe_source import SyncResult, sandbox, sync
 
@@ -33,12 +34,13 @@ def main() -> int:
             stripe.world.live(20)
             result = load(pipeline, api_base=stripe.url, api_key=stripe.api_key)
 
-    with pipeline.sql_client() as client:
-        rows = client.execute_sql(
-            "SELECT currency, count(*), sum(amount) FROM charges WHERE paid AND NOT _deleted GROUP BY currency"
-        )
+    with duckdb.connect(result.location, read_only=True) as connection:
+        rows = connection.execute(
+            f"SELECT currency, count(*), sum(amount) FROM {result.dataset}.charges WHERE paid AND NOT _deleted"
+            " GROUP BY currency ORDER BY currency"
+        ).fetchall()
     print("\nPaid charges, in the smallest unit of each currency:")
-    for currency, number, amount in rows or ():
+    for currency, number, amount in rows:
         print(f"  {currency}: {number:,} charges, {amount:,}")
     return result.exit_code
 

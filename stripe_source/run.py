@@ -105,7 +105,7 @@ class Run:
         if self.reader:
             self.reader.leave(table)
         if self._left >= self._asks.keys():
-            self._asks = {}  # the source may be run again
+            self._asks, self._sql = {}, None  # the source may be run again
 
 
 def _mode_name(livemode: bool | None) -> str:

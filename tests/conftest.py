@@ -21,6 +21,11 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
     monkeypatch.delenv("STRIPE_API_KEY", raising=False)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come at once."""
     monkeypatch.setattr("stripe_source.client.FIRST_WAIT", 0.001)
     monkeypatch.setattr("stripe_source.client.LONGEST_WAIT", 0.01)
 

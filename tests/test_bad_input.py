@@ -12,6 +12,7 @@ import pytest
 
 from stripe_source.cli import main
 
+pytestmark = pytest.mark.usefixtures("hasty")
 Say = Callable[..., tuple[int, str]]
 
 

@@ -13,6 +13,7 @@ from truth import NEVER, PAIRS, PARENTS, columns, differences
 from stripe_source import sandbox, stripe_source, sync
 from stripe_source.tables import TABLES
 
+pytestmark = pytest.mark.usefixtures("hasty")
 NAMES = [table.name for table in TABLES]
 DUCKDB_TYPES = {
     "text": "VARCHAR", "bigint": "BIGINT", "double": "DOUBLE", "bool": "BOOLEAN", "json": "JSON",
