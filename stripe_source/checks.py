@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from stripe_source.catalogue import cost
 from stripe_source.client import Client, fill
 from stripe_source.errors import AuthenticationError, ResourceMissing, StripeError
 from stripe_source.options import Options
@@ -17,11 +18,12 @@ from stripe_source.table import Table
 
 @dataclass
 class TableCheck:
-    """Whether a table can be read: "ok", "no permission", "not enabled", "not loaded" or "failed", and why."""
+    """Whether a table can be read: "ok", "no permission", "not enabled", "not loaded" or "failed"; why, and its cost."""
 
     status: str = "ok"
     reason: str = ""
     permission: str | None = None
+    cost: str = ""
 
 
 @dataclass
@@ -74,11 +76,14 @@ def check(**options: Any) -> CheckResult:
 async def _check(o: Options) -> CheckResult:
     async with o.client() as client:
         account = (await identify(client)).account
-        verdicts: dict[str, TableCheck] = {table.name: TableCheck(permission=table.permission) for table in o.tables}
+        verdicts: dict[str, TableCheck] = {
+            table.name: TableCheck(permission=table.permission, cost=cost(table)) for table in o.tables
+        }
         for table in o.tables:
             other = table.mode and o.credentials.livemode is (table.mode == "test")
             if table.never or other:
-                verdicts[table.name] = TableCheck("not loaded", table.never or f"{table.mode} mode only")
+                reason = table.never or f"{table.mode} mode only"
+                verdicts[table.name] = TableCheck("not loaded", reason, table.permission, cost(table))
         named = {table.name for table in o.tables if verdicts[table.name].status == "ok"}
         roots = [root for root in wanted([t for t in o.tables if t.name in named]) if _needed(root, named)]
         await asyncio.gather(*(_ask(client, root, verdicts, named) for root in roots))
@@ -131,7 +136,9 @@ def _blame(tables: Iterable[Table], error: StripeError, verdicts: dict[str, Tabl
     for table in tables:
         if verdicts[table.name].status == "ok":
             named = getattr(error, "permission", None)
-            verdicts[table.name] = TableCheck(verdict.status, verdict.reason, table.permission or named)
+            verdicts[table.name] = TableCheck(
+                verdict.status, verdict.reason, table.permission or named, cost(table)
+            )
 
 
 def key_link(tables: Sequence[Table], livemode: bool | None) -> str:

@@ -52,7 +52,7 @@ class Held:
             where = f" AND {self._name(self._shape.table.time)} >= {self._timestamp(moment)}"
         width = len(self._shape.table.key)
         return {
-            tuple(map(str, row[:width])): (str(row[width]), bool(row[width + 1]))
+            tuple(map(_key_part, row[:width])): (str(row[width]), bool(row[width + 1]))
             for row in self._select(names, where)
         }
 
@@ -70,7 +70,7 @@ class Held:
         if len(names) == 1:
             return f"{self._name(names[0])} IN ({', '.join(self._text(key[0]) for key in keys)})"
         return " OR ".join(
-            "(" + " AND ".join(f"{self._name(n)} = {self._text(v)}" for n, v in zip(names, key, strict=True)) + ")"
+            "(" + " AND ".join(f"{self._name(n)} = {self._value(n, v)}" for n, v in zip(names, key, strict=True)) + ")"
             for key in keys
         ) if names else "1 = 1"  # one row per account
 
@@ -106,6 +106,12 @@ class Held:
     def _name(self, column: str) -> str:
         return str(self._client.escape_column_name(self._schema.naming.normalize_path(column)))
 
+    def _value(self, column: str, part: str) -> str:
+        """A part of a key as SQL: text, or the time that its unix second means."""
+        if next(c.data_type for c in self._shape.columns if c.name == column) != "timestamp":
+            return self._text(part)
+        return self._timestamp(datetime.fromtimestamp(int(part), timezone.utc).isoformat(sep=" "))
+
     def _text(self, value: str) -> str:
         from sqlglot import exp
 
@@ -120,6 +126,13 @@ class Held:
 def _flagged_print(print_: str) -> str:
     """The fingerprint of a row that is flagged now, from the one that it had."""
     return base64.b64encode(hashlib.blake2b(f"{print_}\0gone".encode(), digest_size=15).digest()).decode()
+
+
+def _key_part(value: Any) -> str:
+    """A part of a key as text; of a time its unix second, as `run` writes the keys of what is read."""
+    if isinstance(value, datetime):
+        value = int((value if value.tzinfo else value.replace(tzinfo=timezone.utc)).timestamp())
+    return str(value)
 
 
 def _flagged(columns: Sequence[Column], rows: Sequence[tuple[Any, ...]], at: int, load_id: str | None) -> pa.Table:

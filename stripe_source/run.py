@@ -10,6 +10,7 @@ import dlt
 
 from stripe_source.errors import MixedData
 from stripe_source.held import Held, Key
+from stripe_source.listing import unix_second
 from stripe_source.options import Options
 from stripe_source.plan import Ask
 from stripe_source.reader import Reader, Verdict, Whose
@@ -152,8 +153,8 @@ class _Taking:
         self.known = schema.tables.get(schema.naming.normalize_table_identifier(self.name), {}).get("columns", {})
         self.rows = RowMaker(shape, self.known, lambda path: schema.naming.normalize_path("__".join(path)))
         self.load_id = _load_id()
-        paths = {column.name: column.path for column in shape.columns}
-        self.key_paths = [(name == pair_column(shape.table), paths[name]) for name in shape.table.key]
+        named = {column.name: column for column in shape.columns}
+        self.key_columns = [named[name] for name in shape.table.key]
         self.held: dict[Key, tuple[str, bool]] = {}
         self.seen: set[Key] = set()
         self.destination: Held | None = None
@@ -210,11 +211,12 @@ class _Taking:
 
     def _key(self, event: WAEvent) -> Key:
         parts = []
-        for second, path in self.key_paths:
-            value: Any = (event.pair if second else event.parent) if path is None else event.data
-            for step in path or ():
+        for column in self.key_columns:
+            second = column.name == pair_column(self.shape.table)
+            value: Any = (event.pair if second else event.parent) if column.path is None else event.data
+            for step in column.path or ():
                 value = value.get(step) if isinstance(value, dict) else None
-            parts.append(str(value))
+            parts.append(str(unix_second(value) if column.data_type == "timestamp" else value))
         return tuple(parts)
 
     def _made(self, events: list[WAEvent]) -> Iterator[pa.Table]:

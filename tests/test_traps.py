@@ -1,0 +1,141 @@
+"""The traps of Stripe's lists: what they hide, refuse or cannot do, and what a run makes of it."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from stripe_source import check, sandbox, sync
+
+pytestmark = pytest.mark.usefixtures("hasty")
+
+
+@pytest.fixture
+def stripe() -> Iterator[Any]:
+    """A small business with some of every other object."""
+    with sandbox.serve(seed=11, scale=0.05) as served:
+        served.world.populate_all(2)
+        served.world.requests.clear()
+        yield served
+
+
+def load(pipeline: Any, stripe: Any, tables: Any = None, **options: Any) -> Any:
+    return sync(pipeline, tables=tables, **{"api_base": stripe.url, "api_key": stripe.api_key, **options})
+
+
+def ids(pipeline: Any, table: str, where: str = "NOT _deleted") -> set[str]:
+    with pipeline.sql_client() as client:
+        return {row[0] for row in client.execute_sql(f"SELECT id FROM {table} WHERE {where}") or ()}
+
+
+def there(stripe: Any, table: str) -> set[str]:
+    return {truth.object["id"] for truth in stripe.world.dump()[table] if not truth.deleted}
+
+
+def test_all_tables_twice_doubles_nothing(stripe: Any, new_pipeline: Any) -> None:
+    """Everything that Stripe has, loaded two times: the second run finds nothing new, changed or gone."""
+    pipeline = new_pipeline()
+    load(pipeline, stripe, "%")
+    again = load(pipeline, stripe, "%")
+    moved = {name: (t.new, t.changed, t.gone) for name, t in again.tables.items() if t.new or t.changed or t.gone}
+
+    assert moved == {}
+    assert again.exit_code == 0
+
+
+def test_what_is_on_test_clocks_is_loaded_and_live_keys_do_not_ask_for_it(stripe: Any, new_pipeline: Any) -> None:
+    """Customers on clocks are in no bare list; with a live key the clocks are not asked for, and nobody is blamed."""
+    pipeline = new_pipeline()
+    load(pipeline, stripe, "customers;subscriptions;quotes;subscription_schedules")
+    hidden = {t.object["id"] for t in stripe.world.dump()["customers"] if t.object.get("test_clock") and not t.deleted}
+
+    assert hidden and ids(pipeline, "customers") == there(stripe, "customers")
+    with sandbox.serve(world=sandbox.World(seed=11, scale=0.05, livemode=True)) as live:
+        other = new_pipeline("live", "live.duckdb")
+        result = load(other, live, "customers;test_helpers_test_clocks")
+        assert (result.tables["customers"].status, result.exit_code) == ("ok", 0)
+        assert result.tables["test_helpers_test_clocks"].status == "not loaded"
+        assert not [each for each in live.world.requests if "test_clocks" in each.path]
+
+
+def test_a_closed_review_stays(stripe: Any, new_pipeline: Any) -> None:
+    """The list holds open reviews only; charges and payment intents name the closed ones."""
+    pipeline = new_pipeline()
+    load(pipeline, stripe, "reviews;charges;payment_intents")
+    named = {truth.object["review"] for truth in stripe.world.dump()["charges"] if truth.object.get("review")}
+
+    assert named <= ids(pipeline, "reviews") and ids(pipeline, "reviews", "_deleted") == set()
+
+
+def test_products_that_are_not_enabled_are_named_and_no_failure(new_pipeline: Any) -> None:
+    """An account without Issuing: the default selection is whole, and asking for Issuing says why there is nothing."""
+    world = sandbox.World(seed=11, scale=0.05, unpopulated="refuse")
+    with sandbox.serve(world=world) as stripe:
+        assert load(new_pipeline(), stripe).exit_code == 0
+        result = load(new_pipeline("more", "more.duckdb"), stripe, "issuing_cards;customers")
+
+    assert (result.tables["issuing_cards"].status, result.exit_code) == ("not enabled", 0)
+    assert result.tables["issuing_cards"].reason
+    assert list(result.absent) == ["issuing_cards"]
+
+
+def test_refused_persons_of_one_account_are_counted(stripe: Any, new_pipeline: Any) -> None:
+    """Persons of accounts that the platform does not control are refused; the others' are loaded."""
+    pipeline = new_pipeline()
+    result = load(pipeline, stripe, "accounts;account_persons")
+
+    assert result.tables["account_persons"].status == "ok"
+    assert "were refused" in result.tables["account_persons"].reason
+    assert ids(pipeline, "account_persons") == there(stripe, "account_persons")
+
+
+def test_secrets_are_never_asked_for(stripe: Any, new_pipeline: Any) -> None:
+    """The secret store of apps has its table, no rows, and a reason; card numbers and documents are not expanded."""
+    result = load(new_pipeline(), stripe, "%")
+    asked = [f"{each.path} {each.query}" for each in stripe.world.requests]
+
+    assert result.tables["apps_secrets"].status == "not loaded"
+    assert not [each for each in asked if "/apps/secrets" in each or "cvc" in each or "verified_outputs" in each]
+
+
+def test_no_request_is_refused_for_its_parameters(stripe: Any, new_pipeline: Any) -> None:
+    """Over all tables: what a list wants it gets, and what it refuses (`limit`, `created`) is not sent."""
+    load(new_pipeline(), stripe, "%")
+
+    assert [f"{each.path} {each.query}" for each in stripe.world.requests if each.status == 400] == []
+
+
+def test_a_parent_that_went_meanwhile_is_no_error(stripe: Any, new_pipeline: Any) -> None:
+    """A customer is deleted between the list and the question for his balance: he has none, and the run goes on."""
+    stripe.world.faults.add(
+        path="/v1/customers/[^/]+/balance_transactions", status=404, times=1,
+        body={"error": {"type": "invalid_request_error", "code": "resource_missing", "param": "id",
+                        "message": "No such customer"}},
+    )
+    result = load(new_pipeline(), stripe, "customer_balance_transactions")
+
+    assert (result.exit_code, result.tables["customer_balance_transactions"].status) == (0, "ok")
+
+
+def test_a_removed_child_is_flagged(stripe: Any, new_pipeline: Any) -> None:
+    """A value taken off one of Radar's lists has no event; the full pass finds that it is gone."""
+    pipeline = new_pipeline()
+    load(pipeline, stripe, "radar_value_lists;radar_value_list_items")
+    gone = min(there(stripe, "radar_value_list_items"))
+    stripe.world.delete("radar.value_list_item", gone)
+    load(pipeline, stripe, "radar_value_lists;radar_value_list_items")
+
+    assert ids(pipeline, "radar_value_list_items", "_deleted") == {gone}
+
+
+def test_check_asks_once_per_table_at_most(stripe: Any) -> None:
+    """A verdict and a cost for every table, for fewer requests than tables; none for what is not selected."""
+    everything = check(tables="%", api_base=stripe.url, api_key=stripe.api_key)
+    stripe.world.requests.clear()
+    one = check(tables="charges", api_base=stripe.url, api_key=stripe.api_key)
+
+    assert everything.requests <= 145
+    assert {name for name, verdict in everything.tables.items() if verdict.status != "ok"} == {"apps_secrets"}
+    assert everything.tables["customer_balance_transactions"].cost == "one request per customer"
+    assert [each.path for each in stripe.world.requests] == ["/v1/account", "/v1/charges"] and one.requests == 2
