@@ -18,7 +18,7 @@ from stripe_source.table import Table
 
 @dataclass
 class TableCheck:
-    """Whether a table can be read: "ok", "no permission", "not enabled", "not loaded" or "failed"; why, and its cost."""
+    """Whether a table can be read: "ok", "no permission", "not enabled", "not loaded" or "failed"; why; its cost."""
 
     status: str = "ok"
     reason: str = ""
