@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import random
 import re
@@ -135,6 +136,17 @@ def fill(template: str, **ids: str) -> str:
     '/v1/coupons/50%25%20off%2Fnow'
     """
     return template.format(**{name: quote(value, safe="") for name, value in ids.items()})
+
+
+def _lenient(text: bytes) -> Any:
+    """JSON that orjson refuses and that is JSON all the same (half a surrogate pair in a name); None if it is not."""
+    def refuse(constant: str) -> Any:
+        raise ValueError(constant)  # NaN and Infinity are no JSON
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        return None
 
 
 class Client:
@@ -436,7 +448,7 @@ class Client:
         try:
             body = orjson.loads(text)
         except orjson.JSONDecodeError:
-            body = None
+            body = _lenient(text)
         if 200 <= status < 300:
             date = _unix(headers.get("Date"))
             if not isinstance(body, dict):

@@ -309,3 +309,13 @@ def test_the_key_is_nowhere_but_in_requests(fresh: Loaded, tmp_path: Path) -> No
     assert [str(path) for path in tmp_path.rglob("*") if path.is_file() and secret in path.read_bytes()] == []
 
 
+def test_half_a_surrogate_pair_does_not_cost_a_page(fresh: Loaded) -> None:
+    """A name cut in the middle of an emoji is JSON that strict parsers refuse: the page loads, with U+FFFD there."""
+    page = (
+        '{"object": "list", "url": "/v1/products", "has_more": false, "data": '
+        '[{"id": "prod_cut", "object": "product", "created": 1, "name": "half \\ud83d"}]}'
+    )
+    fresh.stripe.world.faults.add(path="/v1/products", status=200, body=page)
+    result = fresh.run(tables="products")
+
+    assert (result.exit_code, fresh.query("SELECT name FROM stripe.products")) == (0, [("half \ufffd",)])
