@@ -287,9 +287,9 @@ class Reader:
             for table, found in ways(root):
                 if failed:
                     self._fault(table, failed, own=found is None)
+                if self._sources_left[table.name] == 1:
+                    await self._hand_spares(client, table)  # before it counts as done: what comes later is not taken
                 self._sources_left[table.name] -= 1
-                if self._sources_left[table.name] <= 0:
-                    await self._hand_spares(client, table)
         with self._news:
             self._open = {name for name in self._open if self._sources_left[name] > 0}
             self._news.notify_all()
