@@ -10,9 +10,9 @@
 from __future__ import annotations
 
 from .dump import Truth
-from .faults import Fault, Faults
+from .faults import Fault, Faults, Lag
 from .requests import Request
 from .server import Sandbox, serve
 from .world import World
 
-__all__ = ["Fault", "Faults", "Request", "Sandbox", "Truth", "World", "serve"]
+__all__ = ["Fault", "Faults", "Lag", "Request", "Sandbox", "Truth", "World", "serve"]

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .events import change, emit
+from .events import change, emit, notice
 from .goods import new_discount
 from .ledger import DAY
 from .payments import confirm, intend, refund, refundable
@@ -59,14 +59,18 @@ def draft(
         "account_country": books.profile["country"],
         "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None, "provider": None,
                           "status": None},
-        "parent": subscription and {"type": "subscription_details", "quote_details": None, "subscription_details": {
-            "metadata": dict(subscription.data["metadata"]), "subscription": subscription.id}},
-        **fields})
+        "parent": subscription and part_of(subscription), **fields})
     for line in lines:
         add_line(books, record, line, tell=False)
     total_up(books, record)
     emit(books, "invoice.created", record)
     return record
+
+
+def part_of(subscription: Record) -> Data:
+    """What an invoice says of the subscription that it bills."""
+    return {"type": "subscription_details", "quote_details": None, "subscription_details": {
+        "metadata": dict(subscription.data["metadata"]), "subscription": subscription.id}}
 
 
 def add_line(books: Books, invoice: Record, line: Line, *, tell: bool = True) -> Record:
@@ -153,12 +157,21 @@ def finalize(books: Books, invoice: Record, *, net: int | None = None) -> None:
            due_date=books.now + net * DAY if net is not None else invoice.data["due_date"],
            status_transitions={**invoice.data["status_transitions"], "finalized_at": books.now})
     emit(books, "invoice.finalized", invoice)
+    if net is not None:
+        for days, type in ((-3, "invoice.will_be_due"), (1, "invoice.overdue")):
+            if net + days > 0:
+                books.world.at(invoice.data["due_date"] + days * DAY, _remind, books, invoice, type)
     if invoice.data["amount_due"]:
         payment = intend(books, invoice.data["amount_due"], invoice.data["currency"], owner,
                          description=f"Invoice {number}")
         books.add("invoice_payment", under=invoice.id, invoice=invoice.id, currency=invoice.data["currency"],
                   amount_requested=invoice.data["amount_due"], is_default=True,
                   payment={"type": "payment_intent", "payment_intent": payment.id})
+
+
+def _remind(books: Books, invoice: Record, type: str) -> None:
+    if invoice.data["status"] == "open":
+        notice(books, type, invoice)
 
 
 def settle_invoice(

@@ -5,10 +5,12 @@ from typing import Any
 
 import orjson
 
-from .catalog import blank
+from . import versions
+from .catalog import API_VERSION, blank
 from .store import Books, Data, Record
 
 KEPT_SECONDS = 30 * 86400
+_ENDS = "customer.subscription.deleted"  # a subscription that ended is still there: no stub is left of it
 
 
 def emit(books: Books, type: str, about: Record | Data, previous: Data | None = None) -> Record | None:
@@ -21,9 +23,15 @@ def emit(books: Books, type: str, about: Record | Data, previous: Data | None = 
         previous: old values of the top-level fields that changed.
     """
     world = books.world
-    if world.clock < world.events_from:
+    if world.clock < world.events_from or books.untold:
         return None
+    faults = world.faults
     snapshot = books.json(about) if isinstance(about, Record) else orjson.dumps(about)
+    if world.event_version != API_VERSION:
+        snapshot = orjson.dumps(versions.rendered(books, orjson.loads(snapshot), world.event_version))
+    if faults.deleted_stubs and type.endswith(".deleted") and type != _ENDS:
+        last = orjson.loads(snapshot)
+        snapshot = orjson.dumps(books.stub(last["object"], last["id"]))
     data: Data = {"object": orjson.Fragment(snapshot)}
     if previous is not None and type.endswith("updated"):
         data["previous_attributes"] = previous
@@ -35,16 +43,34 @@ def emit(books: Books, type: str, about: Record | Data, previous: Data | None = 
     )
     if books is not world.books:
         event["account"] = books.account
+    record = _tell(books, event)
+    if faults.duplicates and faults.rng.random() < faults.duplicates:
+        _tell(books, {**event, "id": books.new_id("event", faults.rng)})
+    return record
+
+
+def _tell(books: Books, event: Data) -> Record:
+    world, lag = books.world, books.world.faults.lag
     world.seq += 1
     record = Record("event", event, world.clock, world.seq, None)
     books.shelf("event").put(record)
+    if lag is not None and lag.events:
+        books.late[record.id] = world.clock + world.faults.rng.randint(0, lag.events)
     world.version += 1
     return record
+
+
+def notice(books: Books, type: str, about: Record | Data) -> None:
+    """Adds an event that announces something: nothing has changed."""
+    if books.now >= books.world.notices_from:
+        emit(books, type, about)
 
 
 def change(books: Books, record: Record, event: str | None = None, /, **fields: Any) -> Data:
     """Changes fields of an object and tells it; returns what they were before."""
     previous: Data = {}
+    if books.world.faults.lag is not None:
+        books.remember(record)
     told = books.world.clock >= books.world.events_from
     for name, value in fields.items():
         old = record.data.get(name)

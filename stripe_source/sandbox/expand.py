@@ -6,12 +6,13 @@ from typing import Any
 
 import orjson
 
-from .catalog import EMBEDDED, INCLUDE_ONLY, OBJECTS, shown
+from .catalog import EMBEDDED, INCLUDE_ONLY, LISTS, OBJECTS, home, shown
 from .dump import own
 from .requests import Refusal
 from .store import Books, Data, Record
 
 DEEPEST = 4  # levels, `data` of a list included
+_UNLISTED = {"discount": "rak_coupon_read"}  # permissions of objects that have no list to tell them
 
 
 @cache
@@ -85,12 +86,35 @@ def check(objects: tuple[str, ...], wanted: list[str], *, of_list: bool) -> tupl
     return tuple(sorted(set(paths)))
 
 
+@lru_cache(maxsize=4096)
+def permissions(objects: tuple[str, ...], path: str) -> tuple[frozenset[str], ...]:
+    """What a key must be permitted for a path to be expanded: one of each set.
+
+    What comes with an object in any case needs nothing further.
+    """
+    segments = tuple(path.split("."))
+    for object in objects:
+        step = _split(object, segments) if _allowed((object,), segments) else None
+        if step is None:
+            continue
+        field, how, targets, rest = step
+        below = permissions(targets, ".".join(rest[how == "list":])) if rest else ()
+        kinds, url, absent = EMBEDDED.get(object, {}).get(field, (targets, "", how == "expand"))
+        if not absent:
+            return below
+        places = {url.partition("?")[0]} & LISTS.keys() or {home(kind) or kind for kind in kinds}
+        known = [LISTS.get(place, {}).get("permission", _UNLISTED.get(place)) for place in places]
+        names = {name for name in known if name}
+        return (frozenset(names), *below) if names else below
+    return ()
+
+
 def expanded(books: Books, record: Record, paths: tuple[str, ...]) -> bytes:
     """The object with those paths expanded; kept until anything changes in the world."""
     if not paths:
         return books.json(record)
     key = (record.object, record.id, paths)
-    held = books.expanded.get(key)
+    held = books.expanded.get(key) if not books.past else None  # where lists lag, time changes what they show
     if held is not None and held[0] == books.world.version:
         return held[1]
     data = books.plain(record)
@@ -114,7 +138,8 @@ def _walk(books: Books, object: str, node: Data, segments: tuple[str, ...]) -> N
         held = _at(node, path)
         if held is None and node.get("id") and path in EMBEDDED.get(object, {}):
             kinds, url, _ = EMBEDDED[object][path]
-            held = _place(node, path, orjson.loads(orjson.dumps(books.embed(kinds, url, node["id"]))))
+            whole = books.embed(kinds, url, node["id"], listed=books.listing)
+            held = _place(node, path, orjson.loads(orjson.dumps(whole)))
         for member in (held or {}).get("data", ()):
             _walk(books, member["object"], member, rest[1:])
     else:

@@ -25,6 +25,7 @@ from .catalog import (
     shown,
 )
 from .events import emit
+from .singles import entitlements
 from .store import Books, Data, Record
 from .v2 import text
 
@@ -43,6 +44,8 @@ _LEFT = frozenset({
     "deleted", "discount", "discounts", "hidden", "hooks", "id", "livemode", "object", "review", "test_clock",
 })
 _TEXT_NUMBERS = ("error_count", "size", "success_count")  # 64-bit numbers that travel as text, under /v2/
+# Objects whose creation is told by another event than `*.created`.
+_TOLD = {"capability": "capability.updated", "reporting.report_run": "reporting.report_run.succeeded"}
 _TABLES = {entry["table"]: path for path, entry in LISTS.items()}
 _EPOCH_AS_TEXT = "paper_check.available_at"  # a time in seconds, as text (SDK 16.1, checked 2026-11-23)
 
@@ -130,6 +133,10 @@ def make(
                 continue
         emit(books, type, record)
         break
+    if object in _TOLD:
+        emit(books, _TOLD[object], record, {})
+    if object == "entitlements.active_entitlement" and parent is not None:
+        emit(books, "entitlements.active_entitlement_summary.updated", entitlements(books, parent.id), {})
     return record
 
 

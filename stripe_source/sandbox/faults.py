@@ -5,9 +5,30 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 _MESSAGES = {429: ("Request rate limit exceeded.", "rate_limit"), 409: ("This object is in use.", "lock_timeout")}
+
+
+@dataclass(frozen=True)
+class Lag:
+    """How far Stripe's lists may be behind, in seconds of the world's clock.
+
+    Args:
+        events: an event is in `/v1/events` after 0 to so many seconds, each after a time of its own: out of order.
+        lists: a list shows an object as it was until 0 to so many seconds ago, each by a time of its own: a new one
+            is missing, a changed one is as it was before, a deleted one is still there, and so are embedded lists.
+            Single objects are always up to date.
+    """
+
+    events: int = 0
+    lists: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("events", "lists"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"A lag is 0 seconds or more, not `{getattr(self, name)}` for `{name}`.")
 
 
 @dataclass(eq=False)
@@ -65,14 +86,23 @@ class Faults:
         limits: whether Stripe's documented rates are enforced, with 429.
         per_endpoint: requests a second of one endpoint and account.
         per_account: requests a second of one account; None for the documented one of the mode.
+        lag: how far lists are behind; None: not at all.
+        duplicates: share of events that come twice, with two ids.
+        shuffle_ties: whether events of one second are in an order of their own: Stripe promises none.
+        deleted_stubs: whether `*.deleted` events hold `{id, object, deleted}` only.
+        silent_counters: whether `times_redeemed` counts without an event.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int = 1) -> None:
         self.active: list[Fault] = []
+        self.rng = Random(f"faults/{seed}")  # of its own: the same things happen with faults and without
         self.latency = 0.0
         self.limits = False
         self.per_endpoint = 25.0
         self.per_account: float | None = None
+        self.lag: Lag | None = None
+        self.duplicates = 0.0
+        self.shuffle_ties = self.deleted_stubs = self.silent_counters = False
         self.clock: Callable[[], float] = time.monotonic
         self._buckets: dict[tuple[str, str], tuple[float, float]] = {}
 
@@ -110,6 +140,8 @@ class Faults:
         """Switches everything off."""
         self.active.clear()
         self.latency, self.limits = 0.0, False
+        self.lag, self.duplicates = None, 0.0
+        self.shuffle_ties = self.deleted_stubs = self.silent_counters = False
 
     def pick(self, method: str, path: str) -> Fault | None:
         """The fault that befalls this request."""

@@ -101,7 +101,10 @@ def new_discount(
                        invoice=invoice, invoice_item=invoice_item, start=books.now, end=end,
                        promotion_code=promotion.id if promotion else None, source={"coupon": of.id, "type": "coupon"})
     books.discounts[record.id] = record.data
-    change(books, of, "coupon.updated", times_redeemed=of.data["times_redeemed"] + 1)
+    # seen on Stripe for promotion codes (api_version 2020-08-27); taken to be so for coupons
+    tells = not books.world.faults.silent_counters
+    change(books, of, "coupon.updated" if tells else None, times_redeemed=of.data["times_redeemed"] + 1)
     if promotion is not None:
-        change(books, promotion, "promotion_code.updated", times_redeemed=promotion.data["times_redeemed"] + 1)
+        change(books, promotion, "promotion_code.updated" if tells else None,
+               times_redeemed=promotion.data["times_redeemed"] + 1)
     return record.data

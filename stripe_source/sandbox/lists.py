@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import fnmatch
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -359,21 +359,22 @@ _SPECIAL: dict[str, Callable[[Books, dict[str, Any]], list[Test]]] = {
 def page(books: Books, object: str, params: dict[str, Any], known: dict[str, Any]) -> tuple[list[Record], bool]:
     """One page of all objects of a type, and whether there are more."""
     limit = limit_of(params, known)
-    order, keys = books.shelf(object).order()
+    order, keys = _order(books, object)
     wanted = tests(books, object, params, known)
     low, high = 0, len(order)
     if "created" in params:
         first, last = bounds(params["created"])
-        low, high = bisect_left(keys, (first, 0)), bisect_left(keys, (last + 1, 0))
+        low, high = bisect_left(keys, (first,)), bisect_left(keys, (last + 1,))
     cursor = _cursor(books, (object,), params)
     if cursor is not None:
         hidden = object == "subscription" and "status" not in params and cursor.data["status"] in _ENDED
         if hidden:  # seen on Stripe when a subscription is canceled between two pages
             raise missing(object, cursor.id, "starting_after" if "starting_after" in params else "ending_before", 400)
+        place = _shuffled(cursor) if object == "event" and books.world.faults.shuffle_ties else cursor.place
         if "starting_after" in params:
-            high = min(high, bisect_left(keys, cursor.place))
+            high = min(high, bisect_left(keys, place))
         else:
-            low = max(low, bisect_right(keys, cursor.place))
+            low = max(low, bisect_right(keys, place))
     backwards = "ending_before" in params
     found: list[Record] = []
     simple = len(wanted) == 1
@@ -388,12 +389,37 @@ def page(books: Books, object: str, params: dict[str, Any], known: dict[str, Any
     return (found[::-1] if backwards else found), more
 
 
+def _shuffled(record: Record) -> tuple[Any, ...]:
+    """A place that says nothing about the order in which things happened within a second: ids are random."""
+    return record.created, record.id
+
+
+def _order(books: Books, object: str) -> tuple[list[Record], Sequence[tuple[Any, ...]]]:
+    """Records oldest first, as lists show them, and their places."""
+    faults = books.world.faults
+    if object != "event":
+        if not books.past:
+            return books.shelf(object).order()
+        records = books.listed(object)
+        return records, [record.place for record in records]
+    if books.late:
+        now = books.now if faults.lag is not None else 2**62
+        books.late = {id: at for id, at in books.late.items() if at > now}
+    if not books.late and not faults.shuffle_ties:
+        return books.shelf(object).order()
+    records = [record for record in books.all(object) if record.id not in books.late]
+    if faults.shuffle_ties:
+        records.sort(key=_shuffled)
+        return records, [_shuffled(record) for record in records]
+    return records, [record.place for record in records]
+
+
 def members(
     books: Books, kinds: tuple[str, ...], parent: str, params: dict[str, Any], known: dict[str, Any]
 ) -> tuple[list[Record], bool]:
     """One page of the children of an object."""
     limit = limit_of(params, known)
-    everything = books.children(kinds, parent)
+    everything = books.listed_children(kinds, parent)
     if "created" in params:
         first, last = bounds(params["created"])
         everything = [record for record in everything if first <= record.created <= last]
@@ -419,10 +445,10 @@ def _part(
 ) -> tuple[list[Record], bool]:
     if cursor is None:
         return everything[:limit], len(everything) > limit
-    if cursor not in everything:
+    at = next((place for place, record in enumerate(everything) if record.id == cursor.id), None)
+    if at is None:
         name = "starting_after" if "starting_after" in params else "ending_before"
         raise missing(object, cursor.id, name, 400)
-    at = everything.index(cursor)
     if "starting_after" in params:
         return everything[at + 1:at + 1 + limit], len(everything) > at + 1 + limit
     return everything[max(0, at - limit):at], at > limit
@@ -438,7 +464,7 @@ def _cursor(books: Books, kinds: tuple[str, ...], params: dict[str, Any]) -> Rec
             if record is not None:
                 return record
         if kinds[0] == "event" and id.startswith(prefix("event")):
-            raise Refusal(400, f"The event '{id}' does not exist, or has aged out of our retention policy.",
+            raise Refusal(400, f"Event '{id}' is no longer available because it's aged out of our retention policy.",
                           code="resource_missing", param=name)
         raise missing(kinds[0], id, name, 400)
     return None

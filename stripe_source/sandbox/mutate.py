@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import billing, fabricate, goods, ledger, payments, people, subscriptions
+from . import billing, fabricate, goods, ledger, payments, people, singles, subscriptions
 from .catalog import CHILDREN, EMBEDDED, events, has_blank
 from .events import change, emit
 from .lists import clock_of
@@ -207,11 +207,20 @@ def _credit_note(books: Books, fields: Data) -> Record:
     return made
 
 
+def _fee_refund(books: Books, fields: Data) -> Record:
+    record = fabricate.one(books, "fee_refund", {"amount": 10, **_all(fields)})
+    fee = books.get("application_fee", record.parent or "")
+    total = (fee.data.get("amount_refunded") or 0) + record.data["amount"]
+    change(books, fee, "application_fee.refunded", amount_refunded=total, refunded=total == fee.data.get("amount"))
+    return record
+
+
 _CREATORS: dict[str, Callable[[Books, Data], Record]] = {
     "bank_account": _owned(people.bank_account), "card": _owned(people.card), "charge": _charge,
     "checkout.session": _session, "coupon": _coupon, "credit_note": _credit_note,
     "customer": lambda books, fields: people.customer(books, **_all(fields)),
-    "customer_balance_transaction": _balance, "dispute": _dispute, "invoice": _invoice, "invoiceitem": _item,
+    "customer_balance_transaction": _balance, "dispute": _dispute, "fee_refund": _fee_refund, "invoice": _invoice,
+    "invoiceitem": _item,
     "payment_intent": _intent, "payment_method": _method, "payout": _payout, "price": _price,
     "product": lambda books, fields: goods.product(books, fields.pop("name", "Product"), **_all(fields)),
     "promotion_code": _promotion, "refund": _refund, "setup_intent": _owned(payments.store_method),
@@ -225,6 +234,8 @@ _CREATORS: dict[str, Callable[[Books, Data], Record]] = {
 
 def create(books: Books, object: str, fields: Data) -> Record:
     """Makes an object with what belongs to it; what the maker does not know is set afterwards."""
+    if books.find(object, fields.get("id")) is not None:
+        raise ValueError(f"There is a `{object}` `{fields['id']}` already.")
     maker = _CREATORS.get(object)
     if maker is None:
         if has_blank(object):
@@ -298,13 +309,23 @@ def below(object: str) -> list[tuple[str, ...]]:
 
 
 def _stop_clock(books: Books, clock: Record) -> None:
-    """With a test clock goes everything that lives on it."""
+    """With a test clock goes everything that lives on it; whether that has events: see `World`."""
+    books.untold = not books.world.clocks_tell
+    try:
+        _stop(books, clock)
+    finally:
+        books.untold = False
+
+
+def _stop(books: Books, clock: Record) -> None:
     for object in ("subscription_schedule", "quote", "subscription", "customer"):
         for record in list(books.all(object)):
             if clock_of(books, record) == clock.id:
                 if object == "customer":
                     delete(books, record)
                     continue
+                if object == "subscription" and record.data["status"] != "canceled":
+                    subscriptions.cancel(books, record)
                 for kinds in below(object):
                     for child in list(books.children(kinds, record.id)):
                         books.remove(child)
@@ -345,4 +366,6 @@ def delete(books: Books, record: Record) -> Data:
             books.remove(each)
             for type in events(each.object)[2][:1]:
                 emit(books, type, books.shelf(each.object).gone[each.id].data)
+    if object == "entitlements.active_entitlement" and record.parent is not None:
+        emit(books, "entitlements.active_entitlement_summary.updated", singles.entitlements(books, record.parent), {})
     return stub

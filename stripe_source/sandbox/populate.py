@@ -19,6 +19,13 @@ _CAPABILITIES = ("card_payments", "transfers", "sepa_debit_payments", "link_paym
 _NAMED = {"country_spec": _COUNTRIES, "exchange_rate": _CURRENCIES, "reporting.report_type": _REPORT_TYPES}
 
 
+# What tells the state of objects that have no event for changes: the last word is about the object as it is.
+_LAST = {
+    "invoice_payment": "invoice_payment.paid", "invoiceitem": "invoiceitem.created",
+    "payment_intent": "payment_intent.created", "setup_intent": "setup_intent.created", "topup": "topup.created",
+}
+
+
 class _Order:
     """One order for objects of a table."""
 
@@ -108,7 +115,7 @@ def _filled(order: _Order, record: Record, number: int, keep: Data | None = None
     record.data.update(keep or {})
     record.also = also or None
     books.touch(record)
-    type = mutate.updated_event(books, record)
+    type = mutate.updated_event(books, record) or _LAST.get(record.object)
     if type is not None:
         emit(books, type, record, {})
     return record
@@ -338,10 +345,8 @@ def _credit(order: _Order, number: int) -> Record:
     """Use of a credit grant."""
     books, grant = order.books, order.owner(number)
     fields = {"type": ("debit", "credit")[number % 2], "credit_grant": grant.id, **order.fields}
-    record = make(books, order.mapped, "billing.credit_balance_transaction", fields, grant, number=number)
-    record.data["debit" if record.data["type"] == "credit" else "credit"] = None
-    books.touch(record)
-    return record
+    fields["debit" if fields["type"] == "credit" else "credit"] = None
+    return make(books, order.mapped, "billing.credit_balance_transaction", fields, grant, number=number)
 
 
 def _usage(order: _Order, number: int) -> Record:
@@ -392,7 +397,7 @@ def _amount_line(order: _Order, number: int) -> Record:
 def _fee_refund(order: _Order, number: int) -> Record:
     books, fee = order.books, order.owner(number)
     record = make(books, order.mapped, "fee_refund", {"fee": fee.id, "amount": 10, **order.fields}, fee, number=number)
-    change(books, fee, amount_refunded=(fee.data.get("amount_refunded") or 0) + 10)
+    change(books, fee, "application_fee.refunded", amount_refunded=(fee.data.get("amount_refunded") or 0) + 10)
     return record
 
 
@@ -413,7 +418,7 @@ def _tax(books: Books, object: str) -> Record:
     charge = payments.pay(books, 1500, "usd", people.customer(books))
     intent = books.get("payment_intent", charge.data["payment_intent"])
     if not hooked:
-        change(books, intent, "payment_intent.updated", metadata={
+        change(books, intent, metadata={  # Stripe has no event for this
             **intent.data["metadata"], object.replace(".", "_"): record.id})
         return record
     calculation = record if object == "tax.calculation" else books.add(

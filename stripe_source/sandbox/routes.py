@@ -76,21 +76,23 @@ def find(path: str) -> tuple[str, tuple[str, ...]] | None:
 class Router:
     """Answers the requests of a world."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, life_every: int | None = None) -> None:
         self.world = world
+        self.life_every = life_every
         self._replies: dict[tuple[str, str], tuple[str, Answer]] = {}
-        self._number = 0
+        self._number = self._gets = 0
 
     def answer(self, method: str, path: str, query: str, headers: Any, body: bytes = b"") -> Answer:
         """One answer, with Stripe's headers; every request is noted, without its key."""
         world = self.world
-        self._number += 1
-        request_id = f"req_{self._number:014d}"
         account = headers.get("Stripe-Account") or headers.get("Stripe-Context")
         version = headers.get("Stripe-Version")
         prefix = ""
         with world.lock:
+            self._number += 1
+            request_id = f"req_{self._number:014d}"
             world.catch_up()
+            self._meanwhile(method)
             try:
                 if path in ("/v1/oauth/token", "/oauth/token"):
                     answer = self._token(headers, body)
@@ -109,6 +111,15 @@ class Router:
                 "Cache-Control": "no-cache, no-store", **({"Stripe-Account": account} if account else {}),
                 **answer.headers}
         return answer
+
+    def _meanwhile(self, method: str) -> None:
+        """What happens before a request is answered."""
+        if self.world.on_request is not None:
+            self.world.on_request(self._number)
+        if self.life_every and method == "GET":
+            self._gets += 1
+            if self._gets % self.life_every == 0:
+                self.world.live()
 
     def _token(self, headers: Any, body: bytes) -> Answer:
         grant = dict(lists.parse(body.decode(errors="replace")))
@@ -185,7 +196,7 @@ class Router:
         if kind == "object":
             if not path.startswith("/v2/"):
                 lists.check(params, _EXPAND, ())
-            return self._object(books, entry, ids, params)
+            return self._object(books, key, entry, ids, params)
         if pattern.startswith("/v2/"):
             if ids:
                 self._owner(books, CHILDREN[entry["table"]][2], ids[0])
@@ -197,7 +208,7 @@ class Router:
             return v2.page(books, path, object, ids[0] if ids else None, params, known)
         lists.check(params, entry["params"], entry["required"])
         objects = tuple(entry["objects"])
-        paths = expand.check(objects, params.get("expand", []), of_list=True)
+        paths = self._permitted(books, key, objects, expand.check(objects, params.get("expand", []), of_list=True))
         if pattern == _SUMMARIES:
             self._owner(books, "billing.meter", ids[0])
             records, more = lists.cut(singles.usage(books, ids[0], params), params, entry["params"])
@@ -215,10 +226,28 @@ class Router:
             records, more = [], False
         else:
             records, more = lists.page(books, objects[0], params, entry["params"])
-        body = b",".join([expand.expanded(books, record, paths) for record in records] if paths
-                         else [record.cache or books.json(record) for record in records])
+        books.listing = True
+        try:
+            body = b",".join([expand.expanded(books, record, paths) for record in records] if paths
+                             else [record.cache or books.json(record) for record in records])
+        finally:
+            books.listing = False
         return Answer(200, b'{"object":"list","data":[%b],"has_more":%b,"url":"%b"}' % (
             body, b"true" if more else b"false", path.encode()), {})
+
+    def _permitted(
+        self, books: Books, key: Key, objects: tuple[str, ...], paths: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        """The paths that a key may expand; what Stripe makes of the others is not documented: see `World`."""
+        if key.permissions is None:
+            return paths
+        lacking = {
+            path: min(one_of) for path in paths for one_of in expand.permissions(objects, path)
+            if not one_of & key.permissions
+        }
+        if lacking and self.world.expand_forbidden == "refuse":
+            self.world.keys.demand(key, lacking[min(lacking)], books.account)
+        return tuple(path for path in paths if path not in lacking)
 
     def _owner(self, books: Books, object: str, id: str) -> Record:
         record = books.find(object, id)
@@ -264,7 +293,7 @@ class Router:
             return Answer(200, orjson.dumps(singles.association(books, params)), {})
         raise unknown_path("GET", path)
 
-    def _object(self, books: Books, entry: Data, ids: tuple[str, ...], params: dict[str, Any]) -> Answer:
+    def _object(self, books: Books, key: Key, entry: Data, ids: tuple[str, ...], params: dict[str, Any]) -> Answer:
         objects = tuple(entry["objects"])
         id = ids[-1]
         if objects[0].startswith("v2."):
@@ -272,7 +301,7 @@ class Router:
             if record is None or (len(ids) > 1 and record.parent != ids[0]):
                 raise missing(objects[0], id)
             return v2.one(books, record, params)
-        paths = expand.check(objects, params.get("expand", []), of_list=False)
+        paths = self._permitted(books, key, objects, expand.check(objects, params.get("expand", []), of_list=False))
         if len(ids) > 1 and objects[0] == "capability":
             id = f"{ids[0]}/{id}"
         if objects[0] == "account" and id == books.account:
@@ -314,7 +343,7 @@ class Router:
                 record = writes.act(books, target, action, params)
         if record is None:
             raise unknown_path(method, path)
-        paths = expand.check((record.object,), wanted, of_list=False)
+        paths = self._permitted(books, key, (record.object,), expand.check((record.object,), wanted, of_list=False))
         return Answer(200, expand.expanded(books, record, paths), {})
 
     def _undiscount(self, books: Books, path: str) -> Answer:

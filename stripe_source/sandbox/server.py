@@ -29,10 +29,10 @@ class Sandbox:
         world: what it serves.
     """
 
-    def __init__(self, world: World, host: str, port: int) -> None:
+    def __init__(self, world: World, host: str, port: int, life_every: int | None = None) -> None:
         self.world = world
         self.api_key = world.keys.secret
-        self.router = Router(world)
+        self.router = Router(world, life_every)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="stripe-sandbox", daemon=True)
         self._thread.start()
@@ -126,7 +126,8 @@ class Sandbox:
 
 
 def serve(
-    port: int = 0, seed: int = 1, scale: float = 1.0, *, world: World | None = None, host: str = "127.0.0.1"
+    port: int = 0, seed: int = 1, scale: float = 1.0, *, world: World | None = None, host: str = "127.0.0.1",
+    life_every: int | None = None,
 ) -> Sandbox:
     """Starts a sandbox on a port and returns when it listens.
 
@@ -136,9 +137,10 @@ def serve(
         scale: see `World`.
         world: serves this one, instead of a new one.
         host: where to listen.
+        life_every: one random thing happens before every so many-th GET is answered.
 
     >>> with serve(scale=0.01) as sandbox:
     ...     sandbox.url.startswith("http://127.0.0.1:")
     True
     """
-    return Sandbox(world or World(seed, scale), host, port)
+    return Sandbox(world or World(seed, scale), host, port, life_every)

@@ -54,6 +54,13 @@ def _value(entry: Record, side: str) -> int:
     return int(((entry.data.get(side) or {}).get("amount") or {}).get("monetary", {}).get("value") or 0)
 
 
+def entitlements(books: Books, customer: str) -> Data:
+    """What a customer is entitled to, as an event has it: it has no id, and its list is cut."""
+    return {"object": "entitlements.active_entitlement_summary", "customer": customer, "entitlements": books.embed(
+        ("entitlements.active_entitlement",), "/v1/customer/{id}/entitlements", customer),
+        "livemode": books.world.livemode}
+
+
 def owner_of_credit(params: dict[str, Any]) -> tuple[str, str]:
     """Whose credit is asked for; Stripe says nothing without."""
     for name in ("customer", "customer_account"):

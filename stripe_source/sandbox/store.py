@@ -4,6 +4,7 @@ from __future__ import annotations
 import base64
 from bisect import bisect_left
 from collections.abc import Iterator
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -77,8 +78,10 @@ class Shelf:
         return iter(self.records.values())
 
     def put(self, record: Record) -> None:
-        """Adds a record."""
+        """Adds a record; one that was deleted is no longer gone when it is made anew."""
         self.records[record.id] = record
+        if self.gone:
+            self.gone.pop(record.id, None)
         if record.parent is not None:
             self.children.setdefault(record.parent, []).append(record)
         if not self._stale:
@@ -128,6 +131,10 @@ class Books:
         self.profile: Data = {}  # the account object of these books
         self.singles: dict[str, Data] = {}  # settings, of which an account has one each
         self.expanded: dict[tuple[str, str, tuple[str, ...]], tuple[int, bytes]] = {}
+        self.past: dict[str, dict[str, list[tuple[int, Record | None]]]] = {}  # what lists go on showing, until when
+        self.late: dict[str, int] = {}  # events that no list shows before that time
+        self.listing = False  # a list is being answered: what is embedded in it by `expand[]` lags too
+        self.untold = False  # what happens now has no events
 
     @property
     def now(self) -> int:
@@ -146,10 +153,10 @@ class Books:
         self.counters[name] = self.counters.get(name, 0) + 1
         return self.counters[name]
 
-    def new_id(self, object: str) -> str:
+    def new_id(self, object: str, rng: Random | None = None) -> str:
         """An id that looks like Stripe's, the same in every world with the same seed."""
         length = _LENGTHS.get(object, 0)
-        raw = base64.b64encode(self.world.rng.randbytes(18), b"xY").decode()
+        raw = base64.b64encode((rng or self.world.rng).randbytes(18), b"xY").decode()
         if object == "coupon":
             return raw[:length].upper()
         start = prefix(object)
@@ -212,9 +219,9 @@ class Books:
                 data[field] = self.embed(kinds, path, record.id)
         return data
 
-    def embed(self, kinds: tuple[str, ...], path: str, parent: str) -> Data:
+    def embed(self, kinds: tuple[str, ...], path: str, parent: str, *, listed: bool = False) -> Data:
         """A list object as it comes inside its parent: at most ten members."""
-        members = self.children(kinds, parent)
+        members = self.listed_children(kinds, parent) if listed else self.children(kinds, parent)
         return {
             "object": "list",
             "data": [orjson.Fragment(self.json(member)) for member in members[:EMBEDDED_MOST]],
@@ -230,6 +237,58 @@ class Books:
     def plain(self, record: Record) -> Data:
         """A copy of what `json` holds, as Python values."""
         return orjson.loads(self.json(record))  # type: ignore[no-any-return]  # an object
+
+    # --- what lists show, which may be what was true a while ago, see `faults.Lag`
+
+    def _past(self, object: str) -> dict[str, list[tuple[int, Record | None]]]:
+        """Objects of a type that lists do not show as they are."""
+        if not self.past:
+            return {}
+        if self.world.faults.lag is None:
+            self.past.clear()
+            return {}
+        now = self.now
+        held = {id: left for id, entries in self.past.get(object, {}).items()
+                if (left := [entry for entry in entries if entry[0] > now])}
+        self.past[object] = held
+        return held
+
+    def listed(self, object: str) -> list[Record]:
+        """All records of a type as lists show them, oldest first."""
+        past = self._past(object)
+        if not past:
+            return self.all(object)
+        return sorted(_seen(self.all(object), past, self.shelf(object)), key=lambda record: record.place)
+
+    def listed_children(self, kinds: tuple[str, ...], parent: str) -> list[Record]:
+        """The children of an object as lists show them, in the order of their list."""
+        pasts = [(self.shelf(kind), self._past(kind)) for kind in kinds] if self.past else []
+        if not any(past for _, past in pasts):
+            return self.children(kinds, parent)
+        found = [record for shelf, past in pasts for record in _seen(shelf.children.get(parent, []), past, shelf)
+                 if record.parent == parent]
+        return sorted(found, key=lambda record: record.place, reverse=kinds[0] not in OLDEST_FIRST)
+
+    def remember(self, record: Record, *, new: bool = False) -> None:
+        """Before a change: lists go on showing what is now, for a time drawn by lot; so do lists of what embeds it."""
+        lag = self.world.faults.lag
+        if lag is None or not lag.lists:
+            return
+        owners = [self.find(owner, record.parent) for owner in _OWNERS.get(record.object, ()) if record.parent]
+        about = [record, *(owner for owner in owners if owner is not None)]
+        pasts = [self.past.setdefault(each.object, {}).setdefault(each.id, []) for each in about]
+        # no change is seen before an earlier one of the same object, nor a child before its parent's list has it
+        until = max([self.now + self.world.faults.rng.randint(0, lag.lists), *(past[-1][0] for past in pasts if past)])
+        for each, past in zip(about, pasts, strict=True):
+            if until > self.now:
+                past.append((until, None if new and each is record else self._as_is(each)))
+
+    def _as_is(self, record: Record) -> Record:
+        """A copy that does not change any more."""
+        body = self.json(record)
+        copy = Record(record.object, orjson.loads(body), record.created, record.seq, record.parent, record.id)
+        copy.also, copy.second, copy.hidden, copy.cache = record.also, record.second, record.hidden, body
+        return copy
 
     # --- changing; each of these may be followed by an event, see `events.emit`
 
@@ -253,6 +312,8 @@ class Books:
         created = data.get("created") or data.get("date")
         record = Record(object, data, created if isinstance(created, int) else now, self.world.seq, under, key)
         record.also, record.hidden = also, hidden
+        if self.world.faults.lag is not None:
+            self.remember(record, new=True)
         self.shelf(object).put(record)
         self.touch(record, new=True)
         return record
@@ -266,10 +327,14 @@ class Books:
                 parent = self.find(owner, record.parent)
                 if parent is not None:
                     parent.cache = None
+        if record.object == "discount" and not new:
+            holder = self.find("customer", record.data["customer"])
+            if holder is not None:
+                holder.cache = None
         if record.object in HELD_WHOLE and not new:
-            for holder, fields in INLINE.items():
-                if record.object in fields.values() and holder in self.shelves:
-                    _forget(self, holder)
+            for object, fields in INLINE.items():
+                if record.object in fields.values() and object in self.shelves:
+                    _forget(self, object)
 
     def remove(self, record: Record) -> None:
         """Takes an object away for good; its last state is remembered."""
@@ -277,10 +342,26 @@ class Books:
         position = None
         if record.parent is not None:
             position = self.children((record.object,), record.parent).index(record)
+        if self.world.faults.lag is not None:
+            self.remember(record)
         last = self.plain(record)
         shelf.gone[record.id] = Gone(record, last, position)
         shelf.take(record)
         self.touch(record)
+
+
+def _seen(
+    records: list[Record], past: dict[str, list[tuple[int, Record | None]]], shelf: Shelf
+) -> Iterator[Record]:
+    """Each record as the oldest change that is not seen yet left it; those that are gone but still seen, too."""
+    for record in records:
+        was = past[record.id][0][1] if record.id in past else record
+        if was is not None:
+            yield was
+    for id, entries in past.items():
+        was = entries[0][1]
+        if id not in shelf.records and was is not None:
+            yield was
 
 
 _OWNERS: dict[str, list[str]] = {}

@@ -4,11 +4,16 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from .billing import Line, amount_of, draft, finalize, line_of, pending, settle_invoice, void
-from .events import change, emit
+from .billing import Line, amount_of, draft, finalize, line_of, part_of, pending, settle_invoice, void
+from .catalog import blank
+from .events import change, emit, notice
 from .goods import new_discount
 from .ledger import DAY
-from .store import Books, Data, Record
+from .store import EMBEDDED_MOST, Books, Data, Record
+
+UPCOMING_DAYS = 7  # before a renewal `invoice.upcoming` is sent
+ENDING_DAYS = 3  # before a trial ends `customer.subscription.trial_will_end` is
+_ALIVE = ("active", "trialing", "past_due")
 
 
 def after(start: int, interval: str, count: int) -> int:
@@ -52,6 +57,7 @@ def subscribe(
         bill(books, record, "subscription_create", (now, end), decline=decline)
     emit(books, "customer.subscription.created", record)
     books.world.at(end, renew, books, record)
+    _announce(books, record, end)
     return record
 
 
@@ -78,14 +84,52 @@ def remove_item(books: Books, item: Record) -> None:
     emit(books, "customer.subscription.updated", subscription, {})
 
 
-def bill(
-    books: Books, subscription: Record, reason: str, period: tuple[int, int], *, decline: str | None = None
-) -> Record | None:
-    """Invoices one period, with what waited for the next invoice."""
-    owner = books.find("customer", subscription.data["customer"])
-    if owner is None:
-        return None
-    currency = subscription.data["currency"]
+def _announce(books: Books, subscription: Record, end: int) -> None:
+    """Puts on the calendar what is sent before a period ends."""
+    if end - UPCOMING_DAYS * DAY > books.now:
+        books.world.at(end - UPCOMING_DAYS * DAY, _upcoming, books, subscription, end)
+    if subscription.data["status"] == "trialing":
+        books.world.at(max(books.now, end - ENDING_DAYS * DAY), _trial_ends, books, subscription)
+
+
+def _upcoming(books: Books, subscription: Record, end: int) -> None:
+    data = subscription.data
+    goes_on = data["status"] in _ALIVE and not data["cancel_at_period_end"] and data["pause_collection"] is None
+    if goes_on and books.now >= books.world.notices_from and books.find("customer", data["customer"]):
+        notice(books, "invoice.upcoming", preview(books, subscription, end))
+
+
+def _trial_ends(books: Books, subscription: Record) -> None:
+    if subscription.data["status"] == "trialing":
+        notice(books, "customer.subscription.trial_will_end", subscription)
+
+
+def preview(books: Books, subscription: Record, start: int | None = None) -> Data:
+    """The next invoice of a subscription, which is not there yet: its id leads nowhere."""
+    owner = books.get("customer", subscription.data["customer"])
+    items = books.children(("subscription_item",), subscription.id)
+    begin = start or (items[0].data["current_period_end"] if items else books.now)
+    price = books.find("price", items[0].data["price"]) if items else None
+    data, id = blank("invoice"), "upcoming_" + books.new_id("invoice")
+    waiting = [each for each in pending(books, owner.id) if each.data["currency"] == subscription.data["currency"]]
+    period = (begin, after(begin, *every(price)) if price else begin)
+    lines = [{**blank("line_item"), "id": f"il_tmp_{number}{id[-20:]}", "invoice": id, "subtotal": line["amount"],
+              "currency": subscription.data["currency"], **line}
+             for number, line in enumerate([*_lines(books, subscription, period), *map(line_of, waiting)])]
+    total = sum(line["amount"] for line in lines)
+    data.update(
+        id=id, customer=owner.id, currency=subscription.data["currency"], billing_reason="upcoming", created=begin,
+        customer_email=owner.data["email"], customer_name=owner.data["name"], period_start=books.now, period_end=begin,
+        livemode=books.world.livemode, subtotal=total, total=total, amount_due=max(0, total),
+        amount_remaining=max(0, total), next_payment_attempt=begin + 3600,
+        discounts=list(subscription.data["discounts"]), parent=part_of(subscription),
+        lines={"object": "list", "data": lines[:EMBEDDED_MOST], "has_more": len(lines) > EMBEDDED_MOST,
+               "total_count": len(lines), "url": f"/v1/invoices/{id}/lines"})
+    return data
+
+
+def _lines(books: Books, subscription: Record, period: tuple[int, int]) -> list[Line]:
+    """What the items of a subscription cost in a period."""
     lines: list[Line] = []
     for item in books.children(("subscription_item",), subscription.id):
         price = books.find("price", item.data["price"])
@@ -102,6 +146,18 @@ def bill(
                        "subscription_item_details": {
                            "invoice_item": None, "proration": False, "proration_details": {"credited_items": None},
                            "subscription": subscription.id, "subscription_item": item.id}}})
+    return lines
+
+
+def bill(
+    books: Books, subscription: Record, reason: str, period: tuple[int, int], *, decline: str | None = None
+) -> Record | None:
+    """Invoices one period, with what waited for the next invoice."""
+    owner = books.find("customer", subscription.data["customer"])
+    if owner is None:
+        return None
+    currency = subscription.data["currency"]
+    lines = _lines(books, subscription, period)
     waiting = [each for each in pending(books, owner.id) if each.data["currency"] == currency]
     lines += [line_of(item) for item in waiting]
     discounts = [books.discounts[each] for each in subscription.data["discounts"]]
@@ -180,6 +236,7 @@ def renew(books: Books, subscription: Record) -> None:
         bill(books, subscription, "subscription_cycle", (start, end), decline="card_declined" if declines else None)
     emit(books, "customer.subscription.updated", subscription, previous)
     books.world.at(end, renew, books, subscription)
+    _announce(books, subscription, end)
 
 
 def cancel(books: Books, subscription: Record, *, reason: str = "cancellation_requested") -> None:

@@ -84,7 +84,7 @@ def page(books: Books, path: str, object: str, parent: str | None, params: dict[
         limit = lists.limit_of(params)
     include = params.get("include", [])
     wanted = _tests(object, {name: each for name, each in params.items() if name not in ("limit", "include")})
-    everything = books.children((object,), parent) if parent is not None else books.all(object)[::-1]
+    everything = books.listed_children((object,), parent) if parent is not None else books.listed(object)[::-1]
     found = [record for record in everything if not record.hidden and all(test(record) for test in wanted)]
 
     def url(at: int) -> str:

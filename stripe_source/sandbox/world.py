@@ -10,11 +10,11 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-from . import business, dump, life, mutate, populate
+from . import business, dump, life, mutate, notices, populate
 from .accounts import connect, profile
 from .catalog import API_VERSION
 from .dump import Truth
-from .events import KEPT_SECONDS
+from .events import KEPT_SECONDS, emit
 from .faults import Faults
 from .keys import Keys
 from .requests import Request
@@ -35,9 +35,16 @@ class World:
         prices_bare: what `/v1/prices` shows without `active`; the reference says active ones, others have seen all.
         unpopulated: what lists of products that are not in use answer: nothing, or that they are not enabled.
         payout_lists_itself: whether the transactions of a payout include the one of the payout itself.
-        event_version: the API version that events are rendered in: the account's default one.
+        expand_forbidden: what becomes of an `expand[]` that a key lacks the permission for: the request is refused, or
+            it is answered without, with ids (or nothing) in that place. The reference does not say which.
+        clocks_tell: whether what goes with a deleted test clock has events; the reference does not say.
+        event_version: the API version that events are rendered in: the account's default one. May be set later: events
+            from then on are in that version.
         schema_maps: directory of the schema maps, for `populate`; found beside the package unless told.
         empty: starts without any object, but with its accounts.
+
+    Attributes:
+        on_request: called with 1, 2, 3 … before each request is answered, while nobody else can change the world.
 
     >>> world = World(scale=0.01)
     >>> world.create("customer", name="Ada")["name"]
@@ -48,11 +55,14 @@ class World:
         self, seed: int = 1, scale: float = 1.0, now: int | None = None, *, ticking: bool = False,
         livemode: bool = False, prices_bare: Literal["active", "all"] = "active",
         unpopulated: Literal["empty", "refuse"] = "empty", payout_lists_itself: bool = True,
-        event_version: str = API_VERSION, schema_maps: Path | str | None = None, empty: bool = False,
+        expand_forbidden: Literal["refuse", "id"] = "refuse",
+        clocks_tell: bool = False, event_version: str = API_VERSION, schema_maps: Path | str | None = None,
+        empty: bool = False,
     ) -> None:
         self.seed, self.scale = seed, scale
         self.livemode, self.prices_bare, self.unpopulated = livemode, prices_bare, unpopulated
         self.payout_lists_itself, self.event_version = payout_lists_itself, event_version
+        self.expand_forbidden, self.clocks_tell = expand_forbidden, clocks_tell
         self.schema_maps = Path(schema_maps) if schema_maps else None
         self.lock = threading.RLock()
         self.rng = Random(seed)
@@ -60,7 +70,8 @@ class World:
         self.request_id: str | None = None
         self.idempotency_key: str | None = None
         self.requests: list[Request] = []
-        self.faults = Faults()
+        self.faults = Faults(seed)
+        self.on_request: Callable[[int], object] | None = None
         self.populated: set[str] = set()
         self._calendar: list[tuple[int, int, Callable[..., Any], tuple[Any, ...]]] = []
         self._entries = 0
@@ -70,6 +81,7 @@ class World:
         start = end - business.HISTORY
         self.clock = start
         self.events_from = end - KEPT_SECONDS
+        self.notices_from = 2**62  # what is announced, without any change, is from when the world is made on
         self.accounts: dict[str, Books] = {}
         self.books = Books(self, "")
         self.books.account = self.books.new_id("account")
@@ -87,6 +99,7 @@ class World:
             business.found(self.books, start, end, scale)
             business.small(self.accounts[others[0]["id"]], start + 40 * 86400, end)
         self._run_until(end)
+        self.notices_from = end
         if ticking:
             self._ticking = (time.time(), end)
 
@@ -137,11 +150,21 @@ class World:
 
     # --- what happens
 
-    def live(self, steps: int = 1, *, rng: Random | None = None, account: str | None = None) -> list[str]:
-        """Lets life go on: random things happen, with their events; says what, in a few words each."""
+    def live(
+        self, steps: int = 1, *, rng: Random | None = None, account: str | None = None,
+        silent: bool | Literal["only"] = False,
+    ) -> list[str]:
+        """Lets life go on: random things happen, with their events; says what, in a few words each.
+
+        Args:
+            steps: how many.
+            rng: what draws them.
+            account: a connected account; the own one unless told.
+            silent: whether changes that Stripe has no event for are among them, or nothing but those.
+        """
         with self.lock:
             self.catch_up()
-            return [life.step(self._books(account), rng or self._life) for _ in range(steps)]
+            return [life.step(self._books(account), rng or self._life, silent) for _ in range(steps)]
 
     def create(self, object: str, /, *, account: str | None = None, **fields: Any) -> Data:
         """Makes an object of any type, with what belongs to it and its events; returns it.
@@ -172,6 +195,28 @@ class World:
             self.catch_up()
             books = self._books(account)
             return mutate.delete(books, mutate.locate(books, object, id))
+
+    def emit(
+        self, type: str, about: dict[str, Any] | str | None = None, *, account: str | None = None,
+        previous: dict[str, Any] | None = None,
+    ) -> Data:
+        """Adds an event of any type without changing anything; returns it.
+
+        Args:
+            type: of the event.
+            about: what `data.object` is to be, or the id of an object as it is now (or was, before it was deleted).
+                Without it the newest object of the kind is taken, or one is made up that exists nowhere, as for
+                `invoice.upcoming`.
+            account: a connected account; the own one unless told.
+            previous: `previous_attributes`, of types that have them.
+        """
+        with self.lock:
+            self.catch_up()
+            books = self._books(account)
+            made = emit(books, type, notices.about(books, type) if about is None else
+                        notices.known(books, about) if isinstance(about, str) else about, previous)
+            assert made is not None, "events are kept"
+            return books.plain(made)
 
     def populate(
         self, table: str, n: int = 3, *, parent: str | None = None, account: str | None = None, **fields: Any

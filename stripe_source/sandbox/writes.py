@@ -120,6 +120,9 @@ def create(books: Books, path: str, params: dict[str, Any]) -> Record | None:
         if coupon:
             people.discount(books, record, _want(books, "coupon", coupon, "coupon"))
         return record
+    if fields.get("id") and books.find(object, fields["id"]) is not None:
+        raise Refusal(400, f"{object.replace('_', ' ').capitalize()} already exists.", code="resource_already_exists",
+                      param="id")
     if object == "setup_intent":
         fields.pop("confirm", None)
         fields.pop("payment_method", None)
