@@ -1,15 +1,16 @@
 """What the destination holds of a table: keys and fingerprints, and the last known rows of what is gone.
 
 Reading it back is what tells new rows from changed ones, spares the destination rows that did not change, and finds the
-rows that Stripe no longer has.
+rows that Stripe no longer has. It also tells the change feed which of two versions is the newer one.
 """
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import date, datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from stripe_source.rows import EPOCH, dumps
 from stripe_source.schema_map import Column, TableMap
@@ -20,14 +21,24 @@ if TYPE_CHECKING:
     from dlt.destinations.sql_client import SqlClientBase
 
 Key = tuple[str, ...]
+T = TypeVar("T")
+TWICE = ""  # the fingerprint of a key that is there twice, after two loads at once: like none, so that it is written
 CHUNK = 500  # keys in one IN (...): within the limits of all destinations
+
+
+class Version(NamedTuple):
+    """What is held of a row: its fingerprint, whether it is flagged as deleted, and `_changed_at` in unix seconds."""
+
+    print: str
+    deleted: bool
+    changed_at: int = 0
 
 
 class Held:
     """The rows of one table and account in the destination.
 
     Args:
-        client: reads the dataset; opened for each question.
+        client: reads the dataset; opened for each question, unless it is open.
         schema: dlt's schema, for its naming convention and the columns that are there.
         shape: the map of the table.
         account: value of `_account_id`.
@@ -37,33 +48,89 @@ class Held:
         self._client, self._schema, self._shape, self._account = client, schema, shape, account
         self._table = schema.naming.normalize_table_identifier(shape.table.name)
 
-    def fingerprints(self, since: int | None = None) -> dict[Key, tuple[str, bool]]:
-        """Key -> fingerprint and whether it is flagged as deleted; {} if the table is not there yet.
+    def fingerprints(self, since: int | None = None) -> dict[Key, Version]:
+        """Everything that is held, without the times; {} if the table is not there yet.
 
         Args:
             since: only rows created at or after this unix second.
         """
-        if self._table not in self._schema.tables:
-            return {}
-        names = [*self._shape.table.key, "_dlt_id", "_deleted"]
         where = ""
         if since is not None and self._shape.table.time:
             moment = datetime.fromtimestamp(since, timezone.utc).isoformat(sep=" ")
-            where = f" AND {self._name(self._shape.table.time)} >= {self._timestamp(moment)}"
+            where = f"{self._name(self._shape.table.time)} >= {self._timestamp(moment)}"
         width = len(self._shape.table.key)
-        return {
-            tuple(map(_key_part, row[:width])): (str(row[width]), bool(row[width + 1]))
-            for row in self._select(names, where)
-        }
+        names = [*self._shape.table.key, "_dlt_id", "_deleted"]
+        found: dict[Key, Version] = {}
+        for row in self._select(names, where):
+            key = tuple(map(_key_part, row[:width]))
+            print_ = TWICE if key in found else str(row[width])
+            found[key] = Version(print_, bool(row[width + 1]))
+        return found
 
-    def gone(self, keys: Sequence[Key], at: int, load_id: str | None) -> Iterator[pa.Table]:
-        """The last known rows of these keys, flagged as deleted at a unix second, as Arrow tables."""
+    def versions(self, keys: Iterable[Key]) -> dict[Key, Version]:
+        """What is held of these keys."""
+        width = len(self._shape.table.key)
+        found: dict[Key, Version] = {}
+        names = [*self._shape.table.key, "_dlt_id", "_deleted", "_changed_at"]
+        for some in _chunks(list(keys)):
+            for row in self._select(names, self._any_of(some)):
+                key = tuple(map(_key_part, row[:width]))
+                print_ = TWICE if key in found else str(row[width])
+                found[key] = Version(print_, bool(row[width + 1]), _second(row[width + 2]))
+        return found
+
+    def where(self, want: Sequence[str], column: str, values: Iterable[str | None]) -> list[tuple[Any, ...]]:
+        """Columns of the rows, not flagged as deleted, that hold one of these values in a column."""
+        given, found = list(values), []
+        tests = [f"{self._name(column)} IS NULL"] if None in given else []
+        for some in _chunks([value for value in given if value is not None]):
+            tests.append(f"{self._name(column)} IN ({', '.join(map(self._text, some))})")
+        for test in tests:
+            found += list(self._select(want, f"{self._alive()} AND {test}"))
+        return found
+
+    def keys_where(self, column: str, values: Iterable[str | None]) -> set[Key]:
+        """Keys of the rows, not flagged as deleted, that hold one of these values in a column."""
+        return {tuple(map(_key_part, row)) for row in self.where(self._shape.table.key, column, values)}
+
+    def showing(self, want: str, column: str, ids: Iterable[str]) -> dict[str, set[str]]:
+        """For each of these ids the values of a column in rows that show the id in another, which may be JSON."""
+        found: dict[str, set[str]] = {}
+        if next(c.data_type for c in self._shape.columns if c.name == column) != "json":
+            for value, shown in self.where([want, column], column, ids):
+                found.setdefault(str(shown), set()).add(str(value))
+            return found
+        text = f"CAST({self._name(column)} AS {self._type_of_text()})"
+        for some in _chunks(list(ids)):
+            likes = " OR ".join(f"{text} LIKE {self._text(_quoted(id, '%'))}" for id in some)
+            for value, shown in self._select([want, column], f"{self._alive()} AND ({likes})"):
+                for id in some:
+                    if _quoted(id) in str(_python(shown, "json")):
+                        found.setdefault(id, set()).add(str(value))
+        return found
+
+    def column_of(self, path: str) -> str | None:
+        """The column that shows the object, or the ids, at a dotted path."""
+        names = {column.name for column in self._shape.columns}
+        flat = path.replace(".", "__")
+        return next((name for name in (f"{flat}__id", flat) if name in names), None)
+
+    def due(self, column: str, value: str, when: str, now: int) -> list[int]:
+        """When the rows were created, in unix seconds, that hold a value whose time has come."""
+        assert self._shape.table.time
+        moment = self._timestamp(datetime.fromtimestamp(now, timezone.utc).isoformat(sep=" "))
+        test = f"{self._name(column)} = {self._text(value)} AND {self._name(when)} <= {moment}"
+        return [_second(row[0]) for row in self._select([self._shape.table.time], f"{self._alive()} AND {test}")]
+
+    def gone(self, keys: Mapping[Key, int], load_id: str | None) -> Iterator[pa.Table]:
+        """The last known rows of these keys, flagged as deleted at a unix second each, as Arrow tables."""
         columns = self._columns() if keys else []
-        for first in range(0, len(keys), CHUNK):
-            some = keys[first:first + CHUNK]
-            rows = list(self._select([column.name for column in columns], f" AND ({self._any_of(some)})"))
+        places = [[column.name for column in columns].index(name) for name in self._shape.table.key] if keys else []
+        for some in _chunks(list(keys)):
+            rows = list(self._select([column.name for column in columns], self._any_of(some)))
             if rows:
-                yield _flagged(columns, rows, at, load_id)
+                times = [keys[tuple(_key_part(row[place]) for place in places)] for row in rows]
+                yield _flagged(columns, rows, times, load_id)
 
     def _any_of(self, keys: Sequence[Key]) -> str:
         names = self._shape.table.key
@@ -84,13 +151,16 @@ class Held:
             if (data_type := hint.get("data_type"))
         ]
 
-    def _select(self, names: Sequence[str], where: str) -> Iterator[tuple[Any, ...]]:
+    def _select(self, names: Sequence[str], where: str = "") -> Iterator[tuple[Any, ...]]:
         from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
-        with self._client as client:
+        if self._table not in self._schema.tables:
+            return
+        with nullcontext(self._client) if getattr(self._client, "_conn", None) else self._client as client:
             query = (
                 f"SELECT {', '.join(map(self._name, names))} FROM {client.make_qualified_table_name(self._table)}"
-                f" WHERE {self._name('_account_id')} = {self._text(self._account)}{where}"
+                f" WHERE {self._name('_account_id')} = {self._text(self._account)}"
+                f"{f' AND ({where})' if where else ''}"
             )
             try:
                 with client.execute_query(query) as cursor:
@@ -102,6 +172,17 @@ class Held:
     @property
     def _dialect(self) -> Any:
         return self._client.capabilities.sqlglot_dialect
+
+    def _alive(self) -> str:
+        from sqlglot import exp
+
+        false = exp.false().sql(dialect=self._dialect)
+        return f"{self._name('_deleted')} = {false}"
+
+    def _type_of_text(self) -> str:
+        from sqlglot import exp
+
+        return exp.DataType.build("text").sql(dialect=self._dialect)
 
     def _name(self, column: str) -> str:
         return str(self._client.escape_column_name(self._schema.naming.normalize_path(column)))
@@ -123,6 +204,21 @@ class Held:
         return exp.cast(exp.Literal.string(moment), "timestamptz").sql(dialect=self._dialect)
 
 
+def _quoted(id: str, around: str = "") -> str:
+    """An id as it stands in JSON text."""
+    return f'{around}"{id}"{around}'
+
+
+def _chunks(things: Sequence[T]) -> Iterator[Sequence[T]]:
+    for first in range(0, len(things), CHUNK):
+        yield things[first:first + CHUNK]
+
+
+def _second(value: Any) -> int:
+    """Unix seconds of a time as a database driver gave it."""
+    return int(_python(value, "timestamp") // 1_000_000)
+
+
 def _flagged_print(print_: str) -> str:
     """The fingerprint of a row that is flagged now, from the one that it had."""
     return base64.b64encode(hashlib.blake2b(f"{print_}\0gone".encode(), digest_size=15).digest()).decode()
@@ -135,7 +231,9 @@ def _key_part(value: Any) -> str:
     return str(value)
 
 
-def _flagged(columns: Sequence[Column], rows: Sequence[tuple[Any, ...]], at: int, load_id: str | None) -> pa.Table:
+def _flagged(
+    columns: Sequence[Column], rows: Sequence[tuple[Any, ...]], times: Sequence[int], load_id: str | None
+) -> pa.Table:
     import pyarrow as pa
 
     from stripe_source.rows import arrow_type
@@ -146,7 +244,7 @@ def _flagged(columns: Sequence[Column], rows: Sequence[tuple[Any, ...]], at: int
         if column.name == "_deleted":
             values = [True] * len(rows)
         elif column.name in ("_deleted_at", "_changed_at"):
-            values = [at * 1_000_000] * len(rows)
+            values = [at * 1_000_000 for at in times]
         elif column.name == "_dlt_load_id":
             values = [load_id] * len(rows)
         elif column.name == "_dlt_id":

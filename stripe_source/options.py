@@ -23,10 +23,10 @@ Marker = str | Mapping[str, str | None] | None
 When = datetime | date | str | int | float | None
 
 MODES = ("initial", "incremental", "auto")
-MARKERS = ("auto", "created", "id", None)
+MARKERS = ("auto", "events", "created", "id", None)
 DELETES = ("soft", "hard")
 DEFAULT_RATE = float("0.5")  # compared by identity: where nobody chose a rate, a loopback address gets none
-_MARKER_NAMES = ("auto", "created", "id", "none")
+_MARKER_NAMES = ("auto", "events", "created", "id", "none")
 _FIRST, _LAST = -62135596800, 253402300799  # years 1 to 9999; milliseconds taken for seconds are far beyond
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -96,15 +96,15 @@ def select_tables(tables: Tables = None, exclude: Tables = None, known: Sequence
 
 
 def marker_of(table: Table, marker: Marker = "auto") -> str | None:
-    """The marker that a table is loaded by: "created", "id", "parents", or None (a full pass each time).
+    """The marker of a table: "events", "created", "id", "parents", or None (a full pass each time).
 
     A table whose objects are found with others goes by its parents' cursor ("parents") where they are asked to go by
     one: what belongs to the parents that are read is read.
 
     Args:
         table: the table.
-        marker: "auto" (the registry's choice), "created", "id", None, or a mapping of table patterns to these in which
-            the most exact pattern wins, as in `{"customers": None, "%": "created"}`.
+        marker: "auto" (the registry's choice), "events", "created", "id", None, or a mapping of table patterns to these
+            in which the most exact pattern wins, as in `{"customers": None, "%": "created"}`.
 
     Raises:
         UnknownMarker: the marker is none of these, or was asked of this very table, which cannot go by it.
@@ -120,12 +120,12 @@ def marker_of(table: Table, marker: Marker = "auto") -> str | None:
         marker = None
     if marker not in MARKERS:
         raise UnknownMarker(marker, _MARKER_NAMES, table.name)
-    if marker == "auto":
+    if marker == "auto" or (marker == "events" and not named):
         return table.marker
-    if marker and not table.path:
+    if marker in ("created", "id") and not table.path:
         return "parents"
     timed = table.created and table.time is not None
-    able = {None: True, "created": timed, "id": bool(table.path) and not table.singleton}[marker]
+    able = {None: True, "events": table.marker == "events", "created": timed, "id": bool(table.path) and not table.singleton}[marker]
     if not able and named:
         raise UnknownMarker(marker, [name for name in _MARKER_NAMES if name != marker], table.name)
     return marker if able else None

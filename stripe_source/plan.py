@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from stripe_source.errors import PermissionDenied
 from stripe_source.listing import Object
 from stripe_source.table import Found, Table
 from stripe_source.tables import BY_NAME
@@ -22,6 +23,11 @@ class Ask:
         after: the id of the object that the last run ended with (marker `id`).
         ordered: oldest first, because a cursor follows what is handed over.
         follows: it may go by the cursor of its parents.
+        feeds: it goes by the change feed.
+        position: the unix second up to which the feed has been applied; None: it has to be read whole.
+        refused: the run before was not allowed to read it.
+        whole_at: when it was last read whole, unix seconds.
+        settled: what the run before had seen of the feed was applied to it; False after it was read whole.
     """
 
     table: Table
@@ -30,6 +36,11 @@ class Ask:
     after: str | None = None
     ordered: bool = False
     follows: bool = False
+    feeds: bool = False
+    position: int | None = None
+    refused: bool = False
+    whole_at: int | None = None
+    settled: bool = False
 
 
 @dataclass
@@ -91,16 +102,15 @@ def ways(root: Wanted) -> Iterator[tuple[Table, Found | None]]:
     yield from below(root)
 
 
-def expansions(node: Wanted, prefix: str = "", *, own: bool = False) -> list[str]:
+def expansions(node: Wanted, prefix: str = "") -> list[str]:
     """The `expand[]` paths that a list needs, relative to one of its objects.
 
     Args:
         node: the list.
         prefix: path of the list itself, where it is embedded.
-        own: only what the table itself wants, not what others find on its objects.
     """
     paths = [prefix + name for name in node.table.expand] if node.taken else []
-    for found, kinds in () if own else node.children.items():
+    for found, kinds in node.children.items():
         if found.at is None:
             continue
         if found.expand:
@@ -108,6 +118,34 @@ def expansions(node: Wanted, prefix: str = "", *, own: bool = False) -> list[str
         for kind in () if found.spare else kinds:
             paths += expansions(kind, f"{prefix}{found.at}.data.")
     return [path for path in dict.fromkeys(paths) if path.count(".") < 3]  # Stripe expands 4 levels, `data.` is one
+
+
+def refused(root: Wanted, error: PermissionDenied) -> tuple[Wanted, list[Table]]:
+    """What is left of a list when a key may not read what is expanded on its objects, and the tables that lose a way.
+
+    Raises:
+        PermissionDenied: the error itself, because it is about the list.
+    """
+    if error.permission is None or error.permission != root.table.permission:
+        for permission in (error.permission, None):
+            left, lost = _without(root, permission)
+            if lost:
+                return left, lost
+    raise error
+
+
+def _without(node: Wanted, permission: str | None) -> tuple[Wanted, list[Table]]:
+    """A list with less to expand: no places of tables that need a permission; None: no places of any table."""
+    kept, lost = Wanted(node.table, node.taken), list[Table]()
+    for found, kinds in node.children.items():
+        for kind in kinds:
+            if found.expand and permission in (None, kind.table.permission):
+                lost += kind.tables()
+            else:
+                inner, gone = _without(kind, permission)
+                kept.children.setdefault(found, []).append(inner)
+                lost += gone
+    return kept, lost
 
 
 def at(thing: Any, path: str) -> Iterator[Any]:

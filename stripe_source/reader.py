@@ -30,8 +30,10 @@ from stripe_source.errors import (
     StripeSourceError,
     redact,
 )
+from stripe_source.feed import HORIZON, Feed
+from stripe_source.held import Held
 from stripe_source.listing import Batch, List, Object, after, newest_first, oldest_first, unix_second
-from stripe_source.plan import Ask, Wanted, asked, at, days, expansions, filled, take, wanted, ways
+from stripe_source.plan import Ask, Wanted, asked, at, days, expansions, filled, refused, take, wanted, ways
 from stripe_source.table import Found, Table
 from stripe_source.tables import BY_NAME, parent_column
 from stripe_source.waevent import INSERT, WAEvent
@@ -39,6 +41,7 @@ from stripe_source.waevent import INSERT, WAEvent
 log = logging.getLogger("stripe_source")
 T = TypeVar("T")
 
+EVENTS = "/v1/events"
 WAITING = 20_000  # WAEvents read ahead of dlt, over all tables
 FAN_OUT = 16  # child lists of one page of parents that are asked side by side
 
@@ -121,6 +124,9 @@ class Reader:
         held: what `_account_id` was at the first load; it stays that.
         whose: who the key belongs to, where that was asked before.
         on_page: called with (table, number of objects) as pages come.
+        holds: what the destination holds of a table; asked in the thread that calls `next`.
+        seen: marks of the events that the run before had seen.
+        lookback: seconds of the change feed that are read again.
     """
 
     def __init__(
@@ -130,8 +136,13 @@ class Reader:
         held: str | None = None,
         whose: Whose | None = None,
         on_page: Callable[[str, int], None] | None = None,
+        holds: Callable[[str], Held | None] = lambda table: None,
+        seen: Iterable[str] = (),
+        lookback: int = 600,
     ) -> None:
         self._make_client = client
+        self._holds, self._before, self._lookback = holds, list(seen), lookback
+        self._questions: deque[Callable[[], None]] = deque()
         self._held, self._whose = held, whose
         self.account = held or option or "self"
         self._on_page = on_page or (lambda table, objects: None)
@@ -150,6 +161,11 @@ class Reader:
         self._refusals: dict[str, int] = defaultdict(int)
         self._all_ids: dict[str, asyncio.Future[list[str | None]]] = {}
         self.verdicts: dict[str, Verdict] = defaultdict(Verdict)
+        self.fed: set[str] = set()
+        self.families: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        self.dirty: dict[str, set[str]] = defaultdict(set)
+        self.feed: Feed | None = None
+        self.notes: list[str] = []
         self.error: BaseException | None = None
         self.figures: Any = None
         self.now: int | None = None
@@ -172,8 +188,10 @@ class Reader:
         """
         queue = self._queues[table]
         with self._news:
-            if not queue and table in self._open and self._waiting == 0:
+            if not queue and not self._questions and table in self._open and self._waiting == 0:
                 self._news.wait(patience)
+        self.answer()
+        with self._news:
             if queue:
                 events = queue.popleft()
                 self._waiting -= len(events)
@@ -183,6 +201,16 @@ class Reader:
             if self.error is not None:
                 raise self.error
             return None if table in self._open else []
+
+    @property
+    def reading(self) -> bool:
+        """Whether there is more to come."""
+        return bool(self._open) and self.error is None
+
+    def answer(self) -> None:
+        """Answer what the reader wants to know of the destination, in the thread that may ask it."""
+        while self._questions:
+            self._questions.popleft()()
 
     def leave(self, table: str) -> None:
         """Nobody will take this table any more. When no table is left, the reading stops."""
@@ -233,8 +261,10 @@ class Reader:
                 self.account = whose.account or self.account
             elif whose.account and self._held not in (whose.account, "self"):
                 raise MixedData("account", self._held, whose.account)
-            roots = wanted([ask.table for ask in self._asks.values()])
-            readers = [asyncio.ensure_future(job) for job in self._jobs(client, roots)]
+            lost = await self._still_refused(client)
+            roots = wanted([ask.table for name, ask in self._asks.items() if name not in lost])
+            fed = await self._open_feed(client, roots)
+            readers = [asyncio.ensure_future(job) for job in self._jobs(client, roots, fed)]
             try:
                 await asyncio.gather(*readers)
             finally:
@@ -242,7 +272,115 @@ class Reader:
                     reader.cancel()
                 await asyncio.gather(*readers, return_exceptions=True)
 
-    def _jobs(self, client: Client, roots: Sequence[Wanted]) -> Iterable[Any]:
+    async def _open_feed(self, client: Client, roots: Sequence[Wanted]) -> list[Wanted]:
+        """Decide what goes by the change feed in this run, and read its first page.
+
+        Returns:
+            The lists that need not be read, because the feed tells what changed in them.
+        """
+        feeding = [ask for ask in self._asks.values() if ask.feeds]
+        if not feeding:
+            return []
+        fed = self._choose(roots)
+        events = next((root for root in roots if root.taken and root.table.path == EVENTS and self._asks[
+            root.table.name].feeds), None)
+        lists = [root for root in fed if root is not events]
+        self.feed = Feed(self, client, lists, self._asks, self._before, self._lookback, events)
+        try:
+            await self.feed.open()
+        except AuthenticationError:
+            raise
+        except (PermissionDenied, NotEnabled, InvalidRequest) as error:
+            self.feed, self.fed = None, set()
+            self.notes.append(f"Stripe refuses the list of events, so that tables are read whole. {error}")
+            return []
+        return [*lists, *([events] if events else [])]
+
+    async def _still_refused(self, client: Client) -> set[str]:
+        """The tables that the run before was not allowed to expand, and this one is not either.
+
+        One object is enough to know, so that the lists they are found in need not be read whole for them.
+        """
+        lost: set[str] = set()
+        for name, ask in self._asks.items():
+            for found in ask.table.found if ask.feeds and ask.refused and not ask.table.path else ():
+                parent = BY_NAME[found.parent]
+                if found.expand and parent.path and found.at:
+                    try:
+                        await client.page(parent.path, {**parent.params, "limit": 1, "expand": [f"data.{found.at}"]})
+                    except PermissionDenied as error:
+                        self.fail(ask.table, error)
+                        lost.add(name)
+        return lost
+
+    def _choose(self, roots: Sequence[Wanted]) -> list[Wanted]:
+        """The lists for which the change feed is enough; `fed` becomes the tables that need not be read whole."""
+        now, late = self.now or 0, []
+        for name, ask in self._asks.items():
+            if not ask.feeds or ask.position is None:
+                continue
+            if now - ask.position >= HORIZON and ask.table.path != EVENTS:
+                late.append(name)
+                continue
+            resync = ask.table.resync
+            if resync is None or ask.whole_at is None or now - ask.whole_at < resync.total_seconds():
+                self.fed.add(name)
+        if late:
+            days = max(now - (self._asks[name].position or 0) for name in late) // 86_400
+            self.notes.append(
+                f"The last run was {days} days ago, and Stripe keeps events for 30; read whole again: "
+                f"{', '.join(late)}."
+            )
+        for name in list(self.fed):
+            table = self._asks[name].table
+            shared = not table.path and parent_column(table) is None  # what shows it has to be known
+            if shared and not self.fed.issuperset(found.parent for found in table.found):
+                self.fed.discard(name)
+
+        def enough(root: Wanted) -> bool:
+            return root.table.marker == "events" and all(
+                table.name in self.fed
+                or (found is not None and found.spare and (not ask.feeds or ask.position is not None))
+                for table, found in ways(root) if (ask := self._asks[table.name])
+            )
+
+        chosen = [root for root in roots if enough(root)]
+        self.fed -= {root.table.name for root in roots if root not in chosen}
+        return chosen
+
+    async def ask_held(self, table: Table, question: Callable[[Held], T]) -> T | None:
+        """Have a question about what the destination holds of a table answered by dlt's thread.
+
+        Returns:
+            The answer, or None where nothing is held.
+        """
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[T | None] = loop.create_future()
+
+        def settle(result: Any, error: BaseException | None) -> None:
+            if not answered.done():
+                answered.set_exception(error) if error else answered.set_result(result)
+
+        def reply() -> None:
+            result: Any = None
+            error: BaseException | None = None
+            try:
+                held = self._holds(table.name)
+                result = held and question(held)
+            except Exception as trouble:  # the destination's, raised where it was asked
+                error = trouble
+            self._tell(partial(settle, result, error))
+
+        with self._news:
+            self._questions.append(reply)
+            self._news.notify_all()
+        return await answered
+
+    def fail(self, table: Table, error: StripeError) -> None:
+        """A table could not be read."""
+        self._blame(table.name, judge(error))
+
+    def _jobs(self, client: Client, roots: Sequence[Wanted], fed: Sequence[Wanted]) -> Iterable[Any]:
         singletons: dict[str, list[Wanted]] = defaultdict(list)
         livemode = client.credentials.livemode
         jobs: list[tuple[list[Wanted], Any]] = []
@@ -252,10 +390,14 @@ class Reader:
                     self._blame(root.table.name, Verdict("not loaded", f"{root.table.mode} mode only", False))
             elif root.table.singleton:
                 singletons[root.table.path or ""].append(root)
-            else:
+            elif root not in fed:
                 jobs.append(([root], partial(self._read_list, client, root)))
         for path, alike in singletons.items():
             jobs.append((alike, partial(self._read_singleton, client, path, [root.table for root in alike])))
+        if self.feed:
+            jobs.append((list(fed), self.feed.run))
+        for name in self.fed:
+            self._seen[name] = set()
         for several, _ in jobs:
             for root in several:
                 for table, found in ways(root):
@@ -313,7 +455,7 @@ class Reader:
         for table in tables:
             things = answer.body if table.at == "" else answer.body.get(table.at)
             rows = things if isinstance(things, list) else [things] if isinstance(things, dict) else []
-            await self._put(table, [self._event(table, row, answer.date) for row in rows])
+            await self.put(table, [self.event(table, row, answer.date) for row in rows])
 
     async def _read_list(self, client: Client, root: Wanted) -> None:
         table = root.table
@@ -332,7 +474,7 @@ class Reader:
             except (PermissionDenied, ResourceMissing, NotEnabled):
                 continue  # the key may list, and still not read this one; other servers may not have it
             own = True
-            await self._hand_on(client, root, Batch([answer.body], answer.date))
+            await self.hand_on(client, root, Batch([answer.body], answer.date))
         for number, extra in enumerate(table.passes):
             try:
                 await self._read_pass(client, root, bound, {**table.params, **extra})
@@ -346,18 +488,15 @@ class Reader:
     async def _read_pass(self, client: Client, root: Wanted, bound: Ask, params: Mapping[str, Any]) -> None:
         """Read a list once, with expansions for the tables that are found on its objects.
 
-        A key that may read the list may lack the permission for what is expanded. Then the list is read without.
+        A key that may read the list may lack the permission for what is expanded. Then the list is read without that.
         """
-        expand, own = expansions(root), expansions(root, own=True)
         try:
-            await self._read_expanded(client, root, bound, params, expand)
+            await self._read_expanded(client, root, bound, params, expansions(root))
         except PermissionDenied as error:
-            if expand == own:
-                raise
-            await self._read_expanded(client, root, bound, params, own)
-            for table, found in ways(root):
-                if found and found.expand:
-                    self._fault(table, judge(error), own=False)
+            lesser, lost = refused(root, error)
+            for table in lost:
+                self._fault(table, judge(error), own=False)
+            await self._read_pass(client, lesser, bound, params)
 
     async def _read_expanded(
         self, client: Client, root: Wanted, bound: Ask, params: Mapping[str, Any], expand: Sequence[str]
@@ -368,7 +507,7 @@ class Reader:
         async for batch in self._walk(client, what, bound):
             if table.include and table.one:
                 batch = replace(batch, objects=await self._included(client, table, batch.objects))
-            await self._hand_on(client, root, batch)
+            await self.hand_on(client, root, batch)
 
     async def _included(self, client: Client, table: Table, listed: Sequence[Object]) -> list[Object]:
         """The objects of a page with the sections that the list leaves out: one request each."""
@@ -407,15 +546,25 @@ class Reader:
             async for batch in newest_first(client, what, ask.since if created else None, None):
                 yield batch
 
-    async def _hand_on(self, client: Client, root: Wanted, batch: Batch) -> None:
+    async def hand_on(
+        self, client: Client, root: Wanted, batch: Batch, skip: frozenset[Found] = frozenset()
+    ) -> None:
         """Take the children out of a batch of objects, complete them, and hand over both."""
         table = root.table
+        if self.fed:
+            self.dirty[table.name].update(str(thing.get("id")) for thing in batch.objects)
         for found, kinds in root.children.items():
+            if found.at is None and all(kind.table.path and kind.table.name in self.fed for kind in kinds):
+                continue  # they have events of their own
+            if found in skip:
+                for thing in batch.objects:
+                    take(thing, found)
+                continue
             await self._children(client, found, kinds, batch.objects, batch.read_at)
         if root.taken:
             ask = self._asks[table.name]
-            await self._put(table, [
-                self._event(table, thing, batch.read_at)
+            await self.put(table, [
+                self.event(table, thing, batch.read_at)
                 for thing in batch.objects
                 if _within(thing.get(table.time) if table.time else None, ask)
             ])
@@ -427,14 +576,17 @@ class Reader:
         gate = asyncio.Semaphore(FAN_OUT)
         refused: list[StripeError] = []
 
+        fed = any(table.name in self.fed for kind in kinds for table in kind.tables())
+
         async def of(parent: Object) -> list[_Family]:
-            if not asked(parent, found):
-                return []
-            things, more = take(parent, found)
             known = parent.get("id")
-            family = _Family(str(known) if known is not None else None, things, read_at)
+            nothing = _Family(str(known) if known is not None else None, [], read_at)
+            if not asked(parent, found):
+                return [nothing] if fed else []
+            things, more = take(parent, found)
+            family = replace(nothing, objects=things)
             if not more or not found.rest:
-                return [family] if things else []
+                return [family] if things or fed else []
             try:
                 return await self._rest(client, found, kinds, parent, family, gate)
             except (NotEnabled, PermissionDenied) as error:
@@ -459,7 +611,10 @@ class Reader:
 
     async def _family(self, client: Client, kind: Wanted, families: Sequence[_Family], found: Found) -> None:
         events: list[WAEvent] = []
+        column = parent_column(kind.table) or found.names
         for family in families:
+            if column and family.owner and kind.table.name in self.fed and not found.spare:
+                self.families[kind.table.name][column].add(family.owner)
             mine = [  # the place is the one in the whole list, which may hold objects of other tables
                 (place, thing) for place, thing in enumerate(family.objects)
                 if thing.get("object", kind.table.object[0]) in kind.table.object
@@ -467,7 +622,7 @@ class Reader:
             for inner, inner_kinds in kind.children.items():
                 await self._children(client, inner, inner_kinds, [thing for _, thing in mine], family.read_at)
             events += [
-                self._event(kind.table, thing, family.read_at, family.owner, None if found.one else place, family.pair)
+                self.event(kind.table, thing, family.read_at, family.owner, None if found.one else place, family.pair)
                 for place, thing in mine
             ]
         if found.spare:
@@ -476,7 +631,7 @@ class Reader:
                 if held is None or "object" not in held.data:
                     self._spare[kind.table.name][str(event.data.get("id"))] = event
         elif kind.taken:
-            await self._put(kind.table, events)
+            await self.put(kind.table, events)
 
     def _refused(self, table: Table, found: Found, number: int, error: StripeError) -> None:
         """Some parents' lists were refused, which is to be expected; that all are is the verdict."""
@@ -489,6 +644,11 @@ class Reader:
     async def _hand_spares(self, client: Client, table: Table) -> None:
         """Hand over what was found of a table elsewhere and is not in its own list."""
         seen = self._seen.get(table.name, set())
+        spares = self._spare.pop(table.name, {})
+        if spares and table.name in self.fed:
+            ids = [(id,) for id in spares]
+            held = await self.ask_held(table, lambda held: held.versions(ids))
+            spares = {id: event for id, event in spares.items() if (id,) not in (held or {})}
         gate = asyncio.Semaphore(FAN_OUT)
 
         async def whole(event: WAEvent) -> WAEvent | None:
@@ -504,9 +664,9 @@ class Reader:
                     return None
                 return event._replace(data=answer.body, time=answer.date)
 
-        lacking = [event for id, event in self._spare.pop(table.name, {}).items() if (id, None) not in seen]
+        lacking = [event for id, event in spares.items() if (id, None) not in seen]
         found = await asyncio.gather(*map(whole, lacking))
-        await self._put(table, [event for event in found if event])
+        await self.put(table, [event for event in found if event])
 
     async def _rest(
         self, client: Client, found: Found, kinds: list[Wanted], parent: Object, family: _Family,
@@ -565,7 +725,7 @@ class Reader:
             self._all_ids[name] = asyncio.ensure_future(read())
         return await self._all_ids[name]
 
-    def _event(
+    def event(
         self, table: Table, thing: Object, read_at: int, parent: str | None = None, place: int | None = None,
         pair: str | None = None,
     ) -> WAEvent:
@@ -573,7 +733,7 @@ class Reader:
             parent = place = None  # found in several ways, which must not make its row differ
         return WAEvent(table.name, INSERT, read_at, thing, self.account, parent, place, pair)
 
-    async def _put(self, table: Table, events: list[WAEvent]) -> None:
+    async def put(self, table: Table, events: list[WAEvent]) -> None:
         name = table.name
         if name in self._seen:  # reached in several ways: the first one counts
             seen, fresh = self._seen[name], []

@@ -2,35 +2,41 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import dlt
 
+from stripe_source.alone import hold
 from stripe_source.errors import MixedData
-from stripe_source.held import Held, Key
+from stripe_source.held import Held, Key, Version
 from stripe_source.listing import unix_second
 from stripe_source.options import Options
 from stripe_source.plan import Ask
 from stripe_source.reader import Reader, Verdict, Whose
 from stripe_source.rows import RowMaker, fingerprint
-from stripe_source.schema_map import TableMap
-from stripe_source.tables import pair_column
-from stripe_source.waevent import WAEvent
+from stripe_source.schema_map import TableMap, table_map
+from stripe_source.tables import BY_NAME, pair_column, parent_column
+from stripe_source.waevent import DELETE, WAEvent
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 log = logging.getLogger("stripe_source")
 
+CHANGES = "changes"  # the resource of the change feed; no table has that name
 BATCH = 10_000  # rows of one Arrow table: dlt loads such at 40-60k rows a second, tables of 100 at a third of that
 PAGEFUL = 500  # WAEvents that are made into rows at once
 
 
 @dataclass
 class TableResult:
-    """What a run did to one table. Rows are counted; `unchanged` ones were read and not written again."""
+    """What a run did to one table. Rows are counted; `unchanged` ones were read and not written again.
+
+    `hidden` says which rows no list of Stripe's shows, so that they could not be read.
+    """
 
     read: int = 0
     new: int = 0
@@ -41,6 +47,7 @@ class TableResult:
     reason: str = ""
     marker: str | None = None
     inferred: list[str] = field(default_factory=list)
+    hidden: str | None = None
 
 
 @dataclass
@@ -63,23 +70,30 @@ class Run:
     reader: Reader | None = None
     fresh: set[str] = field(default_factory=set)
     _sql: Any = None
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _free: Callable[[], None] | None = None
     _asks: dict[str, Ask] = field(default_factory=dict)
     _left: set[str] = field(default_factory=set)
+    _held: dict[str, Held] = field(default_factory=dict)
+    _state: dict[str, Any] = field(default_factory=dict)
 
     def join(self, ask: Ask, selected: Sequence[str], state: dict[str, Any]) -> None:
         """A resource is ready to take its table; when all selected ones are, the reading begins."""
         if not self._asks:
-            self.reader, self._sql, self._left, self.results = None, None, set(), {}
+            self._free = hold() if _load_id() else None  # first of all: where it is refused, nothing has begun
+            self.reader, self._sql, self._left, self.results, self._held = None, None, set(), {}, {}
         self._asks[ask.table.name] = ask
-        self.results[ask.table.name] = TableResult(marker=self.options.markers[ask.table.name])
-        if self.reader is None and self._asks.keys() >= set(selected):
+        self.results[ask.table.name] = TableResult(marker=self.options.markers[ask.table.name], hidden=ask.table.hidden)
+        if self.reader is None and self._asks.keys() >= set(selected) - {CHANGES}:
             self._follow()
             mode, held = self.options.credentials.livemode, state.get("livemode")
             if None not in (mode, held) and mode != held:
                 raise MixedData("mode", _mode_name(held), _mode_name(mode))
             self.reader = Reader(
-                self.options.client, self.options.account_id, state.get("account_id"), self.whose, self.on_page
+                self.options.client, self.options.account_id, state.get("account_id"), self.whose, self.on_page,
+                self.held, state.get("feed", {}).get("seen", ()), self.options.lookback,
             )
+            self._state = state
             self.reader.start(self._asks.values())
 
     def _follow(self) -> None:
@@ -90,10 +104,20 @@ class Run:
                 since = min(parent.since or 0 for parent in parents if parent)
                 self._asks[name] = replace(ask, since=since)
 
+    def held(self, name: str) -> Held | None:
+        """What the destination holds of a table; None where it holds nothing, or there is no destination."""
+        if name not in self._held:
+            client = None if _load_id() is None or name in self.fresh or name not in self._asks else self.sql_client()
+            if client is None or self.reader is None:
+                return None
+            shape = table_map(self._asks[name].table)
+            self._held[name] = Held(client, dlt.current.source_schema(), shape, self.reader.account)
+        return self._held[name]
+
     def sql_client(self) -> Any:
-        """What reads the destination back; None where there is nothing yet, or no pipeline."""
+        """What reads the destination back, open until all tables are taken; None where there is nothing yet."""
         if self._sql is None and not dlt.current.pipeline().first_run:
-            self._sql = dlt.current.pipeline().sql_client()
+            self._sql = self._stack.enter_context(dlt.current.pipeline().sql_client())
         return self._sql
 
     def since(self, table: str) -> int | None:
@@ -106,7 +130,24 @@ class Run:
         if self.reader:
             self.reader.leave(table)
         if self._left >= self._asks.keys():
-            self._asks, self._sql = {}, None  # the source may be run again
+            if self.reader and self.reader.feed and self.reader.error is None:
+                self._state["feed"] = {"at": self.reader.now, "seen": self.reader.feed.noted}
+            self._stack.close()
+            self._asks, self._sql, self._held, self._state = {}, None, {}, {}  # the source may be run again
+            if self._free:
+                self._free()
+
+
+def changes(run: Run) -> Iterator[Any]:
+    """What the resource `changes` does: it keeps the change feed going while it is read, and has its figures."""
+    if set(dlt.current.source().resources.selected) == {CHANGES}:
+        return  # it feeds other tables, and has no rows of its own
+    while run.reader is None or run.reader.reading:
+        if run.reader:
+            run.reader.answer()
+        yield None
+    if run.reader.feed:
+        dlt.current.resource_metrics().update({"events": run.reader.feed.read, "asked": run.reader.feed.asked})
 
 
 def _mode_name(livemode: bool | None) -> str:
@@ -123,10 +164,14 @@ def read(run: Run, shape: TableMap, cursor: Any = None) -> Iterator[Any]:
         since = max(0, int(cursor.start_value.timestamp())) or None
     if marker == "id" and not o.again(table) and o.end is None:
         after_id, since = own.get("id"), own.get("id_created", o.start)
+    feeds = marker == "events" and o.end is None
+    position = own.get("position") if feeds and not o.again(table) and _reaches(own.get("start"), o.start) else None
     run.join(
         Ask(
             table, since, o.end, after_id, ordered=marker == "created",
             follows=marker == "parents" and bool(own.get("loaded")) and not o.again(table),
+            feeds=feeds, position=position, whole_at=own.get("whole_at"), refused=bool(own.get("refused")),
+            settled=position is not None and position == state.get("feed", {}).get("at") and not own.get("whole"),
         ),
         list(dlt.current.source().resources.selected), state,
     )
@@ -136,6 +181,11 @@ def read(run: Run, shape: TableMap, cursor: Any = None) -> Iterator[Any]:
         yield from _Taking(run, shape, run.since(name), state, own).all()
     finally:
         run.leave(name)
+
+
+def _reaches(before: int | None, start: int | None) -> bool:
+    """Whether what was loaded from a bound on, or from the beginning, holds all that is wanted now."""
+    return before is None or (start is not None and start >= before)
 
 
 class _Taking:
@@ -155,7 +205,8 @@ class _Taking:
         self.load_id = _load_id()
         named = {column.name: column for column in shape.columns}
         self.key_columns = [named[name] for name in shape.table.key]
-        self.held: dict[Key, tuple[str, bool]] = {}
+        self.held: dict[Key, Version] = {}
+        self.fed = False
         self.seen: set[Key] = set()
         self.destination: Held | None = None
         self.newest: tuple[int, str] | None = None
@@ -191,22 +242,24 @@ class _Taking:
             self._remember()
         if self.result.marker == "parents":
             self.own["loaded"] = verdict.status == "ok" and verdict.complete  # else all of it is read again
+        if self.result.marker == "events" and self.run.options.end is None:
+            self._move(verdict)
         for gone in self._gone(verdict):
             yield self._hinted(gone)
         dlt.current.resource_metrics().update(
             {word: value for word, value in vars(self.result).items() if isinstance(value, int)}
         )
-        yield dlt.mark.materialize_table_schema()
+        if not self.known:
+            yield dlt.mark.materialize_table_schema()
 
     def _look_up(self) -> None:
         """Read what the destination holds, once the account is known."""
         self.state.setdefault("account_id", self.reader.account)
         if self.run.options.credentials.livemode is not None:
             self.state.setdefault("livemode", self.run.options.credentials.livemode)
-        if self.load_id is None or self.name in self.run.fresh:
-            return  # only iterated, or made just now
-        if client := self.run.sql_client():
-            self.destination = Held(client, dlt.current.source_schema(), self.shape, self.reader.account)
+        self.destination = self.run.held(self.name)
+        self.fed = self.name in self.reader.fed
+        if self.destination and not self.fed:
             self.held = self.destination.fingerprints(self.since)
 
     def _key(self, event: WAEvent) -> Key:
@@ -222,19 +275,27 @@ class _Taking:
     def _made(self, events: list[WAEvent]) -> Iterator[pa.Table]:
         fresh, prints, result = [], [], self.result
         result.read += len(events)
-        for event in events:
-            print_ = fingerprint(event, False)
-            if self.held:
-                key = self._key(event)
+        keys = [self._key(event) for event in events] if self.destination else [()] * len(events)
+        if self.fed and self.destination:
+            self.held.update(self.destination.versions(key for key in keys if key not in self.held))
+        ended: dict[Key, int] = {}
+        for event, key in zip(events, keys, strict=True):
+            before = self.held.get(key) if self.destination else None
+            if self.destination:
                 self.seen.add(key)
-                before = self.held.get(key)
-                if before == (print_, False):
-                    result.unchanged += 1
-                    continue
-                result.new += before is None
-                result.changed += before is not None
-            else:
-                result.new += 1
+            if event.operation == DELETE and (before is not None or not _tells(event)):
+                if before and not before.deleted:
+                    ended[key] = event.time
+                continue
+            deleted = event.operation == DELETE
+            if deleted and self.run.options.deletes == "hard":
+                continue  # it came and went between two runs
+            print_ = fingerprint(event, deleted)
+            if before and before[:2] == (print_, False):
+                result.unchanged += 1
+                continue
+            result.new += before is None
+            result.changed += before is not None
             if result.marker == "id":
                 self._note(event)
             fresh.append(event)
@@ -243,9 +304,18 @@ class _Taking:
             made = self.rows.rows(fresh, self.load_id, prints)
             result.inferred = sorted({*result.inferred, *(column.name for column in made.inferred)})
             yield made.table
+        yield from self._flag(ended)
+
+    def _flag(self, keys: Mapping[Key, int]) -> Iterator[pa.Table]:
+        """The last known rows of what is gone since a unix second each."""
+        if self.destination:
+            for part in self.destination.gone(keys, self.load_id):
+                self.result.gone += part.num_rows
+                yield part
 
     def _hinted(self, table: pa.Table) -> Any:
         """A table with dlt's hints for the inferred columns whose type Arrow does not show."""
+        self.state["loaded"] = self.load_id  # rows move the state, which tells other machines that there was a load
         declared = {column.name for column in self.shape.columns}
         hints = {
             name: self.rows.inferred[name].hint()
@@ -259,14 +329,50 @@ class _Taking:
     def _gone(self, verdict: Verdict) -> Iterator[pa.Table]:
         """What the destination holds and a complete reading did not bring."""
         o, table = self.run.options, self.shape.table
-        whole = self.result.marker is None or o.again(table)
+        if self.fed:
+            yield from self._left()
+            return
+        whole = self.result.marker in (None, "events") or o.again(table)
         partial = self.since is not None or o.end is not None or not whole or table.forgets or table.keeps
         if partial or not verdict.complete or self.destination is None:
             return
-        keys = [key for key, (_, deleted) in self.held.items() if not deleted and key not in self.seen]
-        for part in self.destination.gone(keys, self.reader.now or 0, self.load_id):
-            self.result.gone += part.num_rows
-            yield part
+        keys = {key for key, version in self.held.items() if not version.deleted and key not in self.seen}
+        yield from self._flag(dict.fromkeys(keys, self.reader.now or 0))
+
+    def _left(self) -> Iterator[pa.Table]:
+        """What the destination holds of owners whose objects were read, and that is not among them any more."""
+        table, gone = self.shape.table, set[Key]()
+        if self.destination is None or table.keeps or table.forgets:
+            return
+        for column, owners in self.reader.families[self.name].items():
+            gone |= self.destination.keys_where(column, owners) - self.seen
+        if not table.path and parent_column(table) is None:
+            gone -= {(id,) for id in self._shown([key[0] for key in gone])}
+        yield from self._flag(dict.fromkeys(gone, self.reader.now or 0))
+
+    def _shown(self, ids: Sequence[str]) -> set[str]:
+        """Those of these ids that objects still show which were not read by this run."""
+        shown: set[str] = set()
+        for found in self.shape.table.found if ids else ():
+            parent = BY_NAME[found.parent]
+            held, owner = self.run.held(parent.name), parent_column(parent)
+            if held is None or found.at is None:
+                continue
+            column = held.column_of(found.at)
+            read = self.reader.families[parent.name][owner] if owner else self.reader.dirty[parent.name]
+            if column:
+                by_id = held.showing(owner or "id", column, ids)
+                shown |= {id for id, owners in by_id.items() if owners - read}
+        return shown
+
+    def _move(self, verdict: Verdict) -> None:
+        """Keep how far the change feed has been applied to the table."""
+        self.own["refused"] = verdict.status == "no permission"
+        if verdict.status != "ok" or self.reader.now is None:
+            return
+        self.own.update(position=self.reader.now, whole=not self.fed)
+        if not self.fed:
+            self.own.update(whole_at=self.reader.now, start=self.run.options.start)
 
     def _note(self, event: WAEvent) -> None:
         """Keep the newest object that is older than the lookback: where marker `id` goes on from."""
@@ -278,6 +384,11 @@ class _Taking:
     def _remember(self) -> None:
         if self.newest:
             self.own["id_created"], self.own["id"] = self.newest
+
+
+def _tells(event: WAEvent) -> bool:
+    """Whether there is more of an object that is gone than its id."""
+    return bool(event.data.keys() - {"id", "object", "deleted"})
 
 
 def _load_id() -> str | None:

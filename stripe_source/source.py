@@ -14,7 +14,7 @@ from dlt.extract import DltResource
 
 from stripe_source.client import API_BASE
 from stripe_source.options import DEFAULT_RATE, Options, resolve
-from stripe_source.run import Run, read
+from stripe_source.run import CHANGES, Run, changes, read
 from stripe_source.schema_map import TableMap, table_map
 
 
@@ -61,8 +61,9 @@ def stripe_source(
         exclude: likewise, what to leave out.
         mode: "initial" reads everything again, "incremental" goes on from the last run, "auto" is initial for a table
             that was never loaded and incremental after.
-        marker: what incremental loads go by: "created", "id", None (a full pass each time), "auto" (the choice of the
-            registry for each table), or a mapping such as `{"customers": None, "%": "created"}`.
+        marker: what incremental loads go by: "events" (Stripe's change feed), "created", "id", None (a full pass each
+            time), "auto" (the choice of the registry for each table), or a mapping such as
+            `{"customers": None, "%": "created"}`.
         start: only objects created at or after this: datetime, date, ISO text or unix seconds; UTC where no zone is
             given. For tables whose objects have a creation time.
         end: only objects created before this. With it a run leaves no cursor.
@@ -82,7 +83,8 @@ def stripe_source(
         refresh_token: of the app's installation on the account.
 
     Returns:
-        A `DltSource` whose resources are named as the tables.
+        A `DltSource` whose resources are named as the tables; one more, `changes`, feeds those that go by the change
+        feed, and has no rows of its own.
 
     Raises:
         ConfigurationError: an option has a value that it cannot have.
@@ -92,6 +94,8 @@ def stripe_source(
     for table in run.options.tables:
         shape = table_map(table)
         yield resource(run.options, shape, partial(read, run, shape))
+    if "events" in run.options.markers.values():
+        yield dlt.resource(changes(run), name=CHANGES, section="stripe")
 
 
 def options(**given: Any) -> Options:

@@ -1,4 +1,4 @@
-"""What an entry of the registry is made of: `Table`, where its objects are `Found`, the `Range` of its filter."""
+"""What an entry of the registry is made of: `Table`, where its objects are `Found`, its `Range`, what to `Watch`."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -60,6 +60,9 @@ class Found:
             `Table.one`.
         may_refuse: a single parent's list may be refused (a reason, for people): that parent has none then, and is
             counted.
+        told: (Stripe's name of an object, dotted path in it of the parent's id): an event about such an object says
+            that this parent's objects changed. Without any, every event about the parent does.
+        names: the column of these objects' rows that holds the parent's id, where there is no parent column.
     """
 
     parent: str
@@ -79,6 +82,30 @@ class Found:
     under: str | None = None
     spare: bool = False
     may_refuse: str | None = None
+    told: tuple[tuple[str, str], ...] = ()
+    names: str | None = None
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a run reads of a table's own list beside the change feed, because it comes or changes without an event.
+
+    Args:
+        why: the reason, for people.
+        params: narrows the list.
+        back: only what was created since the last run or this long ago.
+        column: rows that are held with `value` in this column and that the list shows no more are asked for one by one.
+        value: see `column`.
+        due: a column with a time. With it no list is read but for the rows held with `value` in `column` whose time has
+            come: the span of `created` that they are in.
+    """
+
+    why: str
+    params: Mapping[str, Any] = field(default_factory=lambda: NONE, hash=False)
+    back: timedelta | None = None
+    column: str | None = None
+    value: Any = None
+    due: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +128,7 @@ class Table:
         passes: the list is read once for each of these, because no single call shows every object.
         expand: fields to ask for with every page.
         limit: page size; None where the list refuses `limit`.
-        marker: what `marker="auto"` means: "created", or None (a full pass).
+        marker: what `marker="auto"` means: "events" (the change feed), "created", or None (a full pass).
         lookback: how far behind its cursor a table with marker `created` is read again: as long as its rows change.
         forgets: the list drops objects older than this; a row that left it is not deleted.
         may_refuse: the account may not have this list at all (a reason, for people); refusal is then an empty table.
@@ -117,6 +144,13 @@ class Table:
         keeps: why a row that is found no more is not deleted (for people).
         never: why this table is never read (for people); it has its columns, no rows and this verdict.
         off: why it is not in the default selection, where that is not what its requests grow with.
+        hidden: which of its rows no list of Stripe's shows, so that they cannot be loaded (for people).
+        watch: what is read beside the change feed.
+        silent: what of it may change without an event and is not watched (for people); see `resync`.
+        resync: how long the change feed is enough, until the table is read whole again.
+        stays: why an event `….deleted` about an object does not mean that it is gone (for people).
+        copies: columns that hold copies (or ids) of whole objects of other tables, with those tables: when one of those
+            changes, the rows that show it are asked for again.
     """
 
     name: str
@@ -150,3 +184,9 @@ class Table:
     keeps: str | None = None
     never: str | None = None
     off: str | None = None
+    hidden: str | None = None
+    watch: tuple[Watch, ...] = ()
+    silent: str | None = None
+    resync: timedelta | None = None
+    stays: str | None = None
+    copies: Mapping[str, str] = field(default_factory=lambda: NONE)

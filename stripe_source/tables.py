@@ -2,7 +2,7 @@
 
 What is special about a table is a field of its entry, with the reason and the date on which it was checked beside it.
 Facts are from the annotations and docstrings of stripe-python 16.1.0 (API 2026-10-28.endive) unless another source is
-named; all were checked on 2026-11-23.
+named; all were checked on 2026-11-23, what is `hidden` on 2026-11-24.
 """
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import cache
 from types import MappingProxyType
 
-from stripe_source.table import CREATED_V2, NONE, Found, Range, Table
+from stripe_source.table import CREATED_V2, NONE, Found, Range, Table, Watch
 
 
 def _days(n: float) -> timedelta:
@@ -31,6 +31,9 @@ _MONEY = "needs Money Management"
 _ACCOUNTS_V2 = "needs Accounts v2"
 _APPS = "for developers of Stripe Apps"
 _NEW = "new in API 2026-09-30.endive; accounts may not have it yet"
+# What was deleted is in no list: of customers a stub is left, which answers by its id, of others a 404 (2026-11-24)
+_OF_DELETED = "those of deleted customers"
+_REMOVED = "removed ones, and those of deleted customers"
 
 
 def _of_financial_accounts(path: str) -> tuple[Found, ...]:
@@ -38,13 +41,24 @@ def _of_financial_accounts(path: str) -> tuple[Found, ...]:
     return (Found("treasury_financial_accounts", rest=path, param="financial_account"),)
 
 
+def _told(object: str, path: str) -> tuple[tuple[str, str], ...]:
+    return ((object, path),)
+
+
+_OF_CUSTOMERS = (
+    Found(
+        "customers", at="sources", expand=True, rest="/v1/customers/{id}/sources",
+        told=(("bank_account", "customer"), ("card", "customer"), ("source", "customer")),
+    ),
+)
+
 _DISCOUNTED = (  # discounts have no list; the objects they are on carry them, as ids unless expanded
-    Found("customers", at="discount"),
-    Found("subscriptions", at="discounts", expand=True),
-    Found("subscription_items", at="discounts", expand=True),
-    Found("invoices", at="discounts", expand=True),
+    Found("customers", at="discount", names="customer"),
+    Found("subscriptions", at="discounts", expand=True, names="subscription"),
+    Found("subscription_items", at="discounts", expand=True, names="subscription_item"),
+    Found("invoices", at="discounts", expand=True, names="invoice"),
     Found("invoice_line_items", at="discounts", expand=True),
-    Found("invoice_items", at="discounts", expand=True),
+    Found("invoice_items", at="discounts", expand=True, names="invoice_item"),
 )
 
 TABLES: tuple[Table, ...] = (
@@ -65,6 +79,7 @@ TABLES: tuple[Table, ...] = (
         found=(Found("accounts", at="external_accounts", rest="/v1/accounts/{id}/external_accounts"),),
         time=None,
         permission="rak_connected_account_read",
+        hidden="those of accounts whose requirements the platform does not collect",
     ),
     Table(
         "account_persons", ("person",), "People behind an account: owners, directors, representatives.",
@@ -78,6 +93,8 @@ TABLES: tuple[Table, ...] = (
         also=("/v1/account",),  # the list holds connected accounts only, never the own one
         may_refuse="only platforms have connected accounts",
         permission="rak_connected_account_read", aliases=("Accounts",),
+        # charges go on naming some that `GET` by id still shows (stripe-dotnet 1136)
+        hidden="accounts that are no longer connected",
     ),
     Table(
         "apple_pay_domains", ("apple_pay_domain",), "Web domains registered for Apple Pay in the old way.",
@@ -88,12 +105,19 @@ TABLES: tuple[Table, ...] = (
     Table(
         "application_fee_refunds", ("fee_refund",), "Application fees given back, in full or in part.",
         # the newest 10 are embedded
-        found=(Found("application_fees", at="refunds", rest="/v1/application_fees/{id}/refunds"),),
+        found=(
+            Found(
+                "application_fees", at="refunds", rest="/v1/application_fees/{id}/refunds",
+                told=_told("fee_refund", "fee"),
+            ),
+        ),
         permission="rak_application_fee_read", aliases=("ApplicationFeeRefunds",),
+        marker="events",
     ),
     Table(
         "application_fees", ("application_fee",), "What a platform keeps of its accounts' payments.",
         path="/v1/application_fees", created=True, permission="rak_application_fee_read", aliases=("ApplicationFees",),
+        marker="events",
     ),
     Table(
         "apps_installs", ("apps.install",), "Which accounts have installed an app.",
@@ -126,12 +150,17 @@ TABLES: tuple[Table, ...] = (
         "The ledger: every movement of the Stripe balance, with its fees.",
         path="/v1/balance_transactions", created=True,
         # no events; only `status` changes, silently, when `available_on` comes: settlement takes up to about 14 days
-        marker="created", lookback=_days(15),
+        marker="events", lookback=_days(15),
+        watch=(
+            Watch("there are no events about them", back=timedelta(hours=1)),
+            Watch("they become available without an event", column="status", value="pending", due="available_on"),
+        ),
         permission="rak_balance_transaction_source_read", aliases=("BalanceTransactions",),
     ),
     Table(
         "billing_alerts", ("billing.alert",), "Thresholds of usage that raise an event.",
         path="/v1/billing/alerts", time=None, permission="rak_billing_meter_read", aliases=("BillingAlerts",),
+        hidden="archived alerts",  # OpenAPI: "lists billing active and inactive alerts", and `status` knows a third
     ),
     Table(
         "billing_credit_balance_summaries", ("billing.credit_balance_summary",), "What is left of each credit grant.",
@@ -174,6 +203,7 @@ TABLES: tuple[Table, ...] = (
         "billing_credit_grants", ("billing.credit_grant",),
         "Credit that customers were given or bought ahead of usage.",
         path="/v1/billing/credit_grants", aliases=("CreditGrants",),
+        marker="events",
     ),
     Table(
         "billing_feedback_options", ("billing.feedback_option",), "Answers that a canceling customer can choose from.",
@@ -196,19 +226,24 @@ TABLES: tuple[Table, ...] = (
         keeps="only the days that were asked for come back",
         default=False, fan_out="one request per meter and customer",
         permission="rak_billing_meter_read",
+        # `customer` must be sent, and neither are in the list of customers
+        hidden="usage of deleted customers, and of customers on test clocks",
     ),
     Table(
         "billing_meters", ("billing.meter",), "What kinds of usage are counted, and how.",
         path="/v1/billing/meters", permission="rak_billing_meter_read", aliases=("Meters",),
+        marker="events",
     ),
     Table(
         "billing_portal_configurations", ("billing_portal.configuration",),
         "What customers may do in the customer portal.",
         path="/v1/billing_portal/configurations", permission="rak_customer_portal_read",
+        marker="events",
     ),
     Table(
         "charges", ("charge",), "Every attempt to move money to the account.",
         path="/v1/charges", created=True, permission="rak_charge_read", aliases=("Charges",),
+        marker="events",
     ),
     Table(
         "checkout_session_line_items", ("item",), "What was offered on each checkout page.",
@@ -216,15 +251,20 @@ TABLES: tuple[Table, ...] = (
         found=(Found("checkout_sessions", at="line_items", expand=True, rest="/v1/checkout/sessions/{id}/line_items"),),
         time=None,
         permission="rak_checkout_session_read", aliases=("CheckoutSessionLineItems",),
+        marker="events",
+        copies={"price__id": "prices"},
     ),
     Table(
         "checkout_sessions", ("checkout.session",), "Checkout pages: what was offered, and whether it was paid.",
         path="/v1/checkout/sessions", created=True,
         permission="rak_checkout_session_read", aliases=("CheckoutSession",),
+        marker="events",
+        watch=(Watch("open ones come and change without an event", {"status": "open"}, column="status", value="open"),),
     ),
     Table(
         "climate_orders", ("climate.order",), "Carbon removal that was ordered.",
         path="/v1/climate/orders", default=False, off=_CLIMATE,
+        marker="events",
     ),
     Table(
         "climate_products", ("climate.product",), "Carbon removal that can be ordered.",
@@ -244,16 +284,22 @@ TABLES: tuple[Table, ...] = (
         path="/v1/coupons", created=True,
         expand=("applies_to",),  # absent unless expanded
         permission="rak_coupon_read", aliases=("Coupons",),
+        marker="events",
+        silent="how often it was redeemed", resync=_days(1),
+        hidden="deleted coupons, which discounts go on naming",
     ),
     Table(
         "credit_note_line_items", ("credit_note_line_item",), "The lines of credit notes.",
         found=(Found("credit_notes", at="lines", rest="/v1/credit_notes/{id}/lines"),),
         time=None,
         permission="rak_credit_note_read", aliases=("CreditNoteLineItems",),
+        marker="events",
+        copies={"tax_rates": "tax_rates"},
     ),
     Table(
         "credit_notes", ("credit_note",), "Documents that lower or refund a finalized invoice.",
         path="/v1/credit_notes", created=True, permission="rak_credit_note_read", aliases=("CreditNotes",),
+        marker="events",
     ),
     Table(
         "customer_balance_transactions", ("customer_balance_transaction",),
@@ -261,55 +307,85 @@ TABLES: tuple[Table, ...] = (
         found=(Found("customers", rest="/v1/customers/{id}/balance_transactions"),),
         default=False, fan_out="one request per customer",
         permission="rak_customer_read", aliases=("CustomerBalanceTransactions",),
+        marker="events",
+        silent="their metadata", resync=_days(30),
+        hidden=_OF_DELETED,
     ),
     Table(
         "customer_bank_accounts", ("bank_account",), "Bank accounts stored on customers.",
         # one list holds cards, bank accounts and sources; the embedded list is absent unless expanded
-        found=(Found("customers", at="sources", expand=True, rest="/v1/customers/{id}/sources"),),
+        found=_OF_CUSTOMERS,
         time=None,
         permission="rak_source_read", aliases=("BankAccounts",),
+        marker="events",
+        hidden=_REMOVED,
     ),
     Table(
         "customer_cards", ("card",), "Cards stored on customers as sources; newer integrations store payment methods.",
-        found=(Found("customers", at="sources", expand=True, rest="/v1/customers/{id}/sources"),),
+        found=_OF_CUSTOMERS,
         time=None,
         permission="rak_source_read", aliases=("Cards",),
+        marker="events",
+        hidden=_REMOVED,
     ),
     Table(
         "customer_cash_balance_transactions", ("customer_cash_balance_transaction",),
         "Bank transfers of customers to their cash balance, and what was paid from it.",
-        found=(Found("customers", rest="/v1/customers/{id}/cash_balance_transactions"),),
+        found=(
+            Found(
+                "customers", rest="/v1/customers/{id}/cash_balance_transactions",
+                told=_told("customer_cash_balance_transaction", "customer"),
+            ),
+        ),
         default=False, fan_out="one request per customer",
         permission="rak_customer_read", aliases=("CashBalanceTransactions",),
+        marker="events",
+        hidden=_OF_DELETED,
     ),
     Table(
         "customer_sources", ("source",), "Payment sources of the older Sources API, stored on customers.",
         # in one list with cards and bank accounts, read once for all three
-        found=(Found("customers", at="sources", expand=True, rest="/v1/customers/{id}/sources"),),
+        found=_OF_CUSTOMERS,
         permission="rak_source_read",
+        marker="events",
+        # sources have no list of their own, only customers have one
+        hidden="sources that are not attached to a customer, and those of deleted customers",
     ),
     Table(
         "customers", ("customer",), "The people and companies that pay.",
         path="/v1/customers", created=True,
-        found=(Found("test_helpers_test_clocks", rest="/v1/customers", param="test_clock"),),  # left out otherwise
+        # left out otherwise
+        found=(Found("test_helpers_test_clocks", rest="/v1/customers", param="test_clock", names="test_clock"),),
         permission="rak_customer_read", aliases=("Customers",),
+        marker="events",
+        hidden="deleted customers, whom charges and invoices go on naming",
     ),
     Table(
         "discounts", ("discount",), "A coupon as applied to a customer, subscription, invoice, item or line.",
         found=_DISCOUNTED, time=None, permission="rak_coupon_read",
         aliases=("InvoiceDiscounts", "InvoiceItemDiscounts", "InvoiceLineItemDiscounts"),
+        marker="events",
+        hidden="discounts that were removed or have ended, but for those on invoices",
     ),
     Table(
         "disputes", ("dispute",), "Payments that the customer's bank was asked to reverse.",
         path="/v1/disputes", created=True, permission="rak_dispute_read", aliases=("Disputes",),
+        marker="events",
+        copies={"balance_transactions": "balance_transactions"},
     ),
     Table(
         "entitlements_active_entitlements", ("entitlements.active_entitlement",),
         "Features that each customer may use now.",
-        found=(Found("customers", rest="/v1/entitlements/active_entitlements", param="customer"),),
+        found=(
+            Found(
+                "customers", rest="/v1/entitlements/active_entitlements", param="customer",
+                told=_told("entitlements.active_entitlement_summary", "customer"),
+            ),
+        ),
         time=None,  # they vanish when they end
         default=False, fan_out="one request per customer",
         permission="rak_entitlement_read",
+        marker="events",
     ),
     Table(
         "entitlements_features", ("entitlements.feature",), "Features that products can grant.",
@@ -317,8 +393,9 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "events", ("event",), "Stripe's own log of changes, 30 days of it; kept here for good.",
-        path="/v1/events", created=True, marker="created", lookback=timedelta(minutes=10), forgets=_days(30),
+        path="/v1/events", created=True, marker="events", lookback=timedelta(minutes=10), forgets=_days(30),
         permission="rak_event_read", aliases=("Events",),
+        hidden="events older than 30 days",
     ),
     Table(
         "exchange_rates", ("exchange_rate",),
@@ -334,6 +411,8 @@ TABLES: tuple[Table, ...] = (
     Table(
         "files", ("file",), "Uploads and results at Stripe: what they are, not their bytes.",
         path="/v1/files", created=True, permission="rak_file_read", aliases=("Files",),
+        marker="events",
+        silent="links to it", resync=_days(30),
     ),
     Table(
         "financial_connections_account_owners", ("financial_connections.account_owner",),
@@ -387,6 +466,12 @@ TABLES: tuple[Table, ...] = (
         "invoice_items", ("invoiceitem",), "Amounts waiting for, or already on, an invoice.",
         path="/v1/invoiceitems", created=True, time="date",  # the filter is `created` all the same
         permission="rak_invoice_read", aliases=("InvoiceItems",),
+        marker="events",
+        watch=(
+            Watch("pending ones change without an event", {"pending": "true"}, column="invoice"),
+        ),
+        copies={"tax_rates": "tax_rates"},
+        hidden="deleted invoice items",
     ),
     Table(
         "invoice_line_items", ("line_item",), "The lines of invoices.",
@@ -394,10 +479,16 @@ TABLES: tuple[Table, ...] = (
         key=("invoice_id", "id"),  # ids of old lines repeat across invoices (tap-stripe issues 20 and 28)
         time=None,
         permission="rak_invoice_read", aliases=("InvoiceLineItems",),
+        marker="events",
     ),
     Table(
         "invoice_payments", ("invoice_payment",), "Which payments paid which invoices.",
         path="/v1/invoice_payments", created=True, permission="rak_invoice_read",
+        marker="events",
+        watch=(
+            Watch("there is an event about paid ones only", back=timedelta(minutes=10)),
+            Watch("open ones are canceled without an event", {"status": "open"}, column="status", value="open"),
+        ),
     ),
     Table(
         "invoice_rendering_templates", ("invoice_rendering_template",), "How invoices look on paper.",
@@ -408,25 +499,32 @@ TABLES: tuple[Table, ...] = (
     Table(
         "invoices", ("invoice",), "Statements of what a customer owes.",
         path="/v1/invoices", created=True, permission="rak_invoice_read", aliases=("Invoices",),
+        marker="events",
+        copies={"default_tax_rates": "tax_rates"},
+        hidden="deleted drafts, and previews",  # drafts are all that can be deleted; a preview has no id
     ),
     Table(
         "issuing_authorizations", ("issuing.authorization",), "Attempts to pay with issued cards.",
         path="/v1/issuing/authorizations", created=True, default=False, off=_ISSUING,
         permission="rak_issuing_authorization_read", aliases=("Authorizations",),
+        marker="events",
     ),
     Table(
         "issuing_cardholders", ("issuing.cardholder",), "People and companies that cards are issued to.",
         path="/v1/issuing/cardholders", created=True, default=False, off=_ISSUING,
         permission="rak_issuing_cardholder_read", aliases=("Cardholders",),
+        marker="events",
     ),
     Table(
         "issuing_cards", ("issuing.card",), "Cards that were issued.",
         path="/v1/issuing/cards", created=True,  # `number` and `cvc` come when expanded only, and are never asked for
         default=False, off=_ISSUING, permission="rak_issuing_card_read",
+        marker="events",
     ),
     Table(
         "issuing_disputes", ("issuing.dispute",), "Transactions of issued cards that were contested.",
         path="/v1/issuing/disputes", created=True, default=False, off=_ISSUING, permission="rak_issuing_dispute_read",
+        marker="events",
     ),
     Table(
         "issuing_personalization_designs", ("issuing.personalization_design",), "What issued cards look like.",
@@ -438,15 +536,17 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "issuing_tokens", ("issuing.token",), "Issued cards in wallets of phones and shops.",
-        found=(Found("issuing_cards", rest="/v1/issuing/tokens", param="card"),),
+        found=(Found("issuing_cards", rest="/v1/issuing/tokens", param="card", told=_told("issuing.token", "card")),),
         expand=("network_data",),  # absent unless expanded
         default=False, fan_out="one request per issued card", permission="rak_issuing_token_read",
+        marker="events",
     ),
     Table(
         "issuing_transactions", ("issuing.transaction",), "Money that moved through issued cards.",
         path="/v1/issuing/transactions", created=True,
         expand=("purchase_details",),  # absent unless expanded
         default=False, off=_ISSUING, permission="rak_issuing_transaction_read",
+        marker="events",
     ),
     Table(
         "payment_attempt_records", ("payment_attempt_record",), "Attempts of the payments in payment records.",
@@ -470,21 +570,28 @@ TABLES: tuple[Table, ...] = (
         time=None,
         default=False, off="few have them, and they slow down the list of payment intents",
         permission="rak_payment_intent_read",
+        marker="events",
     ),
     Table(
         "payment_intents", ("payment_intent",), "One payment from start to end, over all its charges.",
         path="/v1/payment_intents", created=True, permission="rak_payment_intent_read", aliases=("PaymentIntent",),
+        marker="events",
+        watch=(Watch("metadata and description change without an event, mostly soon", back=timedelta(hours=1)),),
+        silent="metadata, description and (by credit notes) amount of older ones", resync=_days(30),
     ),
     Table(
         "payment_link_line_items", ("item",), "What each payment link sells.",
         found=(Found("payment_links", at="line_items", expand=True, rest="/v1/payment_links/{id}/line_items"),),
         time=None,
         permission="rak_payment_links_read", aliases=("PaymentLinkLineItems",),
+        marker="events",
+        copies={"price__id": "prices"},
     ),
     Table(
         "payment_links", ("payment_link",), "Links to checkout pages that can be shared.",
         path="/v1/payment_links", time=None,
         permission="rak_payment_links_read", aliases=("PaymentLinks",),
+        marker="events",
     ),
     Table(
         "payment_method_configurations", ("payment_method_configuration",), "Which ways to pay are offered where.",
@@ -500,6 +607,10 @@ TABLES: tuple[Table, ...] = (
         path="/v1/payment_methods",
         passes=(NONE, {"type": "custom"}),  # the bare list holds every type but custom
         permission="rak_payment_method_read", aliases=("PaymentMethods",),
+        marker="events",
+        watch=(Watch("those of guests come without an event", back=timedelta(minutes=10)),),
+        # OpenAPI: "a list of all PaymentMethods"; nobody says that these are in it
+        hidden="perhaps detached ones, and those of payments without a customer",
     ),
     Table(
         "payment_records", ("payment_record",), "Payments as one record each, whichever processor made them.",
@@ -514,10 +625,13 @@ TABLES: tuple[Table, ...] = (
         found=(Found("payouts", rest="/v1/balance_transactions", param="payout", where=(("automatic", True),)),),
         key=("payout_id", "balance_transaction_id"), extra={"balance_transaction_id": "id"},
         permission="rak_balance_transaction_source_read",
+        marker="events",
+        hidden="members of manual payouts: Stripe knows those of automatic ones only",
     ),
     Table(
         "payouts", ("payout",), "Money sent from Stripe to the bank.",
         path="/v1/payouts", created=True, permission="rak_payout_read", aliases=("Payouts",),
+        marker="events",
     ),
     Table(
         "plans", ("plan",), "Recurring prices in their older shape.",
@@ -525,6 +639,8 @@ TABLES: tuple[Table, ...] = (
         found=(Found("subscription_items", at="plan", spare=True),),  # twins of prices that are in no list
         expand=("tiers",),  # absent unless expanded
         permission="rak_plan_read", aliases=("Plans",),
+        marker="events",
+        hidden="deleted plans, and those made with `price_data` that no loaded subscription item names",
     ),
     Table(
         "prices", ("price",), "How much and how often a product is charged.",
@@ -540,6 +656,9 @@ TABLES: tuple[Table, ...] = (
         passes=(NONE, {"active": "false"}),
         expand=("tiers", "currency_options"),  # absent unless expanded
         permission="rak_plan_read", aliases=("Prices",),
+        marker="events",
+        # OpenAPI: "excluding inline prices"
+        hidden="deleted prices, and those made with `price_data` that no loaded item or line names",
     ),
     Table(
         "product_catalog_trial_offers", ("product_catalog.trial_offer",), "Prices for a trial, and what follows it.",
@@ -555,10 +674,14 @@ TABLES: tuple[Table, ...] = (
     Table(
         "products", ("product",), "What is sold.",
         path="/v1/products", created=True, permission="rak_product_read", aliases=("Products",),
+        marker="events",
+        hidden="deleted products, which invoice lines go on naming",
     ),
     Table(
         "promotion_codes", ("promotion_code",), "Codes that customers redeem for a coupon.",
         path="/v1/promotion_codes", created=True, permission="rak_promotion_code_read", aliases=("PromotionCodes",),
+        marker="events",
+        silent="how often it was redeemed", resync=_days(1),
     ),
     Table(
         "quote_computed_upfront_line_items", ("item",), "What is due at once when a quote is accepted.",
@@ -580,12 +703,14 @@ TABLES: tuple[Table, ...] = (
     Table(
         "quotes", ("quote",), "Offers to customers that become invoices or subscriptions when accepted.",
         path="/v1/quotes",  # has no filter by time, and no event when a draft changes
-        found=(Found("test_helpers_test_clocks", rest="/v1/quotes", param="test_clock"),),  # left out otherwise
+        # left out otherwise
+        found=(Found("test_helpers_test_clocks", rest="/v1/quotes", param="test_clock", names="test_clock"),),
         permission="rak_quote_read", aliases=("Quotes",),
     ),
     Table(
         "radar_early_fraud_warnings", ("radar.early_fraud_warning",), "Charges that a card's issuer thinks are fraud.",
         path="/v1/radar/early_fraud_warnings", created=True, aliases=("EarlyFraudWarning",),
+        marker="events",
     ),
     Table(
         "radar_value_list_items", ("radar.value_list_item",), "Values on Radar's lists: cards, emails, countries.",
@@ -600,11 +725,14 @@ TABLES: tuple[Table, ...] = (
     Table(
         "refunds", ("refund",), "Money given back on charges.",
         path="/v1/refunds", created=True, permission="rak_charge_read", aliases=("Refunds",),
+        marker="events",
     ),
     Table(
         "reporting_report_runs", ("reporting.report_run",), "Reports that were asked for, and their files.",
         path="/v1/reporting/report_runs", created=True,
         permission="rak_report_runs_and_report_types_read", aliases=("Reports",),
+        marker="events",
+        watch=(Watch("pending ones come without an event", back=_days(1), column="status", value="pending"),),
     ),
     Table(
         "reporting_report_types", ("reporting.report_type",),
@@ -620,15 +748,20 @@ TABLES: tuple[Table, ...] = (
         found=(Found("charges", at="review", expand=True), Found("payment_intents", at="review", expand=True)),
         keeps="a review leaves the list when it is closed, and cannot be deleted",
         permission="rak_review_read", aliases=("Reviews",),
+        marker="events",
     ),
     Table(
         "setup_attempts", ("setup_attempt",), "Single attempts of setup intents, failed ones too.",
         found=(Found("setup_intents", rest="/v1/setup_attempts", param="setup_intent", when="latest_attempt"),),
         default=False, fan_out="one request per setup intent that was attempted", permission="rak_setup_intent_read",
+        marker="events",
     ),
     Table(
         "setup_intents", ("setup_intent",), "Attempts to store a way to pay for later.",
         path="/v1/setup_intents", created=True, permission="rak_setup_intent_read",
+        marker="events",
+        watch=(Watch("metadata and description change without an event, mostly soon", back=timedelta(hours=1)),),
+        silent="metadata and description of older ones", resync=_days(30),
     ),
     Table(
         "shipping_rates", ("shipping_rate",), "What shipping costs at checkout.",
@@ -645,12 +778,16 @@ TABLES: tuple[Table, ...] = (
         # sources have no list: those on customers are all that can be found
         found=(Found("customer_sources", rest="/v1/sources/{id}/source_transactions"),),
         default=False, fan_out="one request per source", permission="rak_source_read",
+        hidden="those of sources that are not attached to a customer",
     ),
     Table(
         "subscription_items", ("subscription_item",),
         "The prices of each subscription, with quantity and current period.",
         found=(Found("subscriptions", at="items", rest="/v1/subscription_items", param="subscription"),),
         permission="rak_subscription_read", aliases=("SubscriptionItems",),
+        marker="events",
+        copies={"price__id": "prices", "plan__id": "plans", "tax_rates": "tax_rates"},
+        hidden="items that were taken off, which invoice lines go on naming",
     ),
     Table(
         "subscription_schedules", ("subscription_schedule",), "Planned phases of subscriptions.",
@@ -663,15 +800,22 @@ TABLES: tuple[Table, ...] = (
             ),
         ),
         permission="rak_subscription_read",
+        marker="events",
     ),
     Table(
         "subscriptions", ("subscription",), "Customers who pay again and again.",
         path="/v1/subscriptions", created=True,
         params={"status": "all"},  # canceled ones are left out otherwise, and those on test clocks
         found=(
-            Found("test_helpers_test_clocks", rest="/v1/subscriptions", param="test_clock", params={"status": "all"}),
+            Found(
+                "test_helpers_test_clocks", rest="/v1/subscriptions", param="test_clock", params={"status": "all"},
+                names="test_clock",
+            ),
         ),
         permission="rak_subscription_read", aliases=("Subscriptions", "CustomerSubscriptions"),
+        marker="events",
+        stays="a canceled subscription is still there: `customer.subscription.deleted` says that it was canceled",
+        copies={"default_tax_rates": "tax_rates"},
     ),
     Table(
         "tax_calculation_line_items", ("tax.calculation_line_item",),
@@ -693,6 +837,9 @@ TABLES: tuple[Table, ...] = (
         keeps="a calculation expires after 90 days",
         default=False, fan_out="one request per payment intent with a tax calculation",
         permission="rak_tax_calculations_and_transactions_read",
+        marker="events",
+        # calculations expire after about 90 days
+        hidden="lines of calculations that no payment intent names, or that have expired",
     ),
     Table(
         "tax_codes", ("tax_code",), "Kinds of goods and services as tax law sees them.",
@@ -701,8 +848,16 @@ TABLES: tuple[Table, ...] = (
     Table(
         "tax_ids", ("tax_id",), "Tax numbers of customers and of the account itself.",
         path="/v1/tax_ids",  # the account's own only (`owner[type]` defaults to self)
-        found=(Found("customers", at="tax_ids", expand=True, rest="/v1/customers/{id}/tax_ids"),),
+        found=(
+            Found(
+                "customers", at="tax_ids", expand=True, rest="/v1/customers/{id}/tax_ids",
+                told=_told("tax_id", "customer"), names="customer",
+            ),
+        ),
         permission="rak_tax_id_read", aliases=("TaxIds", "customer_tax_ids"),
+        marker="events",
+        watch=(Watch("the account's own ones have no events", column="customer"),),
+        hidden="deleted tax ids, and those of deleted customers",
     ),
     Table(
         "tax_locations", ("tax.location",), "Places where services are performed, for tax.",
@@ -713,6 +868,9 @@ TABLES: tuple[Table, ...] = (
     Table(
         "tax_rates", ("tax_rate",), "Percentages that invoices and subscriptions refer to.",
         path="/v1/tax_rates", created=True, permission="rak_tax_rate_read", aliases=("TaxRates",),
+        marker="events",
+        # seen: they answer by id and are in no list (stripe-python 1363)
+        hidden="rates that Stripe Tax made for automatic taxes, which invoices name",
     ),
     Table(
         "tax_registrations", ("tax.registration",), "Where tax is collected.",
@@ -745,6 +903,8 @@ TABLES: tuple[Table, ...] = (
         keeps="a tax transaction can be reversed, not deleted; metadata may name a later one instead",
         default=False, fan_out="two requests per payment intent with a tax calculation",
         permission="rak_tax_calculations_and_transactions_read",
+        marker="events",
+        hidden="lines of tax transactions that no payment intent leads to",
     ),
     Table(
         "terminal_configurations", ("terminal.configuration",), "How card readers behave.",
@@ -766,6 +926,7 @@ TABLES: tuple[Table, ...] = (
         path="/v1/test_helpers/test_clocks",
         mode="test",
         permission="rak_billing_clock_read", aliases=("TestClocks",),
+        marker="events",
     ),
     Table(
         "three_d_secure_authentications", ("three_d_secure.authentication",),
@@ -775,15 +936,20 @@ TABLES: tuple[Table, ...] = (
     Table(
         "topups", ("topup",), "Money put into the Stripe balance from a bank.",
         path="/v1/topups", created=True, permission="rak_top_up_read", aliases=("TopUps",),
+        marker="events",
+        watch=(Watch("pending ones change without an event", {"status": "pending"}, column="status", value="pending"),),
+        silent="metadata and description of finished ones", resync=_days(30),
     ),
     Table(
         "transfer_reversals", ("transfer_reversal",), "Transfers taken back, in full or in part.",
         found=(Found("transfers", at="reversals", rest="/v1/transfers/{id}/reversals"),),
         permission="rak_transfer_read", aliases=("TransferReversals",),
+        marker="events", silent="their metadata", resync=_days(30),
     ),
     Table(
         "transfers", ("transfer",), "Money moved to connected accounts.",
         path="/v1/transfers", created=True, permission="rak_transfer_read", aliases=("Transfers",),
+        marker="events",
     ),
     Table(
         "treasury_credit_reversals", ("treasury.credit_reversal",), "Received credits sent back.",
@@ -872,6 +1038,7 @@ TABLES: tuple[Table, ...] = (
         path="/v2/core/events", created=True, range=CREATED_V2,
         marker="created", lookback=timedelta(minutes=10), forgets=_days(30),
         default=False, off="`events` has the same changes with the objects", permission="rak_event_read",
+        hidden="events older than 30 days",
     ),
     Table(
         "v2_core_vault_gb_bank_accounts", ("v2.core.vault.gb_bank_account",),

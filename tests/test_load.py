@@ -241,7 +241,7 @@ def test_it_is_an_ordinary_dlt_source(fresh: Loaded) -> None:
     options = {"api_base": fresh.stripe.url, "api_key": fresh.stripe.api_key}
     source = stripe_source(tables="Invoices;invoice%items;customers", **options)
 
-    assert list(source.resources) == ["customers", "invoice_items", "invoice_line_items", "invoices"]
+    assert list(source.resources) == ["customers", "invoice_items", "invoice_line_items", "invoices", "changes"]
     fresh.pipeline.run(source.with_resources("invoice_line_items"))
     assert fresh.differences("invoice_line_items") == []
     assert not fresh.query("SELECT 1 FROM information_schema.tables WHERE table_name = 'customers'")
@@ -293,7 +293,7 @@ def test_a_table_that_failed_half_way_keeps_its_rows(fresh: Loaded) -> None:
     """A list breaks in the middle: what was read is loaded, nothing is taken for gone, and the next run heals it."""
     fresh.run(tables="charges;customers")
     fault = fresh.stripe.world.faults.add(path="/v1/charges", status=500, after=1)
-    result = fresh.run(tables="charges;customers")
+    result = fresh.run(tables="charges;customers", mode="initial")
     fault.remove()
 
     assert (result.exit_code, result.tables["charges"].status, result.tables["charges"].gone) == (1, "failed", 0)
