@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from stripe_source.checks import check as check
     from stripe_source.loop import SyncResult as SyncResult
     from stripe_source.loop import sync as sync
+    from stripe_source.proof import VerifyResult as VerifyResult
+    from stripe_source.proof import verify as verify
     from stripe_source.showcase import demo as demo
     from stripe_source.source import stripe_source as stripe_source
     from stripe_source.table import Table as Table
@@ -22,9 +24,9 @@ __version__ = "0.1.0"
 # A module is not named like a function here: importing it would put it in the function's place.
 # Loaded when first used: dlt and pyarrow take most of a second, and many commands need neither
 _HOMES = {
-    "CheckResult": "checks", "SyncResult": "loop", "Table": "table", "WAEvent": "waevent", "check": "checks",
-    "demo": "showcase", "list_tables": "catalogue", "schema_show": "catalogue", "stripe_source": "source",
-    "sync": "loop",
+    "CheckResult": "checks", "SyncResult": "loop", "Table": "table", "VerifyResult": "proof", "WAEvent": "waevent",
+    "check": "checks", "demo": "showcase", "list_tables": "catalogue", "schema_show": "catalogue",
+    "stripe_source": "source", "sync": "loop", "verify": "proof",
 }
 
 __all__ = ["__version__", "sandbox", *_HOMES]

@@ -13,6 +13,10 @@ def updates_seen(table: Table) -> str:
     """How a table's later changes reach the destination."""
     if table.never:
         return "never loaded"
+    if table.marker == "events":
+        beside = "; ".join(watch.why for watch in table.watch)
+        silent = f"; not at once: {table.silent}" if table.silent else ""
+        return "change feed" + (f", and read beside it: {beside}" if beside else ", deletions included") + silent
     if table.marker == "created":
         back = table.lookback
         span = f"{back.days} days" if back.days else f"{int(back.total_seconds() // 60)} minutes"
@@ -37,7 +41,8 @@ def list_tables(names: Tables = None, exclude: Tables = None) -> list[dict[str, 
 
     Returns:
         For each: name, description, where it is read, key, marker, how changes are seen, whether it is in the default
-        selection, what its requests grow with, permission of a restricted key, and Striim's name.
+        selection, what its requests grow with, which rows no list of Stripe's shows, permission of a restricted key,
+        and Striim's name.
 
     Raises:
         UnknownTable: a name means no table.
@@ -54,6 +59,7 @@ def list_tables(names: Tables = None, exclude: Tables = None) -> list[dict[str, 
             "default": table.default,
             "cost": cost(table),
             "why_not_default": None if table.default else table.off or table.fan_out,
+            "hidden": table.hidden,
             "permission": table.permission,
             "striim": list(alias for alias in table.aliases if alias[:1].isupper()),
         }
@@ -97,15 +103,16 @@ def markdown() -> str:
     lines = [
         "# Tables", "",
         f"All {len(TABLES)} tables, made from the registry by `python -m stripe_source.catalogue > docs/tables.md`.",
-        "A table that is not in the default selection is loaded when it is asked for by name or pattern.", "",
-        "| table | what | key | found | changes | requests | permission | Striim | default |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "A table that is not in the default selection is loaded when it is asked for by name or pattern. What is in no",
+        "list cannot be loaded; what goes after it was loaded stays, flagged.", "",
+        "| table | what | key | found | changes | requests | in no list | permission | Striim | default |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for table in list_tables():
         cells = [
             f"`{table['name']}`", table["description"], ", ".join(table["key"]), f"`{table['path']}`", table["updates"],
-            table["cost"], f"`{table['permission']}`" if table["permission"] else "", ", ".join(table["striim"]),
-            "yes" if table["default"] else f"no: {table['why_not_default']}",
+            table["cost"], table["hidden"] or "", f"`{table['permission']}`" if table["permission"] else "",
+            ", ".join(table["striim"]), "yes" if table["default"] else f"no: {table['why_not_default']}",
         ]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"

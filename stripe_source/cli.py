@@ -4,8 +4,10 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +25,7 @@ DESCRIPTION = "A complete, current copy of a Stripe account in any dlt destinati
 EXIT_CODES = """\
 exit codes:
   0  done
-  1  some tables failed and the others are loaded, or nothing could be reached
+  1  some tables failed and the others are loaded, nothing could be reached, or the pipeline is being run already
   2  wrong usage or configuration; nothing was read
   3  refused by Stripe: the key, or all permissions
   4  verification found a difference"""
@@ -48,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     demo.add_argument("--database", default="stripe_demo.duckdb", help="the file (default: %(default)s)")
     demo.add_argument("--dataset", default="stripe", help="the schema in it (default: %(default)s)")
     demo.add_argument("--seed", type=int, default=1, help="another seed, another business")
-    demo.add_argument("--scale", type=float, default=1.0, help="size of the business; 1 is about 14,000 rows")
+    demo.add_argument("--scale", type=_scale, default=1.0, help="size of the business; 1 is about 14,000 rows")
     demo.add_argument("--tables", help="names, separated by `;`, with %% for any letters; `%%` is everything "
                                         "(default: what an ordinary account uses)")
 
@@ -63,16 +65,34 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--deletes", help="soft (default): rows that are gone stay, flagged; hard: they go")
     run.add_argument("--lookback", help="how far behind its cursor a table is read again (default: 10m)")
     run.add_argument("--schema-map", help="shape of the tables (default: stripe)")
-    run.add_argument("--destination", default="duckdb", help="a destination of dlt (default: %(default)s)")
-    run.add_argument("--dataset", default="stripe_data", help="dataset or schema (default: %(default)s)")
-    run.add_argument("--pipeline", default="stripe", help="name of the dlt pipeline (default: %(default)s)")
+    _target(run)
     run.add_argument("--every", metavar="5m", help="run again and again, with this pause between; Ctrl-C ends it. "
                                                    "With --json, each run is one line")
+    run.add_argument("--history", metavar="TABLE", action="append",
+                     help="keep every version of the rows of this table, in TABLE_history")
     run.add_argument("--refresh", metavar="TABLE", action="append", help="read this table again from the beginning")
 
     check = command("check", "find out which tables a key may read", _check)
     _connection(check)
     _selection(check)
+
+    verify = command("verify", "prove that the destination equals Stripe, row by row and value by value", _verify)
+    _connection(verify)
+    verify.add_argument("--tables", help="names, separated by `;`, with %% for any letters (default: every table that "
+                                         "the pipeline has loaded)")
+    verify.add_argument("--exclude", help="likewise, what to leave out")
+    verify.add_argument("--start", help="only objects created at or after this")
+    verify.add_argument("--end", help="only objects created before this")
+    share = verify.add_mutually_exclusive_group()
+    share.add_argument("--all", action="store_true", help="every row within the bounds (default)")
+    share.add_argument("--sample", type=int, metavar="N", help="of tables with more than N rows only about N, in spans "
+                                                               "of `created` drawn at random; smaller ones whole")
+    verify.add_argument("--seed", type=int, help="of a sample, to draw the same one again")
+    verify.add_argument("--settled", action="store_true", help="what came about after the last load is named, and does "
+                                                               "not count as a difference")
+    verify.add_argument("--repair", action="store_true", help="write what is missing or altered, flag what is extra, "
+                                                              "and verify again")
+    _target(verify)
 
     tables = command("tables", "list the tables", _tables)
     tables.add_argument("pattern", nargs="*", help="only these: names, or patterns with %%")
@@ -85,7 +105,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     sandbox.add_argument("action", choices=["serve"])
     sandbox.add_argument("--port", type=int, default=12111, help="default: %(default)s; 0: any free one")
     sandbox.add_argument("--seed", type=int, default=1, help="another seed, another business")
-    sandbox.add_argument("--scale", type=float, default=1.0, help="size of the business; 1 is about 14,000 rows")
+    sandbox.add_argument("--scale", type=_scale, default=1.0, help="size of the business; 1 is about 14,000 rows")
     sandbox.add_argument("--life", metavar="10s", help="the clock runs, and something happens each time this has "
                                                        "passed (default: it stands still)")
 
@@ -107,6 +127,12 @@ def _selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exclude", help="likewise, what to leave out")
 
 
+def _target(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--destination", default="duckdb", help="a destination of dlt (default: %(default)s)")
+    parser.add_argument("--dataset", default="stripe_data", help="dataset or schema (default: %(default)s)")
+    parser.add_argument("--pipeline", default="stripe", help="name of the dlt pipeline (default: %(default)s)")
+
+
 def _rate(text: str) -> float | None:
     if text.lower() == "none":
         return None
@@ -114,6 +140,15 @@ def _rate(text: str) -> float | None:
         return float(text)
     except ValueError:
         raise InvalidOption("rate", text, reason="It is a share of Stripe's limits, 0 < rate <= 1, or none.") from None
+
+
+def _scale(text: str) -> float:
+    try:
+        if 0 < float(text) < math.inf:
+            return float(text)
+    except ValueError:
+        pass
+    raise InvalidOption("scale", text, reason="It is more than 0; 1 is about 14,000 rows.")
 
 
 def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
@@ -141,7 +176,9 @@ def _marker(text: str) -> Any:
 def _out() -> Console:
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS") or PIPED))
+    told = os.environ.get("COLUMNS", "")
+    piped = int(told) if told.isdecimal() else 0
+    return Console(width=None if sys.stdout.isatty() else piped or PIPED)
 
 
 @lru_cache(maxsize=1)  # a live view and lines that are printed meanwhile do not disturb each other on one console
@@ -207,7 +244,7 @@ def _run(args: argparse.Namespace) -> int:
 
     pause = duration(args.every, "every") if args.every else None
     options = {
-        **_stripe(args), **_given(args, "mode", "start", "end", "deletes", "lookback", "schema_map"),
+        **_stripe(args), **_given(args, "mode", "start", "end", "deletes", "lookback", "schema_map", "history"),
         "refresh": args.refresh, **({"marker": _marker(args.marker)} if args.marker else {}),
     }
     if pause is None:
@@ -277,6 +314,30 @@ def _check(args: argparse.Namespace) -> int:
     return result.exit_code
 
 
+def _verify(args: argparse.Namespace) -> int:
+    _quiet("log_level", "ERROR")
+    from stripe_source.proof import verify
+    from stripe_source.source import options as check_options
+
+    options = {**_stripe(args), **_given(args, "start", "end")}
+    check_options(**options)  # before dlt's pipeline is made, as `run` does
+
+    def told(requests: int) -> None:
+        _err().print(f"About {requests:,} requests to Stripe; what differs is read twice", highlight=False)
+
+    result = verify(
+        _pipeline(args), progress=_progress(args), on_cost=told, repair=args.repair, settled=args.settled,
+        **options, **_given(args, "sample", "seed"),
+    )
+    if args.json:
+        _print_json(result.asdict())
+    else:
+        from stripe_source.show import show_verify
+
+        show_verify(_out(), result)
+    return result.exit_code
+
+
 def _tables(args: argparse.Namespace) -> int:
     from stripe_source.catalogue import list_tables
 
@@ -310,8 +371,6 @@ def _sandbox(args: argparse.Namespace) -> int:
 
     if not 0 <= args.port <= 65535:
         raise InvalidOption("port", args.port, reason="Ports are 0 to 65535; 0 takes any free one.")
-    if args.scale <= 0:
-        raise InvalidOption("scale", args.scale, reason="It is more than 0; 1 is about 14,000 rows.")
     pause = duration(args.life, "life") if args.life else None
     world = sandbox.World(args.seed, args.scale, ticking=pause is not None)
     try:
@@ -341,18 +400,27 @@ def perform(args: argparse.Namespace) -> int:
     log.addHandler(warnings)
     try:
         return int(args.run(args))
-    except StripeSourceError as error:
-        _complain(str(error))
-        return error.exit_code
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor is it flushed into the pipe at the end
         return 0
-    except KeyboardInterrupt:
-        _err().print("Stopped. What was loaded is kept; the next run goes on from there."
-                     if args.stripe_command in ("run", "demo") else "Stopped.", highlight=False)
-        return 130
+    except (Exception, KeyboardInterrupt) as error:
+        if number := _signal(error):
+            _err().print("Stopped. What was loaded is kept; the next run goes on from there."
+                         if args.stripe_command in ("run", "demo") else "Stopped.", highlight=False)
+            return 128 + number
+        if not isinstance(error, StripeSourceError):
+            raise
+        _complain(str(error))
+        return error.exit_code
     finally:
         log.removeHandler(warnings)
+
+
+def _signal(error: BaseException | None) -> int:
+    """The signal behind an error: dlt makes Ctrl-C and SIGTERM a failure of the step that they end. 0: none is."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__
+    return int(getattr(error, "signal_code", signal.SIGINT)) if error else 0
 
 
 def _complain(message: str, word: str = "Error", style: str = "bold red") -> None:

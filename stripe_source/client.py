@@ -191,6 +191,7 @@ class Client:
         self._sleep, self._jitter, self._now = sleep, jitter, now
         self._session: aiohttp.ClientSession | None = None
         self._free: asyncio.Semaphore | None = None
+        self._clock: int | None = None
 
     def __repr__(self) -> str:
         return f"Client({self.credentials!r}, api_base={self.api_base!r}, account={self.account!r})"
@@ -449,8 +450,9 @@ class Client:
             body = orjson.loads(text)
         except orjson.JSONDecodeError:
             body = _lenient(text)
+        date = _unix(headers.get("Date"))
+        self._clock = self._clock if date is None else date
         if 200 <= status < 300:
-            date = _unix(headers.get("Date"))
             if not isinstance(body, dict):
                 fault: str | None = f"{len(text)} bytes that are no JSON object"
             elif isinstance(body.get("error"), dict) and "object" not in body and "id" not in body:
@@ -471,6 +473,11 @@ class Client:
         )
         again = _worth_asking_again(status, error, headers.get("Stripe-Should-Retry"))
         return _Failure(error, again, _seconds(headers.get("Retry-After"), self._now))
+
+    @property
+    def clock(self) -> int:
+        """Unix seconds by the last answer, also a refusal; by our clock where Stripe has told no time."""
+        return int(self._now()) if self._clock is None else self._clock
 
     def _told(self, failure: BaseException) -> str:
         return redact(f"{type(failure).__name__}: {failure}", self.credentials.secrets)

@@ -22,7 +22,8 @@
     │   ├── Unreachable                 no answer after all attempts
     │   ├── BrokenAnswer                an answer that cannot be read, after all attempts
     │   └── EndlessPaging               a list that never ends
-    └── DestinationError                1: the destination is down, full, or refuses
+    ├── DestinationError                1: the destination is down, full, or refuses
+    └── Busy                            1: another process runs the pipeline
 """
 from __future__ import annotations
 
@@ -406,6 +407,43 @@ class DestinationError(StripeSourceError):
         super().__init__(
             f"{where}{what}: {self.message.rstrip('.')}. "
             "Put it right and run again; what was loaded is kept, the rest is read again."
+        )
+
+
+class Busy(StripeSourceError):
+    """Another process runs the pipeline: on this machine, or on another one that loads into the same dataset.
+
+    Args:
+        pipeline: its name.
+        pid: the other process, where it is known.
+        host: the machine that it runs on.
+        since: when it began.
+        dataset: what both load into; given where the other process was noticed in the destination.
+    """
+
+    def __init__(
+        self,
+        pipeline: str,
+        *,
+        pid: int | None = None,
+        host: str | None = None,
+        since: str | None = None,
+        dataset: str | None = None,
+    ) -> None:
+        self.pipeline, self.pid, self.host, self.since, self.dataset = pipeline, pid, host, since, dataset
+        if dataset:
+            super().__init__(
+                f"Pipeline `{pipeline}` is run by another process too: twice it loaded into dataset `{dataset}` while "
+                "this one was at work. Let one machine run it at a time, and run again: the next run reads what this "
+                "one read. To load side by side, give each its own `--pipeline` and `--dataset`."
+            )
+            return
+        who = f", pid {pid}" if pid else ""
+        who += f" on `{host}`" if host else ""
+        who += f", since {since}" if since else ""
+        super().__init__(
+            f"Pipeline `{pipeline}` is being run by another process{who}. Nothing was read. Run again when it has "
+            "ended, or end it; to load side by side, give each its own `--pipeline` and `--dataset`."
         )
 
 

@@ -288,6 +288,8 @@ class Feed:
                 if seen and old:
                     applied[key] = max(second, applied.get(key, second))
                     continue
+                if itself and not seen and root.table.name in self._reader.past:
+                    self._keep(root, event, second)
                 change = changes.setdefault(key, Change(root, id, second, [], known=seen))
                 change.ask |= not itself
                 if second == change.at and itself:
@@ -297,6 +299,15 @@ class Feed:
             if key in changes and second >= changes[key].at:
                 changes[key].ask |= not self._follows(events, changes[key], second)
         return changes
+
+    def _keep(self, root: Wanted, event: Object, second: int) -> None:
+        """Keep an event as a version of its object, for the table's history."""
+        thing = copy.deepcopy(payload(event))
+        told = event.get("api_version") in (None, self._client.api_version) and not _ends(event)
+        if told and suffices(thing, root, set(), self._reader.fed):
+            for found in root.children:
+                take(thing, found)
+            self._reader.past[root.table.name].append(self._reader.event(root.table, thing, second))
 
     def _follows(self, events: Iterable[Object], change: Change, second: int) -> bool:
         """Whether a change is the next one after those of the same second that were applied by the run before."""

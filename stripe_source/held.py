@@ -48,6 +48,10 @@ class Held:
         self._client, self._schema, self._shape, self._account = client, schema, shape, account
         self._table = schema.naming.normalize_table_identifier(shape.table.name)
 
+    def of(self, shape: TableMap) -> Held:
+        """The same of another table."""
+        return Held(self._client, self._schema, shape, self._account)
+
     def fingerprints(self, since: int | None = None) -> dict[Key, Version]:
         """Everything that is held, without the times; {} if the table is not there yet.
 
@@ -132,8 +136,32 @@ class Held:
                 times = [keys[tuple(_key_part(row[place]) for place in places)] for row in rows]
                 yield _flagged(columns, rows, times, load_id)
 
-    def _any_of(self, keys: Sequence[Key]) -> str:
-        names = self._shape.table.key
+    def closed(self, keys: Mapping[Key, int], until: str, since: str, load_id: str | None) -> Iterator[pa.Table]:
+        """The rows that have nothing in a column with a time yet, with a unix second for each key in it.
+
+        Args:
+            keys: the key, without the column `since`, -> the second.
+            until: the column.
+            since: the last column of the key: when a row begins. One that does not begin before the second stays.
+            load_id: the dlt load.
+        """
+        columns, names = self._columns(), self._shape.table.key[:-1]
+        order = [column.name for column in columns]
+        places, begins = [order.index(name) for name in names], order.index(since) if keys else 0
+        for some in _chunks(list(keys)):
+            test = f"{self._name(until)} IS NULL AND ({self._any_of(some, names)})"
+            rows, times = [], []
+            for row in self._select(order, test):
+                second = keys[tuple(_key_part(row[place]) for place in places)]
+                if _second(row[begins]) < second:
+                    rows.append(row)
+                    times.append(second)
+            if rows:
+                yield _rewritten(columns, rows, {until: [second * 1_000_000 for second in times],
+                                                 "_dlt_load_id": [load_id] * len(rows)})
+
+    def _any_of(self, keys: Sequence[Key], names: Sequence[str] | None = None) -> str:
+        names = self._shape.table.key if names is None else names
         if len(names) == 1:
             return f"{self._name(names[0])} IN ({', '.join(self._text(key[0]) for key in keys)})"
         return " OR ".join(
@@ -234,23 +262,29 @@ def _key_part(value: Any) -> str:
 def _flagged(
     columns: Sequence[Column], rows: Sequence[tuple[Any, ...]], times: Sequence[int], load_id: str | None
 ) -> pa.Table:
+    """Rows flagged as deleted at a unix second each."""
+    moments = [second * 1_000_000 for second in times]
+    place = [column.name for column in columns].index("_dlt_id")
+    return _rewritten(columns, rows, {
+        "_deleted": [True] * len(rows), "_deleted_at": moments, "_changed_at": moments,
+        "_dlt_load_id": [load_id] * len(rows), "_dlt_id": [_flagged_print(str(row[place])) for row in rows],
+    })
+
+
+def _rewritten(
+    columns: Sequence[Column], rows: Sequence[tuple[Any, ...]], others: Mapping[str, Sequence[Any]]
+) -> pa.Table:
+    """Rows as a database driver gave them as an Arrow table, with other values in some columns."""
     import pyarrow as pa
 
     from stripe_source.rows import arrow_type
 
     arrays, fields = [], []
     for place, column in enumerate(columns):
-        values = [row[place] for row in rows]
-        if column.name == "_deleted":
-            values = [True] * len(rows)
-        elif column.name in ("_deleted_at", "_changed_at"):
-            values = [at * 1_000_000 for at in times]
-        elif column.name == "_dlt_load_id":
-            values = [load_id] * len(rows)
-        elif column.name == "_dlt_id":
-            values = [_flagged_print(value) for value in values]
+        if column.name in others:
+            values = list(others[column.name])
         else:
-            values = [None if value is None else _python(value, column.data_type) for value in values]
+            values = [None if row[place] is None else _python(row[place], column.data_type) for row in rows]
         kind = arrow_type(column)
         array = pa.array(values, pa.int64()).cast(kind) if column.data_type == "timestamp" else pa.array(values, kind)
         arrays.append(array)

@@ -13,15 +13,18 @@ import dlt
 from dlt.common.destination.exceptions import DestinationException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from stripe_source.alone import alone, loads_of
 from stripe_source.client import Figures
-from stripe_source.errors import DestinationError, StripeSourceError, redact
+from stripe_source.errors import Busy, DestinationError, StripeSourceError, redact
+from stripe_source.history import SUFFIX
 from stripe_source.options import Options
 from stripe_source.reader import Whose, identify, wait_for
 from stripe_source.run import Run, TableResult
 from stripe_source.schema_map import table_map
+from stripe_source.source import history_resource, resource, stripe_source
 from stripe_source.source import options as check_options
-from stripe_source.source import resource, stripe_source
 
+LOADS = "stripe_loads"  # in dlt's local state: how many loads the destination had when the pending one was begun
 LITTLE = 100_000  # bytes; with less than this left, a disk is full
 
 
@@ -123,24 +126,19 @@ def sync(
         Unreachable: nothing answers at `api_base`.
         DestinationError: the destination cannot be reached, or did not take the data. What was read stays in the
             pipeline's folder and is loaded by the next run.
+        Busy: another process runs the pipeline.
     """
     progress = progress or Silent()
     began = time.monotonic()
     chosen = check_options(**options, refresh=refresh)
-    whose, before = wait_for(_identify(chosen))  # first of all: a refused key leaves no trace
-    run = Run(chosen, progress.page, whose)
     notes: list[str] = []
-    progress.tables([table.name for table in chosen.tables])
-    progress.phase("preparing")
     try:
-        _finish(pipeline, notes)
-        _prepare(pipeline, run)
-        progress.phase("reading")
-        source = stripe_source(_run=run)
-        pipeline.extract(source, loader_file_format="parquet")
-        pipeline.normalize()
-        progress.phase("loading")
-        load = pipeline.load()
+        with alone(pipeline):
+            whose, asked = wait_for(_identify(chosen))  # before anything is made: a refused key leaves no table
+            progress.tables([table.name for table in chosen.tables])
+            progress.phase("preparing")
+            _finish(pipeline, notes)
+            runs, load = _load(pipeline, chosen, whose, progress, notes)
     except PipelineStepFailed as failure:
         reason = _reason(pipeline, failure)
         if reason is failure:
@@ -150,12 +148,14 @@ def sync(
         raise _trouble(pipeline, failure) from failure
     finally:
         progress.phase("done")
+    run = runs[-1]
     reader = run.reader
+    notes += reader.notes if reader else []
     order = [table.name for table in chosen.tables]
     return SyncResult(
         tables={name: run.results[name] for name in order},
         seconds=time.monotonic() - began,
-        figures=_sum(before, reader.figures) if reader and reader.figures else before,
+        figures=_sum(asked, *(each.reader.figures for each in runs if each.reader and each.reader.figures)),
         destination=pipeline.destination.destination_name or "",
         location=redact(str(load.destination_displayable_credentials)).removeprefix("duckdb:///"),
         dataset=pipeline.dataset_name or "",
@@ -166,6 +166,49 @@ def sync(
         schema_version=pipeline.default_schema.version or 0,
         notes=notes,
     )
+
+
+def _load(
+    pipeline: dlt.Pipeline, chosen: Options, whose: Whose, progress: Progress, notes: list[str]
+) -> tuple[list[Run], Any]:
+    """Read and load; once more where a process on another machine has loaded meanwhile."""
+    runs: list[Run] = []
+    while len(runs) < 2:
+        runs.append(run := Run(chosen, progress.page, whose))
+        _prepare(pipeline, run)
+        cursors, loads = pipeline.state.get("sources", {}), loads_of(pipeline)
+        pipeline.set_local_state_val(LOADS, loads)
+        progress.phase("reading")
+        pipeline.extract(stripe_source(_run=run), loader_file_format="parquet")
+        pipeline.normalize()
+        progress.phase("loading")
+        if loads_of(pipeline) == loads:
+            load = pipeline.load()
+            if loads_of(pipeline, load.loads_ids) == loads:
+                pipeline.set_local_state_val(LOADS, None)
+                return runs, load
+            _go_back(pipeline, cursors)  # two loads went on at once, and may have lost or doubled each other's rows
+        else:
+            _go_back(pipeline)
+        notes.append("Another process loaded the same pipeline meanwhile; what this run had read was read again.")
+    raise Busy(pipeline.pipeline_name, dataset=pipeline.dataset_name)
+
+
+def _go_back(pipeline: dlt.Pipeline, cursors: Mapping[str, Any] | None = None) -> None:
+    """Drop what was read, and take state and schema from the destination.
+
+    Args:
+        cursors: state of the sources to go on from in place of the destination's, where that may be ahead of its rows.
+    """
+    pipeline.abort_packages()
+    pipeline.set_local_state_val(LOADS, None)
+    pipeline.sync_destination()
+    if cursors is None:
+        return
+    with pipeline.managed_state() as state:
+        held = state.get("sources", {}).get("stripe", {})
+        whose: dict[str, Any] = {name: held[name] for name in ("account_id", "livemode") if name in held}
+        state["sources"] = {**cursors, "stripe": {**cursors.get("stripe", {}), **whose}}
 
 
 async def _identify(o: Options) -> tuple[Whose, Figures]:
@@ -182,6 +225,14 @@ def _finish(pipeline: dlt.Pipeline, notes: list[str]) -> None:
     pipeline.activate()
     pipeline.sync_destination()
     if not pipeline.has_pending_data:
+        return
+    loads = pipeline.state["_local"].get(LOADS)
+    pending = [*pipeline.list_extracted_load_packages(), *pipeline.list_normalized_load_packages()]
+    if loads is not None and loads_of(pipeline, pending) != loads:
+        pipeline.abort_packages()  # puts the cursors back; part of it may be loaded, over the rows of the other process
+        _go_back(pipeline, pipeline.state.get("sources", {}))
+        notes.append("An earlier run had read data that was not loaded yet, and another process has loaded since; it "
+                     "was dropped and is read again.")
         return
     notes.append("An earlier run had read data that was not loaded yet; it was loaded first.")
     try:
@@ -201,7 +252,8 @@ def _prepare(pipeline: dlt.Pipeline, run: Run) -> None:
     """
     there: Mapping[str, Any] = pipeline.default_schema.tables if pipeline.default_schema_name else {}
     missing = [table for table in run.options.tables if table.name not in there]
-    if not missing and not pipeline.first_run:
+    versions = [name for name in run.options.history if name + SUFFIX not in there]
+    if not missing and not versions and not pipeline.first_run:
         return
 
     def empty(cursor: Any = None) -> Iterator[Any]:
@@ -211,6 +263,8 @@ def _prepare(pipeline: dlt.Pipeline, run: Run) -> None:
     def tables() -> Any:
         for table in missing:
             yield resource(run.options, table_map(table), empty)
+        for name in versions:
+            yield history_resource(table_map(next(t for t in run.options.tables if t.name == name)), empty)
 
     pipeline.run(tables(), loader_file_format="parquet")
     run.fresh = {table.name for table in missing}
@@ -236,8 +290,8 @@ def _reason(pipeline: dlt.Pipeline, failure: PipelineStepFailed) -> BaseExceptio
     """What to raise for a failed step: our own error, the destination's trouble, or the failure as it is."""
     errors = list(_chain(failure))
     for error in errors:
-        if isinstance(error, StripeSourceError):
-            return error
+        if isinstance(error, (StripeSourceError, KeyboardInterrupt)):
+            return error  # a signal says nothing about the data: what was read is kept
     if failure.step == "load" and _terminal(failure):
         pipeline.abort_packages()  # it would be tried again by every later run, and stand in the way of each
     if failure.step in ("load", "sync") or any(isinstance(error, (DestinationException, OSError)) for error in errors):

@@ -103,8 +103,8 @@ def marker_of(table: Table, marker: Marker = "auto") -> str | None:
 
     Args:
         table: the table.
-        marker: "auto" (the registry's choice), "events", "created", "id", None, or a mapping of table patterns to these
-            in which the most exact pattern wins, as in `{"customers": None, "%": "created"}`.
+        marker: "auto" (the registry's choice), "events", "created", "id", None, or a mapping of table patterns to
+            these in which the most exact pattern wins, as in `{"customers": None, "%": "created"}`.
 
     Raises:
         UnknownMarker: the marker is none of these, or was asked of this very table, which cannot go by it.
@@ -125,7 +125,10 @@ def marker_of(table: Table, marker: Marker = "auto") -> str | None:
     if marker in ("created", "id") and not table.path:
         return "parents"
     timed = table.created and table.time is not None
-    able = {None: True, "events": table.marker == "events", "created": timed, "id": bool(table.path) and not table.singleton}[marker]
+    able = {
+        None: True, "events": table.marker == "events", "created": timed,
+        "id": bool(table.path) and not table.singleton,
+    }[marker]
     if not able and named:
         raise UnknownMarker(marker, [name for name in _MARKER_NAMES if name != marker], table.name)
     return marker if able else None
@@ -211,6 +214,7 @@ class Options:
     api_version: str
     governor: Governor
     refresh: frozenset[str] = frozenset()
+    history: frozenset[str] = frozenset()
 
     def again(self, table: Table) -> bool:
         """Whether a table is to be read from the beginning, whatever its cursor."""
@@ -276,6 +280,7 @@ def resolve(
     client_secret: str | None = None,
     refresh_token: str | None = None,
     refresh: Tables = None,
+    history: Tables = None,
 ) -> Options:
     """Check all options of `stripe_source` before anything is read.
 
@@ -298,4 +303,5 @@ def resolve(
         deletes=deletes, lookback=duration(lookback, "lookback"), account_id=account_id, credentials=who,
         api_base=api_base, api_version=api_version or API_VERSION, governor=Governor(rate, who.livemode),
         refresh=frozenset(table.name for table in select_tables(refresh, known=chosen)) if refresh else frozenset(),
+        history=frozenset(table.name for table in select_tables(history, known=chosen)) if history else frozenset(),
     )

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import threading
-import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -104,7 +103,7 @@ async def identify(client: Client) -> Whose:
     except StripeError as error:
         if error.status is None or isinstance(error, AuthenticationError):
             raise  # nobody there, or nobody that lets us in: no other request will do better
-        return Whose(None, int(time.time()))  # the key may not read its own account
+        return Whose(None, client.clock)  # the key may not read its own account
     known = answer.body.get("id")
     return Whose(known if isinstance(known, str) else None, answer.date)
 
@@ -127,6 +126,7 @@ class Reader:
         holds: what the destination holds of a table; asked in the thread that calls `next`.
         seen: marks of the events that the run before had seen.
         lookback: seconds of the change feed that are read again.
+        past: tables whose versions between two runs are wanted as well; what is found of them is in `past`.
     """
 
     def __init__(
@@ -139,7 +139,9 @@ class Reader:
         holds: Callable[[str], Held | None] = lambda table: None,
         seen: Iterable[str] = (),
         lookback: int = 600,
+        past: Iterable[str] = (),
     ) -> None:
+        self.past: dict[str, list[WAEvent]] = {name: [] for name in past}
         self._make_client = client
         self._holds, self._before, self._lookback = holds, list(seen), lookback
         self._questions: deque[Callable[[], None]] = deque()
@@ -528,7 +530,7 @@ class Reader:
         if ask.after is not None:
             return self._walk_after(client, what, ask)
         if table.created and ask.ordered:
-            return oldest_first(client, what, ask.since, ask.until or (self.now or int(time.time())) + 1)
+            return oldest_first(client, what, ask.since, ask.until or (self.now or client.clock) + 1)
         return newest_first(client, what, ask.since if table.created else None, ask.until if table.created else None)
 
     async def _walk_after(self, client: Client, what: List, ask: Ask) -> AsyncIterator[Batch]:

@@ -12,6 +12,7 @@ import dlt
 from stripe_source.alone import hold
 from stripe_source.errors import MixedData
 from stripe_source.held import Held, Key, Version
+from stripe_source.history import SUFFIX, Versions, versions_map
 from stripe_source.listing import unix_second
 from stripe_source.options import Options
 from stripe_source.plan import Ask
@@ -75,6 +76,7 @@ class Run:
     _asks: dict[str, Ask] = field(default_factory=dict)
     _left: set[str] = field(default_factory=set)
     _held: dict[str, Held] = field(default_factory=dict)
+    _versions: dict[str, Versions] = field(default_factory=dict)
     _state: dict[str, Any] = field(default_factory=dict)
 
     def join(self, ask: Ask, selected: Sequence[str], state: dict[str, Any]) -> None:
@@ -82,9 +84,11 @@ class Run:
         if not self._asks:
             self._free = hold() if _load_id() else None  # first of all: where it is refused, nothing has begun
             self.reader, self._sql, self._left, self.results, self._held = None, None, set(), {}, {}
+        if ask.table.name not in self._asks and ask.table.name in self.options.history:
+            self.versions(table_map(ask.table)).begin(ask.table.name + SUFFIX in selected)
         self._asks[ask.table.name] = ask
         self.results[ask.table.name] = TableResult(marker=self.options.markers[ask.table.name], hidden=ask.table.hidden)
-        if self.reader is None and self._asks.keys() >= set(selected) - {CHANGES}:
+        if self.reader is None and self._asks.keys() >= {name for name in selected if not self._follows(name)}:
             self._follow()
             mode, held = self.options.credentials.livemode, state.get("livemode")
             if None not in (mode, held) and mode != held:
@@ -92,6 +96,7 @@ class Run:
             self.reader = Reader(
                 self.options.client, self.options.account_id, state.get("account_id"), self.whose, self.on_page,
                 self.held, state.get("feed", {}).get("seen", ()), self.options.lookback,
+                past=self._versions.keys(),
             )
             self._state = state
             self.reader.start(self._asks.values())
@@ -103,6 +108,19 @@ class Run:
             if ask.follows and all(parent and parent.since for parent in parents):
                 since = min(parent.since or 0 for parent in parents if parent)
                 self._asks[name] = replace(ask, since=since)
+
+    def _follows(self, resource: str) -> bool:
+        """Whether a resource only takes what others bring."""
+        return resource == CHANGES or resource in {name + SUFFIX for name in self.options.history}
+
+    def versions(self, shape: TableMap) -> Versions:
+        """What travels between the resource of a table and the one of its history."""
+        return self._versions.setdefault(shape.table.name, Versions(shape))
+
+    def held_versions(self, shape: TableMap) -> Held | None:
+        """What the destination holds of a table's history."""
+        of_rows = self.held(shape.table.name)
+        return of_rows and of_rows.of(versions_map(shape))
 
     def held(self, name: str) -> Held | None:
         """What the destination holds of a table; None where it holds nothing, or there is no destination."""
@@ -117,7 +135,8 @@ class Run:
     def sql_client(self) -> Any:
         """What reads the destination back, open until all tables are taken; None where there is nothing yet."""
         if self._sql is None and not dlt.current.pipeline().first_run:
-            self._sql = self._stack.enter_context(dlt.current.pipeline().sql_client())
+            client: Any = dlt.current.pipeline().sql_client()
+            self._sql = self._stack.enter_context(client)
         return self._sql
 
     def since(self, table: str) -> int | None:
@@ -127,6 +146,8 @@ class Run:
     def leave(self, table: str) -> None:
         """A resource has ended, or was closed."""
         self._left.add(table)
+        if table in self._versions:
+            self._versions[table].done = self._versions[table].wanted
         if self.reader:
             self.reader.leave(table)
         if self._left >= self._asks.keys():
@@ -165,7 +186,10 @@ def read(run: Run, shape: TableMap, cursor: Any = None) -> Iterator[Any]:
     if marker == "id" and not o.again(table) and o.end is None:
         after_id, since = own.get("id"), own.get("id_created", o.start)
     feeds = marker == "events" and o.end is None
-    position = own.get("position") if feeds and not o.again(table) and _reaches(own.get("start"), o.start) else None
+    goes_on = not o.again(table) and _reaches(own.get("start"), o.start)
+    if name in o.history and not own.get("history"):
+        goes_on = False  # every row is a version, for once
+    position = own.get("position") if feeds and goes_on else None
     run.join(
         Ask(
             table, since, o.end, after_id, ordered=marker == "created",
@@ -207,6 +231,9 @@ class _Taking:
         self.key_columns = [named[name] for name in shape.table.key]
         self.held: dict[Key, Version] = {}
         self.fed = False
+        self.versions = run.versions(shape) if self.name in run.options.history else None
+        if self.versions and not self.versions.wanted:
+            self.versions = None  # nobody takes them
         self.seen: set[Key] = set()
         self.destination: Held | None = None
         self.newest: tuple[int, str] | None = None
@@ -246,11 +273,23 @@ class _Taking:
             self._move(verdict)
         for gone in self._gone(verdict):
             yield self._hinted(gone)
+        if self.versions:
+            self._finish_versions(verdict)
         dlt.current.resource_metrics().update(
             {word: value for word, value in vars(self.result).items() if isinstance(value, int)}
         )
         if not self.known:
             yield dlt.mark.materialize_table_schema()
+
+    def _finish_versions(self, verdict: Verdict) -> None:
+        """Hand over the versions between this run and the one before, and close those that have ended."""
+        assert self.versions is not None
+        between: dict[Key, list[WAEvent]] = {}
+        for event in self.reader.past.get(self.name, ()):
+            between.setdefault(self._key(event), []).append(event)
+        self.versions.past(between, self.rows, self.load_id)
+        self.versions.finish(self.run.held_versions(self.shape), self.load_id)
+        self.own["history"] = verdict.status == "ok" or bool(self.own.get("history"))
 
     def _look_up(self) -> None:
         """Read what the destination holds, once the account is known."""
@@ -273,7 +312,7 @@ class _Taking:
         return tuple(parts)
 
     def _made(self, events: list[WAEvent]) -> Iterator[pa.Table]:
-        fresh, prints, result = [], [], self.result
+        fresh, prints, fresh_keys, known, result = [], [], [], [], self.result
         result.read += len(events)
         keys = [self._key(event) for event in events] if self.destination else [()] * len(events)
         if self.fed and self.destination:
@@ -293,6 +332,8 @@ class _Taking:
             print_ = fingerprint(event, deleted)
             if before and before[:2] == (print_, False):
                 result.unchanged += 1
+                if self.versions and not self.own.get("history"):
+                    known.append((event, print_, key))
                 continue
             result.new += before is None
             result.changed += before is not None
@@ -300,14 +341,23 @@ class _Taking:
                 self._note(event)
             fresh.append(event)
             prints.append(print_)
+            fresh_keys.append(key)
+        if self.versions and known:
+            made = self.rows.rows([each[0] for each in known], self.load_id, [each[1] for each in known])
+            self.versions.rows(made.table, [each[2] for each in known], [each[0].time for each in known])
         if fresh:
             made = self.rows.rows(fresh, self.load_id, prints)
+            if self.versions:
+                self.versions.rows(made.table, fresh_keys, [event.time for event in fresh])
             result.inferred = sorted({*result.inferred, *(column.name for column in made.inferred)})
             yield made.table
         yield from self._flag(ended)
 
     def _flag(self, keys: Mapping[Key, int]) -> Iterator[pa.Table]:
         """The last known rows of what is gone since a unix second each."""
+        if self.versions:
+            for key, second in keys.items():
+                self.versions.end(key, second)
         if self.destination:
             for part in self.destination.gone(keys, self.load_id):
                 self.result.gone += part.num_rows

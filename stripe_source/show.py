@@ -22,13 +22,18 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from stripe_source.budget import Budget
     from stripe_source.checks import CheckResult
     from stripe_source.loop import SyncResult
+    from stripe_source.money import MoneyProof
+    from stripe_source.proof import TableProof, VerifyResult
     from stripe_source.run import TableResult
 
 BUSY = 8  # tables in the live view
 MANY = 20  # more names than this are not read
 WIDE = 120  # columns of running text where no terminal says how many there are
+SHOWN = 20  # differences of one table that are shown
+LONG = 60  # characters of a value that are shown
 QUIET = 10.0  # seconds between plain lines
 
 
@@ -99,7 +104,8 @@ class Board:
         total, seconds = sum(objects.values()), max(time.monotonic() - self._began, 0.001)
         word = {"preparing": "Preparing", "reading": "Reading", "loading": "Loading"}.get(self._phase, "")
         self._spinner.update(text=Text.assemble(
-            (f"{word} ", "bold"), f"{len(objects)} of {self._all} tables, {total:,} objects, {total / seconds:,.0f}/s"
+            (f"{word} ", "bold"),
+            f"{len(objects)} of {_count(self._all, 'table')}, {_count(total, 'object')}, {total / seconds:,.0f}/s",
         ))
         busy = sorted(latest, key=lambda name: latest[name], reverse=True)[:BUSY] if self._phase == "reading" else []
         grid = Grid.grid(padding=(0, 2))
@@ -110,7 +116,7 @@ class Board:
 
 def progress_for(console: Console) -> Lines | Board:
     """A live view where there is a terminal, plain lines elsewhere."""
-    return Board(console) if console.is_terminal else Lines(console)
+    return Board(console) if console.is_terminal and not console.is_dumb_terminal else Lines(console)
 
 
 def _grid(*columns: str, right: Sequence[str] = ()) -> Grid:
@@ -196,6 +202,10 @@ def _show_first(console: Console, result: SyncResult, held: Mapping[str, TableRe
         whole = all(result.tables[name].marker is None for name in empty)
         names = ", ".join(empty) if len(empty) <= MANY else f"{_count(len(empty), 'table')}; --json names them"
         _say(console, (f"{'No rows at Stripe' if whole else 'No new rows'}: {names}", "dim"))
+    hidden = sum(table.status == "ok" and table.hidden is not None for table in result.tables.values())
+    if hidden and result.livemode is not False:  # test data, as those of the demo, are compared with nothing
+        _say(console, (f"{_count(hidden, 'table')} may have rows that no list of Stripe's shows; "
+                       f"`{command()} check` says which", "dim"))
 
 
 def _show_changes(console: Console, held: Mapping[str, TableResult]) -> None:
@@ -295,9 +305,16 @@ def show_check(console: Console, result: CheckResult) -> None:
     """What can be read and what cannot, and how to get a key that may read all of it."""
     mode = {True: "live", False: "test", None: "unknown"}[result.livemode]
     line(console, f"Account {result.account or 'unknown (the key may not read it)'}, {mode} mode")
-    good = [name for name, table in result.tables.items() if table.status == "ok"]
+    good = {name: table for name, table in result.tables.items() if table.status == "ok"}
     if good:
-        _say(console, (f"Can be read, {_count(len(good), 'table')}: ", "bold green"), ", ".join(good))
+        _say(console, (f"Can be read, {_count(len(good), 'table')}:", "bold green"))
+        grid = _grid("table", "requests", "in no list, so not loaded", right=["requests"])
+        about = "≈" if console.encoding.startswith("utf") else "~"
+        for name, table in good.items():
+            number = "?" if table.requests is None else f"{about if table.estimated else ''}{table.requests:,}"
+            grid.add_row(Text(name, style="cyan"), number, Text(table.hidden or "", style="dim"))
+        _print(console, grid)
+        _show_budget(console, result.budget)
     denied: dict[str, list[str]] = {}
     for name, table in result.tables.items():
         if table.status == "no permission":
@@ -309,7 +326,125 @@ def show_check(console: Console, result: CheckResult) -> None:
         _say(console, (note, "yellow"))
     if result.key_link:
         line(console, f"\nA key that may read all of these:\n  {result.key_link}")
-    line(console, f"\n{_count(result.requests, 'request')}")
+    line(console, f"\nThis took {_count(result.requests, 'request')}")
+
+
+def _show_budget(console: Console, budget: Budget) -> None:
+    """What the first load of all that can be read takes; lists that tables share are counted once in it."""
+    how = "at least " if budget.unknown else "about " if budget.estimated else ""
+    long = "" if budget.seconds is None else f", at least {_time(budget.seconds)} at this rate"
+    _say(console, "All of them, what they share counted once: ",
+         (f"{how}{_count(budget.requests or 0, 'request')}{long}", "bold"))
+    if budget.unknown:
+        _say(console, (f"One page does not tell how long these lists are: {', '.join(budget.unknown)}", "yellow"))
+
+
+def _time(seconds: float) -> str:
+    """A duration in the unit that one would say it in.
+
+    >>> _time(496)
+    '8 minutes'
+    """
+    for unit, size in (("hour", 3600), ("minute", 60)):
+        if seconds >= 2 * size:
+            return _count(round(seconds / size), unit)
+    return _count(max(round(seconds), 1), "second")
+
+
+def show_verify(console: Console, result: VerifyResult) -> None:
+    """What differs, by table and month and one by one; whether the money adds up; what could not be verified."""
+    if result.before:
+        show_verify(console, result.before)
+        _say(console, (f"Repaired {_count(sum((result.repaired or {}).values()), 'row')} of "
+                       f"{', '.join(result.repaired or ())}. Verified again:", "bold"))
+    compared = {name: table for name, table in result.tables.items() if table.status == "ok"}
+    differing = {name: table for name, table in compared.items() if table.differences}
+    if differing:
+        _show_differing(console, compared, differing)
+    for name, table in result.tables.items():
+        if table.status in ("ok", "not enabled", "not loaded"):
+            if table.reason:
+                _say(console, (f"{name}: {table.reason}", "dim"))
+        else:
+            _say(console, (f"{name} could not be verified: {table.status}. ", "bold red"), table.reason)
+    _show_money(console, result.money)
+    for note in result.notes:
+        _say(console, (note, "yellow"))
+    sampled = f", a sample (--seed {result.seed})" if result.seed is not None else ""
+    number = sum(table.stripe for table in compared.values())
+    rows = f"{_count(number, 'row')} in {_count(len(compared), 'table')}{sampled}"
+    late = sum(table.late for table in compared.values())
+    if result.differing:
+        _say(console, (f"Not equal: {_count(result.differing, 'difference')}; {rows} compared", "bold red"))
+    elif compared:
+        after = f", but for {_count(late, 'row')} that the next run brings" if late else ""
+        _say(console, (f"Equal{after}: {rows} compared", "bold green"))
+    if late:
+        line(console, "Not loaded yet is what came about after the last load; `--settled` does not count it.")
+    line(console, f"{_count(result.requests, 'request')}, {result.seconds:.1f} s; account {result.account}, "
+                  f"{result.destination}, dataset {result.dataset}")
+
+
+def _show_differing(
+    console: Console, compared: Mapping[str, TableProof], differing: Mapping[str, TableProof]
+) -> None:
+    words = "missing", "extra", "altered", "late"
+    titles = "in Stripe", "in destination", *words[:3], "not loaded yet"
+    grid = _grid("table", *titles, right=titles)
+    for name, table in differing.items():
+        counts = [f"{table.stripe:,}", f"{table.destination:,}"]
+        counts += [f"{number:,}" if (number := getattr(table, word)) else "" for word in words]
+        grid.add_row(Text(name, style="cyan"), *counts)
+    if rest := [table for name, table in compared.items() if name not in differing]:
+        both = [f"{sum(getattr(table, side) for table in rest):,}" for side in ("stripe", "destination")]
+        grid.add_row(Text(f"{_count(len(rest), 'other table')}", style="cyan"), *both)
+    _print(console, grid)
+    for name, table in differing.items():
+        months = [window for window in table.windows if window.differing]
+        where = "; ".join(f"{window.window} {window.differing:,}" for window in months if window.window != "all")
+        _say(console, (name, "bold cyan"), f"  created in {where}" if where else "")
+        for each in table.differences[:SHOWN]:
+            key = ", ".join(str(value) for value in each.key.values()) or "the only row"
+            values = f"{_short(each.destination)} instead of {_short(each.stripe)}"
+            notes = [each.note, "not loaded yet" if each.late else ""]
+            more = "".join(f" ({note})" for note in notes if note)
+            line(console, f"  {key}  {f'{each.column}: {values}' if each.column else each.kind}{more}")
+        if table.capped or len(table.differences) > SHOWN:
+            more_ = len(table.differences) - SHOWN
+            line(console, f"  and {more_:,} more{', and others' if table.capped else ''}; --json has them")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= LONG else f"{text[:LONG]}…"
+
+
+def _show_money(console: Console, money: MoneyProof) -> None:
+    wrong = [part for part in money.balance if not part.equal]
+    for part in wrong:
+        kind = "" if part.balance_type == "payments" else f" {part.balance_type}"
+        _say(console, (f"The {part.status}{kind} balance in {part.currency} is {part.balance:,}, and the transactions "
+                       f"in the destination sum up to {part.transactions:,}"
+                       f"{'; not loaded yet' if part.late else ''}", "bold red"))
+    for payout in money.payouts[:SHOWN]:
+        _say(console, (f"Payout {payout.id}: {payout.amount:,} {payout.currency} were paid out, {payout.swept:,} swept "
+                       f"in {_count(payout.transactions, 'transaction')}: {payout.reason}", "bold red"))
+    if len(money.payouts) > SHOWN:
+        line(console, f"and {len(money.payouts) - SHOWN:,} more payouts; --json has them")
+    good = []
+    if money.balance and not wrong:
+        good.append("balance_transactions sum up to the balance")
+    if money.payouts_checked and not money.payouts:
+        good.append(f"{_count(money.payouts_checked, 'automatic payout')} to what they swept")
+    if good:
+        _say(console, (f"Money: {', and '.join(good)}", "green"))
+    for what, why in (("The balance", money.balance_skipped), ("Payouts", money.payouts_skipped)):
+        if why:
+            _say(console, (f"{what} not added up: {why}", "dim"))
+    if money.payouts_open:
+        _say(console, (f"{_count(money.payouts_open, 'payout')} not told by Stripe yet what they swept", "dim"))
+    for text in money.unproven:
+        _say(console, (f"Not proven: {text}", "yellow"))
 
 
 def show_tables(console: Console, tables: Iterable[dict[str, Any]]) -> None:

@@ -13,6 +13,7 @@ from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
 from stripe_source.client import API_BASE
+from stripe_source.history import versions_map
 from stripe_source.options import DEFAULT_RATE, Options, resolve
 from stripe_source.run import CHANGES, Run, changes, read
 from stripe_source.schema_map import TableMap, table_map
@@ -49,6 +50,7 @@ def stripe_source(
     client_id: str | None = None,
     client_secret: TSecretStrValue | None = None,
     refresh_token: TSecretStrValue | None = None,
+    history: Any = None,
     _run: Any = None,
 ) -> Any:
     """The tables of a Stripe account, one dlt resource each.
@@ -81,6 +83,7 @@ def stripe_source(
         client_id: of a Stripe App, for OAuth in place of a key.
         client_secret: the app developer's secret key.
         refresh_token: of the app's installation on the account.
+        history: names of tables of which every version is kept, in `<table>_history`.
 
     Returns:
         A `DltSource` whose resources are named as the tables; one more, `changes`, feeds those that go by the change
@@ -94,8 +97,39 @@ def stripe_source(
     for table in run.options.tables:
         shape = table_map(table)
         yield resource(run.options, shape, partial(read, run, shape))
+        if table.name in run.options.history:
+            yield history_resource(shape, partial(_versions, run, shape))
     if "events" in run.options.markers.values():
-        yield dlt.resource(changes(run), name=CHANGES, section="stripe")
+
+        def feed() -> Iterator[Any]:
+            yield from changes(run)
+
+        yield dlt.resource(feed, name=CHANGES, section="stripe")
+
+
+def _versions(run: Run, shape: TableMap) -> Iterator[Any]:
+    if shape.table.name in dlt.current.source().resources.selected:
+        yield from run.versions(shape).take()
+
+
+def history_resource(shape: TableMap, rows: Callable[[], Iterator[Any]]) -> DltResource:
+    """The resource of the versions of a table.
+
+    Args:
+        shape: the map of the table.
+        rows: makes its items.
+    """
+    versions = versions_map(shape)
+
+    def items() -> Iterator[Any]:
+        yield from rows()
+
+    columns: Any = versions.hints()
+    made: DltResource = dlt.resource(
+        items, name=versions.table.name, primary_key=list(versions.key), write_disposition="merge", columns=columns,
+        file_format="parquet", section="stripe",
+    )
+    return made.apply_hints(additional_table_hints={"description": versions.description})
 
 
 def options(**given: Any) -> Options:

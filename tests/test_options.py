@@ -173,7 +173,7 @@ def test_a_table_of_ones_own() -> None:
     ("table", "marker", "expected"),
     [
         ("charges", "auto", BY_NAME["charges"].marker),
-        ("balance_transactions", "auto", "created"),
+        ("balance_transactions", "auto", "events"),
         ("charges", "created", "created"),
         ("charges", "Created", "created"),
         ("charges", "id", "id"),
@@ -193,6 +193,8 @@ def test_a_table_of_ones_own() -> None:
         ("charges", {"Charges": "id", "%": None}, "id"),
         ("charges", {"refunds": "id"}, BY_NAME["charges"].marker),
         ("payment_methods", {"pay%": "created"}, None),
+        ("payment_methods", "events", "events"),
+        ("webhook_endpoints", "events", None),
     ],
 )
 def test_the_marker_of_a_table(table: str, marker: Any, expected: str | None) -> None:

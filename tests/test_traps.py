@@ -1,10 +1,14 @@
 """The traps of Stripe's lists: what they hide, refuse or cannot do, and what a run makes of it."""
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
+from truth import differences
 
 from stripe_source import check, sandbox, sync
 
@@ -127,6 +131,58 @@ def test_a_removed_child_is_flagged(stripe: Any, new_pipeline: Any) -> None:
     load(pipeline, stripe, "radar_value_lists;radar_value_list_items")
 
     assert ids(pipeline, "radar_value_list_items", "_deleted") == {gone}
+
+
+@pytest.mark.parametrize("answer", ["refuse", "id"])
+def test_what_may_not_be_expanded_costs_its_own_table_only(answer: Any, new_pipeline: Any, tmp_path: Path) -> None:
+    """The list of customers is refused for the sources on it, or comes without: all else on it is loaded, and whole."""
+    others = "customers", "subscriptions", "subscription_items", "discounts", "tax_ids", "invoice_line_items"
+    world = sandbox.World(seed=11, scale=0.05, expand_forbidden=answer)
+    with sandbox.serve(world=world) as stripe:
+        key = world.restricted_key(f"rak_{name}_read" for name in (
+            "connected_account", "event", "customer", "subscription", "coupon", "tax_id", "invoice"))
+        world.requests.clear()
+        result = load(new_pipeline(), stripe, ["customer_cards", *others], api_key=key)
+    refused = Counter(each.path for each in world.requests if each.status == 403)
+
+    assert (result.exit_code, list(result.failed)) == (1, ["customer_cards"])
+    assert result.tables["customer_cards"].status == "no permission"
+    assert "rak_source_read" in result.tables["customer_cards"].reason
+    assert {name: (result.tables[name].status, result.tables[name].reason) for name in others} == dict.fromkeys(
+        others, ("ok", ""))
+    with duckdb.connect(str(tmp_path / "test.duckdb"), read_only=True) as connection:
+        dump, account = world.dump(), world.books.account
+        assert [each for name in others for each in differences(connection, "stripe", name, dump[name], account)] == []
+    assert answer == "id" or refused == {"/v1/customers": 1}
+
+
+def test_what_may_not_be_expanded_below_is_left_out_there_too(new_pipeline: Any) -> None:
+    """Discounts are on the lines of invoices, whose lists are cut: the lines come whole, by lists without discounts."""
+    world = sandbox.World(seed=11, scale=0.05)
+    with sandbox.serve(world=world) as stripe:
+        key = world.restricted_key(f"rak_{name}_read" for name in (
+            "connected_account", "event", "customer", "subscription", "invoice"))
+        result = load(new_pipeline(), stripe, "invoices;invoice_line_items;discounts", api_key=key)
+        lines = sum(not truth.deleted for truth in world.dump()["invoice_line_items"])
+
+    assert (result.tables["invoices"].status, result.tables["invoice_line_items"].status) == ("ok", "ok")
+    assert result.tables["invoice_line_items"].new == lines > 130
+    assert "rak_coupon_read" in result.tables["discounts"].reason
+
+
+def test_a_list_that_is_refused_itself_is_not_asked_again(new_pipeline: Any) -> None:
+    """Without the permission of customers, what is expanded on them makes no difference: one request, one verdict."""
+    world = sandbox.World(seed=11, scale=0.05)
+    with sandbox.serve(world=world) as stripe:
+        key = world.restricted_key(f"rak_{name}_read" for name in ("connected_account", "event", "source", "charge"))
+        world.requests.clear()
+        result = load(new_pipeline(), stripe, "charges;customers;customer_cards", api_key=key)
+    asked = [each.path for each in world.requests if each.path == "/v1/customers"]
+
+    assert {name: table.status for name, table in result.tables.items()} == {
+        "charges": "ok", "customer_cards": "no permission", "customers": "no permission"}
+    assert "rak_customer_read" in result.tables["customer_cards"].reason
+    assert len(asked) == 1
 
 
 def test_check_asks_once_per_table_at_most(stripe: Any) -> None:

@@ -127,6 +127,7 @@ def expected_rows(table: str, truths: Iterable[Any], account: str) -> dict[tuple
             name: _held(_at(seen, words.get("path") or name.replace("__", ".")), words["data_type"])
             for name, words in declared.items()
             if name not in SECRET.get(table, ())
+            and (truth.listed or name.replace("__", ".") not in ASKED.get(table, ()))  # a copy lacks them, an event not
         }
         if table in PAIRS:
             row[PAIRS[table]] = truth.owner2

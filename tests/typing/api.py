@@ -11,6 +11,7 @@ from stripe_source import (
     CheckResult,
     SyncResult,
     Table,
+    VerifyResult,
     WAEvent,
     check,
     demo,
@@ -19,6 +20,7 @@ from stripe_source import (
     schema_show,
     stripe_source,
     sync,
+    verify,
 )
 from stripe_source.auth import ApiKey, OAuth
 from stripe_source.errors import ConfigurationError, StripeError, StripeSourceError
@@ -50,6 +52,18 @@ def runs(pipeline: dlt.Pipeline) -> SyncResult:
     as_json: dict[str, Any] = result.asdict()
     print(lines, seconds, mode, as_json, result.figures.requests, result.failed)
     return result if result.exit_code == 0 else demo("stripe_demo.duckdb", dataset="stripe", seed=2, scale=0.1)
+
+
+def proven(pipeline: dlt.Pipeline) -> VerifyResult:
+    """Verification, its options and what it answers."""
+    verify(pipeline, tables="invoice%", start="2026-01-01", end=date(2026, 2, 1), settled=True, on_cost=print)
+    result = verify(pipeline, sample=1_000, seed=1, repair=True, progress=Quiet(), api_key="rk_test_…")
+    lines = [f"{d.kind} {d.key} {d.column} {d.stripe} {d.destination}" for t in result.tables.values()
+             for d in t.differences]
+    payouts: list[str] = [payout.id for payout in result.money.payouts]
+    before: VerifyResult | None = result.before
+    print(lines, payouts, before, result.exit_code, result.asdict())
+    return result
 
 
 class Quiet:
