@@ -17,11 +17,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import dlt
+from dlt import Schema
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.pipeline import trace
 from filelock import FileLock, Timeout
 
 from stripe_source.errors import Busy
+from stripe_source.held import sql_client
 
 
 @contextmanager
@@ -67,25 +69,28 @@ def loads_of(pipeline: dlt.Pipeline, besides: Collection[str] = ()) -> int:
     """
     if not pipeline.default_schema_name:
         return 0
-    client, schema = pipeline.sql_client(), pipeline.default_schema
-
-    def table(name: str) -> str:
-        return client.make_qualified_table_name(schema.naming.normalize_table_identifier(name))
-
-    def column(name: str) -> str:
-        return client.escape_column_name(schema.naming.normalize_path(name))
-
-    others = "".join(f" AND l.{column('load_id')} <> %s" for _ in besides)
+    client = sql_client(pipeline)
+    query = _loads_query(client, pipeline.default_schema, len(besides))
     try:
-        with client, client.execute_query(
-            f"SELECT COUNT(*) FROM {table(schema.state_table_name)} s JOIN {table(schema.loads_table_name)} l"
-            f" ON l.{column('load_id')} = s.{column('_dlt_load_id')}"
-            f" WHERE s.{column('pipeline_name')} = %s AND l.{column('status')} = 0{others}",
-            pipeline.pipeline_name, *besides,
-        ) as cursor:
-            return int((cursor.fetchone() or [0])[0])
+        with client, client.execute_query(query, pipeline.pipeline_name, *besides) as cursor:
+            return int(cursor.fetchall()[0][0])
     except DestinationUndefinedEntity:
         return 0  # nothing was ever loaded
+
+
+def _loads_query(client: Any, schema: Schema, besides: int) -> str:
+    def table(name: str) -> str:
+        return str(client.make_qualified_table_name(schema.naming.normalize_table_identifier(name)))
+
+    def column(name: str) -> str:
+        return str(client.escape_column_name(schema.naming.normalize_path(name)))
+
+    others = f" AND l.{column('load_id')} <> %s" * besides
+    return (
+        f"SELECT COUNT(*) FROM {table(schema.state_table_name)} s JOIN {table(schema.loads_table_name)} l"
+        f" ON l.{column('load_id')} = s.{column('_dlt_load_id')}"
+        f" WHERE s.{column('pipeline_name')} = %s AND l.{column('status')} = 0{others}"
+    )
 
 
 _mine: dict[Path, dlt.Pipeline] = {}  # the locks that this process holds, and for whom

@@ -120,10 +120,11 @@ class Budgets:
         costs = [self._costs[place] for place in self._needs[table]]
         return _sum(costs) if all(cost.known for cost in costs) else Budget()
 
-    def total(self, governor: Governor) -> Budget:
-        """The first load of all tables, with the question whose key it is."""
+    def total(self, governor: Governor, *, feed: bool) -> Budget:
+        """The first load of all tables, with the question whose key it is, and where the change feed stands."""
         unknown = [name for name in self._needs if self.of(name).requests is None]
-        return _sum([_Cost({"/v1/account": 1}), *self._costs.values()], governor, unknown)
+        first = _Cost({"/v1/account": 1, **({"/v1/events": 1} if feed else {})})
+        return _sum([first, *self._costs.values()], governor, unknown)
 
     def _count(self, table: Table) -> float | None:
         sample = self._samples.get(table.name)

@@ -156,7 +156,8 @@ def _budget(o: Options, verdicts: dict[str, TableCheck], samples: dict[str, Samp
         if verdict.status == "ok":
             budget = budgets.of(name)
             verdict.requests, verdict.estimated = budget.requests, budget.estimated
-    return budgets.total(o.governor)
+    feed = any(o.markers[name] == "events" for name, verdict in verdicts.items() if verdict.status == "ok")
+    return budgets.total(o.governor, feed=feed)
 
 
 async def _ask(

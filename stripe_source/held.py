@@ -16,6 +16,7 @@ from stripe_source.rows import EPOCH, dumps
 from stripe_source.schema_map import Column, TableMap
 
 if TYPE_CHECKING:
+    import dlt
     import pyarrow as pa
     from dlt import Schema
     from dlt.destinations.sql_client import SqlClientBase
@@ -24,6 +25,23 @@ Key = tuple[str, ...]
 T = TypeVar("T")
 TWICE = ""  # the fingerprint of a key that is there twice, after two loads at once: like none, so that it is written
 CHUNK = 500  # keys in one IN (...): within the limits of all destinations
+
+
+def sql_client(pipeline: dlt.Pipeline) -> Any:
+    """What reads a pipeline's dataset, not opened yet.
+
+    dlt 1.31 notes every configuration value that it finds, and keeps the note until its next step has ended: outside of
+    a step for good, with the credentials and all that hangs on them, of which DuckDB 2.0 complains when Python ends. So
+    it notes nothing here.
+    """
+    from dlt.common.configuration.utils import get_resolved_traces
+
+    notes = get_resolved_traces()
+    noting, notes.logging_enabled = notes.logging_enabled, False
+    try:
+        return pipeline.sql_client()
+    finally:
+        notes.logging_enabled = noting
 
 
 class Version(NamedTuple):

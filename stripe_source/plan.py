@@ -199,8 +199,9 @@ def take(thing: Object, found: Found) -> tuple[list[Object], bool]:
     for step in way:
         here = here.get(step) if isinstance(here, dict) else None
     if not isinstance(here, dict) or last not in here:
-        return [], found.expand
+        return [], found.expand and found.rest is not None
     value = here[last]
+    ids = found.expand and any(isinstance(each, str) for each in (value if isinstance(value, list) else [value]))
     if found.spare:
         return [value] if isinstance(value, dict) else [{"id": value}] if isinstance(value, str) else [], False
     if isinstance(value, dict) and isinstance(value.get("data"), list):
@@ -212,12 +213,12 @@ def take(thing: Object, found: Found) -> tuple[list[Object], bool]:
     if isinstance(value, list):
         if found.expand:
             here[last] = [item.get("id") if isinstance(item, dict) else item for item in value]
-        return [item for item in value if isinstance(item, dict)], False
+        return [item for item in value if isinstance(item, dict)], ids
     if isinstance(value, dict):
         if found.expand:
             here[last] = value.get("id")
         return [value], False
-    return [], False
+    return [], ids
 
 
 def days(low: int, high: int) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from datetime import date, datetime, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from stripe_source.held import sql_client
 from stripe_source.rows import EPOCH, arrow_type
 from stripe_source.schema_map import Column, table_map
 from stripe_source.table import Found, Table
@@ -74,7 +75,7 @@ class Readback:
     """
 
     def __init__(self, pipeline: dlt.Pipeline, schema: Schema, account: str) -> None:
-        self._client: Any = pipeline.sql_client(schema.name)
+        self._client: Any = sql_client(pipeline)
         self._schema, self.account = schema, account
         self._depth = 0
 

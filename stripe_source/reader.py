@@ -418,6 +418,7 @@ class Reader:
     async def _guard(self, client: Client, roots: list[Wanted], job: Callable[[], Any]) -> None:
         """Do a job. When it fails, that is the verdict of the tables that have no other way, and of no others."""
         failed: Verdict | None = None
+        every = [way for root in roots for way in ways(root)]  # as they were counted: some may be given up meanwhile
         try:
             await job()
         except AuthenticationError:
@@ -427,13 +428,12 @@ class Reader:
         except Exception as error:  # what Stripe sent is untrusted: a surprise in one table must not stop the others
             log.exception("reading %s failed", ", ".join(root.table.name for root in roots))
             failed = Verdict("failed", f"{type(error).__name__}: {redact(str(error))}", False)
-        for root in roots:
-            for table, found in ways(root):
-                if failed:
-                    self._fault(table, failed, own=found is None)
-                if self._sources_left[table.name] == 1:
-                    await self._hand_spares(client, table)  # before it counts as done: what comes later is not taken
-                self._sources_left[table.name] -= 1
+        for table, found in every:
+            if failed:
+                self._fault(table, failed, own=found is None)
+            if self._sources_left[table.name] == 1:
+                await self._hand_spares(client, table)  # before it counts as done: what comes later is not taken
+            self._sources_left[table.name] -= 1
         with self._news:
             self._open = {name for name in self._open if self._sources_left[name] > 0}
             self._news.notify_all()
@@ -575,17 +575,23 @@ class Reader:
         self, client: Client, found: Found, kinds: list[Wanted], parents: Sequence[Object], read_at: int
     ) -> None:
         """Take the objects that are found with these parents, complete them, and hand them over."""
+        below = [table for kind in kinds for table in kind.tables()]
+        if not found.may_refuse and all(self.verdicts[table.name].status == "no permission" for table in below):
+            return  # asking for each parent again would say no more
         gate = asyncio.Semaphore(FAN_OUT)
         refused: list[StripeError] = []
+        bare = False
 
         fed = any(table.name in self.fed for kind in kinds for table in kind.tables())
 
         async def of(parent: Object) -> list[_Family]:
             known = parent.get("id")
             nothing = _Family(str(known) if known is not None else None, [], read_at)
+            nonlocal bare
             if not asked(parent, found):
                 return [nothing] if fed else []
             things, more = take(parent, found)
+            bare = bare or (more and not found.rest)
             family = replace(nothing, objects=things)
             if not more or not found.rest:
                 return [family] if things or fed else []
@@ -607,6 +613,10 @@ class Reader:
                     self._fault(table, judge(error), own=False)
             return
         for kind in kinds:
+            if bare:
+                reason = f"`{found.at}` of {found.parent} came as ids: the key lacks `{kind.table.permission}`"
+                for table in kind.tables():
+                    self._fault(table, Verdict("no permission", reason, False), own=False)
             if refused:
                 self._refused(kind.table, found, len(refused), refused[0])
             await self._family(client, kind, families, found)
@@ -690,31 +700,49 @@ class Reader:
             back = int(ask.table.lookback.total_seconds())
             begin = ask.since if ask.since is not None else max(0, (unix_second(parent.get("created")) or 0) - back)
             given.update(zip(found.window, days(begin, ask.until or self.now or 0), strict=True))
-        expand = [f"data.{path}" for kind in kinds for path in expansions(kind)]
-        if expand and not found.one:
-            given["expand"] = expand
         limit = None if any(kind.table.limit is None for kind in kinds) else 100
         pairs = await self._ids(client, found.pair[0]) if found.pair else [None]
+
+        def expand() -> list[str]:
+            return [] if found.one else [f"data.{path}" for kind in kinds for path in expansions(kind)]
 
         async def ask_for(owner: str, pair: str | None) -> _Family:
             path = fill(found.rest or "", id=owner)
             params = {**given, **({found.param: owner} if found.param and not found.through else {})}
             if found.pair:
                 params[found.pair[1]] = pair
+            if paths := expand():
+                params["expand"] = paths
             whole = _Family(owner, [], family.read_at, pair)
-            async with gate:
-                try:
+            try:
+                async with gate:
                     if found.one:
                         answer = await client.get(path, params)
                         return replace(whole, objects=[answer.body], read_at=answer.date)
                     async for page in client.pages(path, params, limit=limit):
                         whole.objects.extend(page.objects)
                         whole = replace(whole, read_at=page.date)
-                except ResourceMissing:
-                    return replace(family, pair=pair)
+            except ResourceMissing:
+                return replace(family, pair=pair)
+            except PermissionDenied as error:
+                if paths == expand():  # else another parent's list has taught it meanwhile
+                    self._forgo(kinds, error)
+                return await ask_for(owner, pair)
             return whole
 
         return await asyncio.gather(*(ask_for(owner, pair) for owner in owners for pair in pairs))
+
+    def _forgo(self, kinds: Sequence[Wanted], error: PermissionDenied) -> None:
+        """Expand no more what the key may not read.
+
+        Raises:
+            PermissionDenied: the error itself, because it is about the list.
+        """
+        for kind in kinds:
+            left, lost = refused(kind, error)
+            kind.children = left.children
+            for table in lost:
+                self._fault(table, judge(error), own=False)
 
     async def _ids(self, client: Client, name: str) -> list[str | None]:
         """The ids of all objects of a table, read once a run."""

@@ -11,7 +11,7 @@ import dlt
 
 from stripe_source.alone import hold
 from stripe_source.errors import MixedData
-from stripe_source.held import Held, Key, Version
+from stripe_source.held import Held, Key, Version, sql_client
 from stripe_source.history import SUFFIX, Versions, versions_map
 from stripe_source.listing import unix_second
 from stripe_source.options import Options
@@ -135,8 +135,8 @@ class Run:
     def sql_client(self) -> Any:
         """What reads the destination back, open until all tables are taken; None where there is nothing yet."""
         if self._sql is None and not dlt.current.pipeline().first_run:
-            client: Any = dlt.current.pipeline().sql_client()
-            self._sql = self._stack.enter_context(client)
+            self._sql = sql_client(dlt.current.pipeline())
+            self._stack.enter_context(self._sql)
         return self._sql
 
     def since(self, table: str) -> int | None:

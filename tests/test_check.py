@@ -47,7 +47,7 @@ def asked(stripe: Any, tables: Any = None, **options: Any) -> tuple[Any, list[st
 
 
 def taken(stripe: Any, tables: Any = None, **options: Any) -> int:
-    """How many requests the first load of tables really takes, without a look at the change feed; it is only read."""
+    """How many requests the first load of tables really takes, with one for the change feed; it is only read."""
     from dlt.common.configuration.container import Container
     from dlt.common.pipeline import StateInjectableContext
 
@@ -56,7 +56,8 @@ def taken(stripe: Any, tables: Any = None, **options: Any) -> int:
         for _ in stripe_source(tables=tables, api_base=stripe.url, api_key=stripe.api_key, **options):
             pass
     feed = "/v1/events" if "events" in str(options.get("exclude")) or tables not in (None, "%") else None
-    return sum(each.path != feed for each in stripe.world.requests)
+    paths = [each.path for each in stripe.world.requests]
+    return len(paths) - max(paths.count(feed) - 1, 0)  # objects that are all made in one second make it longer here
 
 
 def printed(show: Any, result: Any) -> str:
@@ -150,7 +151,7 @@ def test_fan_outs_of_a_small_account_are_counted(few: Any) -> None:
 
     assert result.budget.requests == pytest.approx(real, rel=0.1)
     for name in ("setup_attempts", "tax_transaction_line_items", "v2_core_accounts", "product_features"):
-        assert result.tables[name].requests == pytest.approx(taken(few, name) - 1, abs=1), name
+        assert result.tables[name].requests == pytest.approx(taken(few, name) - 2, abs=1), name
 
 
 def test_a_bigger_account_is_estimated(business: Any) -> None:
@@ -178,7 +179,7 @@ def test_what_tables_share_is_counted_once(few: Any) -> None:
     alone = {table.requests for table in result.tables.values()}
 
     assert len(alone) == 1
-    assert result.budget.requests == alone.pop() + 1  # whose key it is
+    assert result.budget.requests == alone.pop() + 2  # whose key it is, and where the change feed stands
 
 
 def test_bounds_are_kept_to(business: Any) -> None:
@@ -210,7 +211,7 @@ def test_what_a_page_does_not_tell_is_not_made_up(business: Any) -> None:
     text = " ".join(printed(show_check, result).split())
 
     assert (result.tables["charges"].requests, result.budget.unknown) == (None, ["charges"])
-    assert "charges ?" in text and "at least 4 requests" in text
+    assert "charges ?" in text and "at least 5 requests" in text
     assert "One page does not tell how long these lists are: charges" in text
 
 
@@ -221,7 +222,7 @@ def test_pairs_are_not_known_without_both(few: Any) -> None:
 
     assert alone.tables["billing_meter_event_summaries"].requests is None
     assert both.tables["billing_meter_event_summaries"].requests == pytest.approx(
-        taken(few, "billing_meter_event_summaries") - 1, abs=1)
+        taken(few, "billing_meter_event_summaries") - 2, abs=1)
 
 
 def test_a_permission_for_what_is_expanded_is_missed(few: Any) -> None:

@@ -170,6 +170,48 @@ def test_what_may_not_be_expanded_below_is_left_out_there_too(new_pipeline: Any)
     assert "rak_coupon_read" in result.tables["discounts"].reason
 
 
+def test_what_may_not_be_expanded_is_left_out_below_test_clocks(new_pipeline: Any) -> None:
+    """Customers on test clocks come by lists of each clock, which are refused for the sources as well."""
+    world = sandbox.World(seed=11, scale=0.05)
+    world.populate_all(2)
+    with sandbox.serve(world=world) as stripe:
+        key = world.restricted_key(f"rak_{name}_read" for name in ("connected_account", "event", "customer"))
+        pipeline = new_pipeline()
+        result = load(pipeline, stripe, "customers;customer_cards", api_key=key)
+
+        assert (result.tables["customers"].status, result.tables["customers"].reason) == ("ok", "")
+        assert result.tables["customer_cards"].status == "no permission"
+        assert ids(pipeline, "customers") == there(stripe, "customers")
+    assert sum(each.status == 403 for each in world.requests) <= 4
+
+
+def test_references_that_come_unexpanded_are_no_empty_table(new_pipeline: Any) -> None:
+    """A key that lacks a permission gets ids where discounts were asked for: that is told, and nothing is flagged."""
+    world = sandbox.World(seed=11, scale=0.05, expand_forbidden="id")
+    with sandbox.serve(world=world) as stripe:
+        pipeline = new_pipeline()
+        load(pipeline, stripe, "subscriptions;discounts")
+        before = ids(pipeline, "discounts")
+        key = world.restricted_key(f"rak_{name}_read" for name in (
+            "connected_account", "event", "customer", "subscription", "invoice"))
+        result = load(pipeline, stripe, "subscriptions;discounts", mode="initial", api_key=key)
+
+    assert "rak_coupon_read" in result.tables["discounts"].reason
+    assert len(before) > 2 and ids(pipeline, "discounts") == before
+
+
+def test_a_fan_out_that_is_not_permitted_is_given_up(new_pipeline: Any) -> None:
+    """One page of customers is enough to know that their entitlements may not be read."""
+    world = sandbox.World(seed=11, scale=0.05)
+    with sandbox.serve(world=world) as stripe:
+        key = world.restricted_key(f"rak_{name}_read" for name in ("connected_account", "event", "customer"))
+        world.requests.clear()
+        result = load(new_pipeline(), stripe, "customers;entitlements_active_entitlements", api_key=key)
+
+    assert result.tables["entitlements_active_entitlements"].status == "no permission"
+    assert sum(each.status == 403 for each in world.requests) <= 100 < result.tables["customers"].new
+
+
 def test_a_list_that_is_refused_itself_is_not_asked_again(new_pipeline: Any) -> None:
     """Without the permission of customers, what is expanded on them makes no difference: one request, one verdict."""
     world = sandbox.World(seed=11, scale=0.05)
