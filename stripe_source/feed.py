@@ -388,7 +388,7 @@ class Feed:
             return
         if version is not None and version.changed_at >= change.at:
             if not version.deleted and self._print(root, thing) == version.print:
-                if change.known:
+                if change.known and not any(self._asks[table.name].behind for table in root.tables()):
                     return
             elif version.changed_at > change.at or version.deleted or root.table.silent or change.known or (
                 change.at < (self._asks[root.table.name].position or 0)

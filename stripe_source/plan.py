@@ -28,6 +28,7 @@ class Ask:
         refused: the run before was not allowed to read it.
         whole_at: when it was last read whole, unix seconds.
         settled: what the run before had seen of the feed was applied to it; False after it was read whole.
+        behind: the run before was without it.
     """
 
     table: Table
@@ -41,6 +42,7 @@ class Ask:
     refused: bool = False
     whole_at: int | None = None
     settled: bool = False
+    behind: bool = False
 
 
 @dataclass

@@ -190,12 +190,14 @@ def read(run: Run, shape: TableMap, cursor: Any = None) -> Iterator[Any]:
     if name in o.history and not own.get("history"):
         goes_on = False  # every row is a version, for once
     position = own.get("position") if feeds and goes_on else None
+    at_last = state.get("feed", {}).get("at")
     run.join(
         Ask(
             table, since, o.end, after_id, ordered=marker == "created",
             follows=marker == "parents" and bool(own.get("loaded")) and not o.again(table),
             feeds=feeds, position=position, whole_at=own.get("whole_at"), refused=bool(own.get("refused")),
-            settled=position is not None and position == state.get("feed", {}).get("at") and not own.get("whole"),
+            settled=position is not None and position == at_last and not own.get("whole"),
+            behind=position is not None and position != at_last,
         ),
         list(dlt.current.source().resources.selected), state,
     )

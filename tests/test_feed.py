@@ -289,6 +289,17 @@ def test_a_table_left_out_for_a_while_catches_up(account: Account) -> None:
     assert account.differences("customers;products") == []
 
 
+def test_children_left_out_for_a_while_catch_up(account: Account) -> None:
+    """Their parents' events were seen and applied to the parents meanwhile (found by the soak)."""
+    subscription = account.world.create("subscription")["id"]
+    account.run("subscriptions;subscription_items")
+    account.world.create("subscription_item", subscription=subscription)
+    account.run("subscriptions")
+    account.run("subscriptions;subscription_items")
+
+    assert account.differences("subscriptions;subscription_items") == []
+
+
 def test_a_refused_feed_is_no_obstacle(account: Account) -> None:
     """A key without the permission for events: tables are read whole, deletions included, and the run says why."""
     account.stripe.api_key = account.world.restricted_key(["rak_customer_read", "rak_product_read"])
