@@ -699,7 +699,10 @@ class Reader:
             ask = self._asks[kinds[0].table.name]
             back = int(ask.table.lookback.total_seconds())
             begin = ask.since if ask.since is not None else max(0, (unix_second(parent.get("created")) or 0) - back)
-            given.update(zip(found.window, days(begin, ask.until or self.now or 0), strict=True))
+            until = ask.until or self.now or 0
+            if begin >= until:
+                return []  # the parent is younger than what is asked for
+            given.update(zip(found.window, days(begin, until), strict=True))
         limit = None if any(kind.table.limit is None for kind in kinds) else 100
         pairs = await self._ids(client, found.pair[0]) if found.pair else [None]
 

@@ -227,6 +227,13 @@ def test_a_list_that_is_refused_itself_is_not_asked_again(new_pipeline: Any) -> 
     assert len(asked) == 1
 
 
+def test_usage_before_there_was_a_meter_is_not_asked_for(stripe: Any, new_pipeline: Any) -> None:
+    """Stripe refuses a span that ends before it begins."""
+    result = load(new_pipeline(), stripe, "billing_meter_event_summaries", end="2020-01-01")
+
+    assert (result.exit_code, result.tables["billing_meter_event_summaries"].read) == (0, 0)
+
+
 def test_check_asks_once_per_table_at_most(stripe: Any) -> None:
     """A verdict and a cost for every table, for fewer requests than tables; none for what is not selected."""
     everything = check(tables="%", api_base=stripe.url, api_key=stripe.api_key)
