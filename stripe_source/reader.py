@@ -292,9 +292,9 @@ class Reader:
             await self.feed.open()
         except AuthenticationError:
             raise
-        except (PermissionDenied, NotEnabled, InvalidRequest) as error:
+        except StripeError as error:
             self.feed, self.fed = None, set()
-            self.notes.append(f"Stripe refuses the list of events, so that tables are read whole. {error}")
+            self.notes.append(f"The list of events cannot be read, so that tables are read whole. {error}")
             return []
         return [*lists, *([events] if events else [])]
 

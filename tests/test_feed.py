@@ -309,7 +309,20 @@ def test_a_refused_feed_is_no_obstacle(account: Account) -> None:
     result = account.run("customers;products")
 
     assert account.differences("customers;products", "self") == []  # nor may the key know whose it is
-    assert result.exit_code == 0 and "refuses the list of events" in " ".join(result.notes)
+    assert result.exit_code == 0 and "list of events cannot be read" in " ".join(result.notes)
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_no_events_at_all_are_no_obstacle(account: Account, hasty: None, status: int) -> None:
+    """A server without the list, or one where it is broken: tables are read whole."""
+    account.run("customers;products")
+    fault = account.world.faults.add(path="/v1/events", status=status)
+    account.world.create("product", name="New")
+    result = account.run("customers;products")
+    fault.remove()
+
+    assert account.differences("customers;products") == []
+    assert result.exit_code == 0 and "list of events cannot be read" in " ".join(result.notes)
 
 
 def test_a_broken_object_is_the_trouble_of_its_table(account: Account, hasty: None) -> None:
