@@ -304,7 +304,7 @@ def _folder(tmp_path: Path) -> Iterator[None]:
 @pytest.mark.usefixtures("_folder")
 def test_a_short_life() -> None:
     """A few lives, in every suite."""
-    live(examples=4, steps=6)
+    live(examples=2, steps=6)
 
 
 @pytest.mark.soak
