@@ -204,9 +204,9 @@ class Feed:
                 wants += [] if position is None else [position - self._lookback]
         if self.events:
             ask = self._asks[self.events.table.name]
-            if ask.position is None:
-                return ask.since
-            wants.append(ask.position - self._lookback)
+            if ask.position is None and ask.since is None:
+                return None
+            wants.append(ask.since or 0 if ask.position is None else ask.position - self._lookback)
         return min(wants)
 
     async def open(self) -> None:
@@ -303,7 +303,7 @@ class Feed:
     def _keep(self, root: Wanted, event: Object, second: int) -> None:
         """Keep an event as a version of its object, for the table's history."""
         thing = copy.deepcopy(payload(event))
-        told = event.get("api_version") in (None, self._client.api_version) and not _ends(event)
+        told = event.get("api_version") in (None, self._client.api_version) and (root.table.stays or not _ends(event))
         if told and suffices(thing, root, set(), self._reader.fed):
             for found in root.children:
                 take(thing, found)

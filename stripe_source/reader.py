@@ -340,11 +340,7 @@ class Reader:
                 self.fed.discard(name)
 
         def enough(root: Wanted) -> bool:
-            return root.table.marker == "events" and all(
-                table.name in self.fed
-                or (found is not None and found.spare and (not ask.feeds or ask.position is not None))
-                for table, found in ways(root) if (ask := self._asks[table.name])
-            )
+            return root.table.marker == "events" and all(table.name in self.fed for table, _ in ways(root))
 
         chosen = [root for root in roots if enough(root)]
         self.fed -= {root.table.name for root in roots if root not in chosen}
@@ -660,7 +656,8 @@ class Reader:
         if spares and table.name in self.fed:
             ids = [(id,) for id in spares]
             held = await self.ask_held(table, lambda held: held.versions(ids))
-            spares = {id: event for id, event in spares.items() if (id,) not in (held or {})}
+            there = {key[0] for key, version in (held or {}).items() if not version.deleted}
+            spares = {id: event for id, event in spares.items() if id not in there}
         gate = asyncio.Semaphore(FAN_OUT)
 
         async def whole(event: WAEvent) -> WAEvent | None:

@@ -300,6 +300,33 @@ def test_children_left_out_for_a_while_catch_up(account: Account) -> None:
     assert account.differences("subscriptions;subscription_items") == []
 
 
+def test_a_bound_on_events_is_no_bound_on_changes(account: Account) -> None:
+    """`events` comes later, and from a day on only: what happened to customers before that day arrives all the same."""
+    account.run("customers")
+    account.world.create("customer", name="Early")
+    account.world.advance(5 * 86_400)
+    account.run("customers;events", start=account.world.now - 86_400)
+    account.run("customers;events")
+
+    assert account.differences("customers") == []
+
+
+def test_prices_left_out_for_weeks_keep_what_no_list_shows(account: Account) -> None:
+    """Inline prices are found where they are shown: tables that are up to date are read whole for them."""
+    tables = "subscriptions;subscription_items;invoice_items;invoice_line_items;invoices"
+    account.run(f"{tables};prices")
+    for _ in range(2):
+        account.world.advance(20 * 86_400)
+        account.run(tables)
+    account.run(f"{tables};prices")
+    hidden = {each.id for each in account.world.books.all("price") if each.hidden}
+    shown = {row[0] for row in account.query("SELECT price__id FROM stripe.subscription_items WHERE NOT _deleted")}
+
+    assert hidden & shown
+    flagged = {row[0] for row in account.query("SELECT id FROM stripe.prices WHERE _deleted")}
+    assert (hidden & shown) & flagged == set()
+
+
 def test_a_refused_feed_is_no_obstacle(account: Account) -> None:
     """A key without the permission for events: tables are read whole, deletions included, and the run says why."""
     account.stripe.api_key = account.world.restricted_key(["rak_customer_read", "rak_product_read"])
