@@ -58,38 +58,43 @@ def hold() -> Callable[[], None]:
     return _nothing
 
 
-def loads_of(pipeline: dlt.Pipeline, besides: Collection[str] = ()) -> int:
+def loads_of(pipeline: dlt.Pipeline, mine: Collection[str] = ()) -> tuple[int, int]:
     """How many loads that moved its state this pipeline has in the destination, whoever made them; one query.
 
     Every load with rows moves it: `run` notes the load in it.
 
     Args:
         pipeline: of that name, from any machine.
-        besides: ids of loads that do not count.
+        mine: ids of loads to be counted apart.
+
+    Returns:
+        The number of others, and that of `mine`.
     """
     if not pipeline.default_schema_name:
-        return 0
+        return 0, 0
     client = sql_client(pipeline)
-    query = _loads_query(client, pipeline.default_schema, len(besides))
+    query = _loads_query(client, pipeline.default_schema, len(mine))
     try:
-        with client, client.execute_query(query, pipeline.pipeline_name, *besides) as cursor:
-            return int(cursor.fetchall()[0][0])
+        with client, client.execute_query(query, *mine, pipeline.pipeline_name) as cursor:
+            whole, own = cursor.fetchall()[0]
+            return int(whole) - int(own or 0), int(own or 0)
     except DestinationUndefinedEntity:
-        return 0  # nothing was ever loaded
+        return 0, 0  # nothing was ever loaded
 
 
-def _loads_query(client: Any, schema: Schema, besides: int) -> str:
+def _loads_query(client: Any, schema: Schema, mine: int) -> str:
     def table(name: str) -> str:
         return str(client.make_qualified_table_name(schema.naming.normalize_table_identifier(name)))
 
     def column(name: str) -> str:
         return str(client.escape_column_name(schema.naming.normalize_path(name)))
 
-    others = f" AND l.{column('load_id')} <> %s" * besides
+    among = f"l.{column('load_id')} IN ({', '.join(['%s'] * mine)})" if mine else "1 = 0"
     return (
-        f"SELECT COUNT(*) FROM {table(schema.state_table_name)} s JOIN {table(schema.loads_table_name)} l"
+        f"SELECT COUNT(*), SUM(CASE WHEN {among} THEN 1 ELSE 0 END)"
+        f" FROM {table(schema.state_table_name)} s JOIN {table(schema.loads_table_name)} l"
         f" ON l.{column('load_id')} = s.{column('_dlt_load_id')}"
-        f" WHERE s.{column('pipeline_name')} = %s AND l.{column('status')} = 0{others}"
+        f" WHERE s.{column('pipeline_name')} = %s AND l.{column('status')} = 0"
     )
 
 

@@ -176,7 +176,7 @@ class Client:
         governor: Governor | None = None,
         timeout: float = 80.0,
         attempts: int = 8,
-        connections: int = 20,
+        connections: int = 64,
         sleep: Callable[[float], Awaitable[object]] = pause,
         jitter: Callable[[], float] = random.random,
         now: Callable[[], float] = time.time,
@@ -192,6 +192,7 @@ class Client:
         self._session: aiohttp.ClientSession | None = None
         self._free: asyncio.Semaphore | None = None
         self._clock: int | None = None
+        self.latency: float | None = None  # seconds that an answer takes at present
 
     def __repr__(self) -> str:
         return f"Client({self.credentials!r}, api_base={self.api_base!r}, account={self.account!r})"
@@ -260,7 +261,7 @@ class Client:
     def pages(
         self,
         path: str,
-        params: Params | None = None,
+        params: Params | Callable[[], Params] | None = None,
         *,
         limit: int | None = 100,
         starting_after: str | None = None,
@@ -270,7 +271,7 @@ class Client:
 
         Args:
             path: of the list.
-            params: sent with every page.
+            params: sent with every page; a function is asked before each one, v1 only.
             limit: objects per page; None for lists that refuse the parameter.
             starting_after: the id to begin behind; v1 only.
             account: instead of the client's.
@@ -279,13 +280,15 @@ class Client:
             EndlessPaging: the list says that it has more and brings nothing new.
             ResourceMissing: `starting_after` is gone, and so is every object read before it that was tried instead.
         """
-        given = {**(params or {}), **({} if limit is None else {"limit": limit})}
+        def given() -> dict[str, Any]:
+            return {**((params() if callable(params) else params) or {}), **({} if limit is None else {"limit": limit})}
+
         if path.startswith("/v2/"):
-            return self._pages_v2(path, given, account)
+            return self._pages_v2(path, given(), account)
         return self._pages_v1(path, given, starting_after, account)
 
     async def _pages_v1(
-        self, path: str, params: dict[str, Any], starting_after: str | None, account: str | None
+        self, path: str, params: Callable[[], dict[str, Any]], starting_after: str | None, account: str | None
     ) -> AsyncIterator[Page]:
         cursor = starting_after
         trail: deque[str] = deque(maxlen=TRAIL)  # ids read last, in the list's order; the cursor is the last of them
@@ -293,7 +296,7 @@ class Client:
         used: set[str] = set()  # cursors: one id per page, so that the longest list fits in memory
         while True:
             try:
-                page = await self.page(path, {**params, "starting_after": cursor}, account=account)
+                page = await self.page(path, {**params(), "starting_after": cursor}, account=account)
             except ResourceMissing as error:
                 if error.param != "starting_after" or len(trail) < 2:
                     raise
@@ -429,7 +432,9 @@ class Client:
         except (aiohttp.ClientError, OSError) as failure:
             broken, said = False, self._told(failure)
         else:
-            self.figures.seconds_answering += time.perf_counter() - started
+            took = time.perf_counter() - started
+            self.latency = took if self.latency is None else 0.9 * self.latency + 0.1 * took
+            self.figures.seconds_answering += took
             self.figures.bytes += len(text)
             return self._read(response.status, response.headers, text, asked, check)
         kind = BrokenAnswer if broken else Unreachable

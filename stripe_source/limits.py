@@ -43,10 +43,13 @@ def operation(path: str) -> str:
 class Bucket:
     """Requests a second of one kind.
 
-    A bucket holds a tenth of a second's worth, and what it holds is taken off its flow, so that no second brings more
-    than the limit, not even the first. Told that it was too fast it halves its flow and wins it back: briskly at first,
-    and carefully near the flow that was too fast, since whoever else uses the account is probably still there.
+    A bucket holds a tenth of a second's worth, or less where that would bring more than the limit in a second, the
+    first one included: requests that keep their distance of 1/24.6 s are 25 in any second. Told that it was too fast it
+    halves its flow and wins it back: briskly at first, and carefully near the flow that was too fast, since whoever
+    else uses the account is probably still there.
     """
+
+    MOST = 0.985  # of the limit: what is sent evenly arrives a little less so
 
     REGAIN = 0.01  # of the full flow, each second
     CAREFULLY = 0.002  # likewise, from `NEAR` the flow that was too fast
@@ -55,8 +58,8 @@ class Bucket:
 
     def __init__(self, limit: float, rate: float, now: float) -> None:
         wanted = limit * rate
-        self.size = max(1.0, wanted * 0.1)
-        self.full = max(min(wanted, limit - self.size), 0.1)
+        self.size = max(1.0, min(wanted * 0.1, limit - wanted))
+        self.full = max(min(wanted, limit * self.MOST), 0.1)
         self.flow = self.full
         self._issued = 0  # tickets given out
         self._served = self.size  # up to which ticket requests may be sent

@@ -1,8 +1,4 @@
-"""How lists are walked: newest first to the end, oldest first by spans of `created`, or onwards from an id.
-
-Stripe lists newest first and has no ascending order. A table with a cursor has to be handed over oldest first all the
-same: a walk that is cut short (a limit, a failure) may then keep its cursor, because nothing older is missing.
-"""
+"""How lists are walked: newest first to the end, or onwards from an id. By spans of `created`: see `backfill`."""
 from __future__ import annotations
 
 import re
@@ -15,7 +11,6 @@ from stripe_source.client import Client
 from stripe_source.table import CREATED, Range
 
 Object = dict[str, Any]
-WINDOW = 2_000  # objects that are read in one go: more would make memory grow, less would cost requests
 ALL_TIME = 0  # Stripe was founded in 2010; nothing is older than unix second 0
 
 
@@ -86,40 +81,6 @@ async def newest_first(
     pages = client.pages(what.path, what.between(low, high), limit=what.limit, account=what.account)
     async for page in pages:
         yield Batch(page.objects, page.date, page.has_more)
-
-
-async def oldest_first(client: Client, what: List, low: int | None, high: int) -> AsyncIterator[Batch]:
-    """The objects created in [low, high), oldest first.
-
-    A span is read from its newest page on. If that page shows that much more is to come, the rest of the span is halved
-    and both halves are read first, the older one before the newer one, while the page waits for its turn: no page is
-    read twice, no start year is assumed, and what waits is bounded. A second cannot be halved and is paged through.
-    """
-    spans: list[tuple[int, int] | Batch] = [(low or ALL_TIME, high)]
-    while spans:
-        span = spans.pop()
-        if isinstance(span, Batch):
-            yield span
-            continue
-        floor, top = span
-        held: list[Object] = []
-        async for batch in newest_first(client, what, floor, top):
-            times = [what.when(thing) for thing in batch.objects]
-            if not all(at is not None and floor <= at < top for at in times):
-                async for everything in newest_first(client, what):  # this server ignores the filter
-                    yield everything
-                return
-            held += batch.objects
-            edge = (what.when(held[-1]) or floor) if held else floor
-            left = (edge - floor) * len(held) // max(top - edge, 1)  # objects, if the rest is as dense as this
-            if batch.more and max(len(held), left) > WINDOW and edge < top - 1 and edge > floor:
-                middle = (floor + edge) // 2 + 1
-                whole = [thing for thing in held if (what.when(thing) or 0) > edge]  # the second `edge` may go on
-                spans += [Batch(whole[::-1], batch.read_at), (middle, edge + 1), (floor, middle)]
-                break
-        else:
-            if held:
-                yield Batch(held[::-1], batch.read_at)
 
 
 async def after(client: Client, what: List, marker: str) -> AsyncIterator[Batch]:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from stripe_source.client import Figures
 from stripe_source.errors import Busy, DestinationError, StripeSourceError, redact
 from stripe_source.history import SUFFIX
 from stripe_source.options import Options
+from stripe_source.pace import OpenDuckDB, brief_notes, collecting_rarely, few_arenas
 from stripe_source.reader import Whose, identify, wait_for
 from stripe_source.run import Run, TableResult
 from stripe_source.schema_map import table_map
@@ -25,6 +27,7 @@ from stripe_source.source import history_resource, resource, stripe_source
 from stripe_source.source import options as check_options
 
 LOADS = "stripe_loads"  # in dlt's local state: how many loads the destination had when the pending one was begun
+PORTION = 16_000  # rows of one load; a run that is killed has to read so many again, and what waits for the next load
 LITTLE = 100_000  # bytes; with less than this left, a disk is full
 
 
@@ -131,6 +134,7 @@ def sync(
     progress = progress or Silent()
     began = time.monotonic()
     chosen = check_options(**options, refresh=refresh)
+    few_arenas()
     notes: list[str] = []
     try:
         with alone(pipeline):
@@ -138,7 +142,8 @@ def sync(
             progress.tables([table.name for table in chosen.tables])
             progress.phase("preparing")
             _finish(pipeline, notes)
-            runs, load = _load(pipeline, chosen, whose, progress, notes)
+            with collecting_rarely():
+                runs, loads = _load(pipeline, chosen, whose, progress, notes)
     except PipelineStepFailed as failure:
         reason = _reason(pipeline, failure)
         if reason is failure:
@@ -157,12 +162,12 @@ def sync(
         seconds=time.monotonic() - began,
         figures=_sum(asked, *(each.reader.figures for each in runs if each.reader and each.reader.figures)),
         destination=pipeline.destination.destination_name or "",
-        location=redact(str(load.destination_displayable_credentials)).removeprefix("duckdb:///"),
+        location=redact(str(loads[-1].destination_displayable_credentials)).removeprefix("duckdb:///"),
         dataset=pipeline.dataset_name or "",
         pipeline=pipeline.pipeline_name,
         account=reader.account if reader else "self",
         livemode=chosen.credentials.livemode,
-        load_ids=load.loads_ids,
+        load_ids=[id for load in loads for id in load.loads_ids],
         schema_version=pipeline.default_schema.version or 0,
         notes=notes,
     )
@@ -170,28 +175,53 @@ def sync(
 
 def _load(
     pipeline: dlt.Pipeline, chosen: Options, whose: Whose, progress: Progress, notes: list[str]
-) -> tuple[list[Run], Any]:
+) -> tuple[list[Run], list[Any]]:
     """Read and load; once more where a process on another machine has loaded meanwhile."""
     runs: list[Run] = []
     while len(runs) < 2:
-        runs.append(run := Run(chosen, progress.page, whose))
-        _prepare(pipeline, run)
-        cursors, loads = pipeline.state.get("sources", {}), loads_of(pipeline)
-        pipeline.set_local_state_val(LOADS, loads)
-        progress.phase("reading")
-        pipeline.extract(stripe_source(_run=run), loader_file_format="parquet")
-        pipeline.normalize()
-        progress.phase("loading")
-        if loads_of(pipeline) == loads:
-            load = pipeline.load()
-            if loads_of(pipeline, load.loads_ids) == loads:
-                pipeline.set_local_state_val(LOADS, None)
-                return runs, load
-            _go_back(pipeline, cursors)  # two loads went on at once, and may have lost or doubled each other's rows
-        else:
-            _go_back(pipeline)
+        runs.append(run := Run(chosen, progress.page, whose, portion=None if chosen.history else PORTION))
+        try:
+            _prepare(pipeline, run)
+            with OpenDuckDB(pipeline) as database:
+                loads = _portions(pipeline, run, progress, database)
+        finally:
+            run.stop()
+        if loads is not None:
+            return runs, loads
         notes.append("Another process loaded the same pipeline meanwhile; what this run had read was read again.")
     raise Busy(pipeline.pipeline_name, dataset=pipeline.dataset_name)
+
+
+def _portions(pipeline: dlt.Pipeline, run: Run, progress: Progress, database: OpenDuckDB) -> list[Any] | None:
+    """Load what is read, in portions, while the reading goes on; None where another process has loaded meanwhile."""
+    loads: list[Any] = []
+    mine: list[str] = []
+    others, _ = loads_of(pipeline)
+    while True:
+        cursors = pipeline.state.get("sources", {})
+        pipeline.set_local_state_val(LOADS, others + loads_of(pipeline, mine)[1] if mine else others)
+        progress.phase("reading")
+        with brief_notes():
+            pipeline.extract(stripe_source(_run=run), loader_file_format="parquet")
+        pipeline.normalize()
+        progress.phase("loading")
+        if loads_of(pipeline, mine)[0] != others:
+            _go_back(pipeline)
+            return None
+        try:
+            loads.append(pipeline.load())
+        except PipelineStepFailed as failure:
+            if not database.relax(failure):
+                raise
+            loads.append(pipeline.load())
+        mine += loads[-1].loads_ids
+        if loads_of(pipeline, mine)[0] != others:
+            _go_back(pipeline, cursors)  # two loads went on at once, and may have lost or doubled each other's rows
+            return None
+        pipeline.set_local_state_val(LOADS, None)
+        if not run.left:
+            return loads
+        gc.collect()  # dlt leaves its schemas in cycles, and the collector comes rarely
 
 
 def _go_back(pipeline: dlt.Pipeline, cursors: Mapping[str, Any] | None = None) -> None:
@@ -228,7 +258,7 @@ def _finish(pipeline: dlt.Pipeline, notes: list[str]) -> None:
         return
     loads = pipeline.state["_local"].get(LOADS)
     pending = [*pipeline.list_extracted_load_packages(), *pipeline.list_normalized_load_packages()]
-    if loads is not None and loads_of(pipeline, pending) != loads:
+    if loads is not None and loads_of(pipeline, pending)[0] != loads:
         pipeline.abort_packages()  # puts the cursors back; part of it may be loaded, over the rows of the other process
         _go_back(pipeline, pipeline.state.get("sources", {}))
         notes.append("An earlier run had read data that was not loaded yet, and another process has loaded since; it "

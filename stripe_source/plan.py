@@ -29,6 +29,8 @@ class Ask:
         whole_at: when it was last read whole, unix seconds.
         settled: what the run before had seen of the feed was applied to it; False after it was read whole.
         behind: the run before was without it.
+        first: the destination holds nothing of it, or what a first load that was cut short brought.
+        again: it is to be read from the beginning, whatever is known of it.
     """
 
     table: Table
@@ -43,6 +45,8 @@ class Ask:
     whole_at: int | None = None
     settled: bool = False
     behind: bool = False
+    first: bool = False
+    again: bool = False
 
 
 @dataclass

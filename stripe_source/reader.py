@@ -15,8 +15,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mappin
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from stripe_source.backfill import Sweep
 from stripe_source.client import Client, fill
 from stripe_source.errors import (
     AuthenticationError,
@@ -31,18 +32,48 @@ from stripe_source.errors import (
 )
 from stripe_source.feed import HORIZON, Feed
 from stripe_source.held import Held
-from stripe_source.listing import Batch, List, Object, after, newest_first, oldest_first, unix_second
+from stripe_source.listing import Batch, List, Object, after, newest_first, unix_second
 from stripe_source.plan import Ask, Wanted, asked, at, days, expansions, filled, refused, take, wanted, ways
+from stripe_source.resume import Begun
 from stripe_source.table import Found, Table
 from stripe_source.tables import BY_NAME, parent_column
 from stripe_source.waevent import INSERT, WAEvent
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 log = logging.getLogger("stripe_source")
 T = TypeVar("T")
 
 EVENTS = "/v1/events"
-WAITING = 20_000  # WAEvents read ahead of dlt, over all tables
+WAITING = 16_000  # WAEvents or rows read ahead of dlt, over all tables
+LONG = 2_500  # bytes of Arrow: what a row may have that counts as one
 FAN_OUT = 16  # child lists of one page of parents that are asked side by side
+
+
+@dataclass(frozen=True)
+class Made:
+    """WAEvents that were made into rows already, which needs no look at the destination where it holds nothing."""
+
+    table: pa.Table
+    inferred: tuple[str, ...] = ()
+
+
+class Cut:
+    """In place of more: what comes next belongs to the next load."""
+
+
+CUT = Cut()
+Make = Callable[[Sequence[WAEvent]], Made]
+
+
+class _Pile:
+    """WAEvents that are made into rows together."""
+
+    def __init__(self) -> None:
+        self.events: list[WAEvent] = []
+        self.error: BaseException | None = None
+        self.done = False
 
 
 @dataclass
@@ -127,6 +158,8 @@ class Reader:
         seen: marks of the events that the run before had seen.
         lookback: seconds of the change feed that are read again.
         past: tables whose versions between two runs are wanted as well; what is found of them is in `past`.
+        begun: lists that an earlier run began to read, and how far it came.
+        made: somebody says of each table, by `makes`, whether its rows are made in here.
     """
 
     def __init__(
@@ -140,7 +173,26 @@ class Reader:
         seen: Iterable[str] = (),
         lookback: int = 600,
         past: Iterable[str] = (),
+        begun: Mapping[str, Begun] | None = None,
+        made: bool = False,
     ) -> None:
+        self.begun: dict[str, Begun] = dict(begun or {})
+        self.kept: dict[str, Begun] = {}  # how far the lists came, as of the last cut
+        self.began: dict[str, int] = {}  # by table: when an earlier run began to read it, unix seconds
+        for each in self.begun.values():
+            if each.gaps:
+                known = self.began
+                known.update({name: min(each.position, known.get(name, each.position)) for name in each.tables})
+        self.cut: int | None = None  # what was put after this belongs to the next load
+        self._sweeps: dict[str, dict[str, Sweep]] = defaultdict(dict)
+        self._over: set[str] = set()  # lists that were read to their end
+        self._made = made
+        self._makes: dict[str, Make | None] = {}
+        self._told_makes: asyncio.Event | None = None
+        self._piles: dict[str, _Pile] = {}
+        self._making: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._pool = ThreadPoolExecutor(1, "stripe-rows")
+        self._number = 0  # of what was put
         self.past: dict[str, list[WAEvent]] = {name: [] for name in past}
         self._make_client = client
         self._holds, self._before, self._lookback = holds, list(seen), lookback
@@ -149,7 +201,7 @@ class Reader:
         self.account = held or option or "self"
         self._on_page = on_page or (lambda table, objects: None)
         self._asks: dict[str, Ask] = {}
-        self._queues: dict[str, deque[list[WAEvent]]] = {}
+        self._queues: dict[str, deque[tuple[int, list[WAEvent] | Made]]] = {}
         self._open: set[str] = set()
         self._waiting = 0
         self._news = threading.Condition()
@@ -182,27 +234,65 @@ class Reader:
         self._thread = threading.Thread(target=self._run, name="stripe-reader", daemon=True)
         self._thread.start()
 
-    def next(self, table: str, patience: float = 0.05) -> list[WAEvent] | None:
-        """The next WAEvents of a table: None if there are none yet, an empty list when the table is done.
+    def makes(self, table: str, make: Make | None) -> None:
+        """Say how the rows of a table are made in here; None: its WAEvents are wanted."""
+        self._makes[table] = make
+        if self._told_makes:
+            self._tell(self._told_makes.set)
+
+    def next(self, table: str, patience: float = 0.05) -> list[WAEvent] | Made | Cut | None:
+        """What comes next of a table: None if there is nothing yet, an empty list when the table is done.
 
         Raises:
             StripeSourceError: the whole run failed, not this table only (the key was refused, say).
         """
         queue = self._queues[table]
         with self._news:
-            if not queue and not self._questions and table in self._open and self._waiting == 0:
+            idle = not queue and not self._questions and table in self._open and self._waiting == 0
+            if idle and self.cut is None:
                 self._news.wait(patience)
         self.answer()
         with self._news:
-            if queue:
-                events = queue.popleft()
-                self._waiting -= len(events)
+            if queue and (self.cut is None or queue[0][0] <= self.cut):
+                _, things = queue.popleft()
+                self._waiting -= _size(things)
                 if self._waiting < WAITING and self._room:
                     self._tell(self._room.set)
-                return events
+                return things
             if self.error is not None:
                 raise self.error
+            if queue or (self.cut is not None and table in self._open):
+                return CUT
             return None if table in self._open else []
+
+    def part(self) -> None:
+        """Ask for a cut: what was put before it, and `kept`, belong to this load, and what comes after to the next."""
+        self._tell(self._part)
+
+    def go_on(self) -> None:
+        """The next load has begun."""
+        self.cut = None
+
+    def unfinished(self) -> dict[str, Begun]:
+        """How far the lists have come whose first reading is not over; asked in the reader's thread, or after it."""
+        found = {}
+        for name, begun in self.begun.items():
+            sweeps = self._sweeps.get(name)
+            if sweeps and name not in self._over:
+                gaps = {number: tuple(sweep.gaps()) for number, sweep in sweeps.items()}
+                since = begun.position if begun.gaps else self.now or begun.position
+                found[name] = replace(begun, gaps={**begun.gaps, **gaps}, position=since, until=self._until(begun.end))
+        return found
+
+    def _until(self, end: int | None) -> int:
+        """The second before which objects are read; that of the run's beginning is not over yet."""
+        return end or (self.now or 0) + 1
+
+    def _part(self) -> None:
+        self.kept = self.unfinished()
+        with self._news:
+            self.cut = self._number
+            self._news.notify_all()
 
     @property
     def reading(self) -> bool:
@@ -218,11 +308,12 @@ class Reader:
         """Nobody will take this table any more. When no table is left, the reading stops."""
         with self._news:
             self._open.discard(table)
-            self._waiting -= sum(map(len, self._queues.get(table, ())))
+            self._waiting -= sum(_size(things) for _, things in self._queues.get(table, ()))
             self._queues[table] = deque()
             last = not self._open
             if self._room:
                 self._tell(self._room.set)
+        self.makes(table, None)
         if last:
             self.stop()
 
@@ -252,9 +343,11 @@ class Reader:
             with self._news:
                 self._open.clear()
                 self._news.notify_all()
+            self._pool.shutdown(wait=False)
 
     async def _read_all(self) -> None:
         self._loop, self._main, self._room = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
+        self._told_makes = asyncio.Event()
         async with self._make_client() as client:
             self.figures = client.figures
             whose = self._whose or await identify(client)
@@ -456,6 +549,10 @@ class Reader:
             await self.put(table, [self.event(table, row, answer.date) for row in rows])
 
     async def _read_list(self, client: Client, root: Wanted) -> None:
+        await self._read_passes(client, root)
+        self._over.add(root.table.name)
+
+    async def _read_passes(self, client: Client, root: Wanted) -> None:
         table = root.table
         asks = [self._asks[taker.name] for taker in root.tables()]
         bound = Ask(
@@ -475,7 +572,7 @@ class Reader:
             await self.hand_on(client, root, Batch([answer.body], answer.date))
         for number, extra in enumerate(table.passes):
             try:
-                await self._read_pass(client, root, bound, {**table.params, **extra})
+                await self._read_pass(client, root, bound, {**table.params, **extra}, str(number))
             except (NotEnabled, PermissionDenied, ResourceMissing, InvalidRequest) as error:
                 if number == 0 and not (own and table.may_refuse):
                     raise
@@ -483,29 +580,43 @@ class Reader:
                 self.verdicts[table.name].complete = False
                 self.verdicts[table.name].reason = table.may_refuse or str(error)
 
-    async def _read_pass(self, client: Client, root: Wanted, bound: Ask, params: Mapping[str, Any]) -> None:
+    async def _read_pass(
+        self, client: Client, root: Wanted, bound: Ask, params: Mapping[str, Any], number: str
+    ) -> None:
         """Read a list once, with expansions for the tables that are found on its objects.
 
         A key that may read the list may lack the permission for what is expanded. Then the list is read without that.
         """
         try:
-            await self._read_expanded(client, root, bound, params, expansions(root))
+            await self._read_expanded(client, root, bound, params, number, expansions(root))
         except PermissionDenied as error:
             lesser, lost = refused(root, error)
             for table in lost:
                 self._fault(table, judge(error), own=False)
-            await self._read_pass(client, lesser, bound, params)
+            await self._read_pass(client, lesser, bound, params, number)
 
     async def _read_expanded(
-        self, client: Client, root: Wanted, bound: Ask, params: Mapping[str, Any], expand: Sequence[str]
+        self, client: Client, root: Wanted, bound: Ask, params: Mapping[str, Any], number: str, expand: Sequence[str]
     ) -> None:
         table = root.table
         given = {**params, **({"expand": [f"data.{path}" for path in expand]} if expand else {})}
         what = List(table.path or "", given, limit=table.limit, time=table.time or "created", range=table.range)
-        async for batch in self._walk(client, what, bound):
+
+        async def hand(batch: Batch) -> None:
             if table.include and table.one:
                 batch = replace(batch, objects=await self._included(client, table, batch.objects))
             await self.hand_on(client, root, batch)
+
+        if table.created and bound.after is None:
+            begun = self.begun.get(table.name)
+            until = self._until(bound.until)
+            sweep = self._sweeps[table.name][number] = Sweep(
+                client, what, bound.since, until, ordered=bound.ordered, gaps=begun and begun.left(number, until)
+            )
+            await sweep.run(hand)
+        else:
+            async for batch in self._walk(client, what, bound):
+                await hand(batch)
 
     async def _included(self, client: Client, table: Table, listed: Sequence[Object]) -> list[Object]:
         """The objects of a page with the sections that the list leaves out: one request each."""
@@ -522,12 +633,7 @@ class Reader:
         return await asyncio.gather(*map(whole, listed))
 
     def _walk(self, client: Client, what: List, ask: Ask) -> AsyncIterator[Batch]:
-        table = ask.table
-        if ask.after is not None:
-            return self._walk_after(client, what, ask)
-        if table.created and ask.ordered:
-            return oldest_first(client, what, ask.since, ask.until or (self.now or client.clock) + 1)
-        return newest_first(client, what, ask.since if table.created else None, ask.until if table.created else None)
+        return newest_first(client, what) if ask.after is None else self._walk_after(client, what, ask)
 
     async def _walk_after(self, client: Client, what: List, ask: Ask) -> AsyncIterator[Batch]:
         """Onwards from the marker object; where that is gone, by `created`, or through the whole list."""
@@ -776,15 +882,55 @@ class Reader:
         if not events:
             return
         self._on_page(name, len(events))
+        make = await self._how(name)
+        if make is None:
+            self._queue(name, events)
+        else:
+            await self._make(name, make, events)
+        assert self._room is not None
+        await self._room.wait() if self._waiting >= WAITING else await asyncio.sleep(0)
+
+    def _queue(self, name: str, things: list[WAEvent] | Made) -> None:
         assert self._room is not None
         with self._news:
             if name in self._open:
-                self._queues[name].append(events)
-                self._waiting += len(events)
+                self._number += 1
+                self._queues[name].append((self._number, things))
+                self._waiting += _size(things)
                 self._news.notify_all()
             if self._waiting >= WAITING:
                 self._room.clear()
-        await self._room.wait() if self._waiting >= WAITING else await asyncio.sleep(0)
+
+    async def _how(self, name: str) -> Make | None:
+        """How the rows of a table are made; who takes it says so at the beginning."""
+        assert self._told_makes is not None
+        while self._made and name not in self._makes and name in self._open:
+            self._told_makes.clear()
+            if name not in self._makes:
+                await self._told_makes.wait()
+        return self._makes.get(name)
+
+    async def _make(self, name: str, make: Make, events: list[WAEvent]) -> None:
+        """Make rows in a thread that does nothing else, of all that has come while it made others: that is faster."""
+        pile = self._piles.setdefault(name, _Pile())
+        pile.events += events
+        async with self._making[name]:
+            if not pile.done:
+                self._piles.pop(name)
+                pile.done = True
+                try:
+                    made = await asyncio.get_running_loop().run_in_executor(self._pool, make, pile.events)
+                except BaseException as error:
+                    pile.error = error
+                    raise
+                self._queue(name, made)
+            elif pile.error is not None:
+                raise pile.error
+
+
+def _size(things: list[WAEvent] | Made) -> int:
+    """What counts towards `WAITING`: rows, and long ones for several."""
+    return max(things.table.num_rows, things.table.nbytes // LONG) if isinstance(things, Made) else len(things)
 
 
 def _within(created: Any, ask: Ask) -> bool:

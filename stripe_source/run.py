@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -15,8 +16,9 @@ from stripe_source.held import Held, Key, Version, sql_client
 from stripe_source.history import SUFFIX, Versions, versions_map
 from stripe_source.listing import unix_second
 from stripe_source.options import Options
-from stripe_source.plan import Ask
-from stripe_source.reader import Reader, Verdict, Whose
+from stripe_source.plan import Ask, wanted
+from stripe_source.reader import CUT, Cut, Made, Make, Reader, Verdict, Whose
+from stripe_source.resume import KEPT, Begun, begins, goes_on, kept
 from stripe_source.rows import RowMaker, fingerprint
 from stripe_source.schema_map import TableMap, table_map
 from stripe_source.tables import BY_NAME, pair_column, parent_column
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("stripe_source")
 
 CHANGES = "changes"  # the resource of the change feed; no table has that name
-BATCH = 10_000  # rows of one Arrow table: dlt loads such at 40-60k rows a second, tables of 100 at a third of that
+BATCH = 20_000  # rows of one Arrow table: dlt checks the schema of each for 30 ms, whatever its length
+BULK = 64_000_000  # bytes of Arrow, after which a load is cut off however few rows they are
 PAGEFUL = 500  # WAEvents that are made into rows at once
 
 
@@ -53,7 +56,7 @@ class TableResult:
 
 @dataclass
 class Run:
-    """One extraction: the reader, and what became of each table.
+    """One reading of Stripe: the reader, and what became of each table. It may take several extractions, and loads.
 
     Args:
         options: what was asked for.
@@ -62,6 +65,7 @@ class Run:
         results: by table, once the run has begun.
         reader: once all resources are ready.
         fresh: tables that were made just now, and hold nothing.
+        portion: rows after which a load is cut off from the next one; None: all is one load.
     """
 
     options: Options
@@ -70,6 +74,11 @@ class Run:
     results: dict[str, TableResult] = field(default_factory=dict)
     reader: Reader | None = None
     fresh: set[str] = field(default_factory=set)
+    portion: int | None = None
+    _taking: dict[str, _Taking] = field(default_factory=dict)
+    _taken: int = 0
+    _bytes: int = 0
+    _parting: bool = False
     _sql: Any = None
     _stack: ExitStack = field(default_factory=ExitStack)
     _free: Callable[[], None] | None = None
@@ -78,6 +87,20 @@ class Run:
     _held: dict[str, Held] = field(default_factory=dict)
     _versions: dict[str, Versions] = field(default_factory=dict)
     _state: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def left(self) -> list[str]:
+        """The tables that a further extraction has to go on with; empty when all is done."""
+        return list(self._taking)
+
+    def took(self, rows: int, size: int) -> None:
+        """So many rows, and bytes, were taken from the reader. When that is enough for one load, it is cut off."""
+        self._taken += rows
+        self._bytes += size
+        enough = self.portion and (self._taken >= self.portion or self._bytes >= BULK)
+        if enough and not self._parting and self.reader and self.reader.reading:
+            self._parting = True
+            self.reader.part()
 
     def join(self, ask: Ask, selected: Sequence[str], state: dict[str, Any]) -> None:
         """A resource is ready to take its table; when all selected ones are, the reading begins."""
@@ -93,10 +116,15 @@ class Run:
             mode, held = self.options.credentials.livemode, state.get("livemode")
             if None not in (mode, held) and mode != held:
                 raise MixedData("mode", _mode_name(held), _mode_name(mode))
+            now = self.whose.now if self.whose else int(time.time())
+            roots = wanted([each.table for each in self._asks.values()])
+            begun = goes_on(kept(state), roots, self._asks, now)
+            self.fresh |= {name for each in begun.values() for name in each.tables}
+            begun = {**begins([root for root in roots if root.table.name not in begun], self._asks, now), **begun}
             self.reader = Reader(
                 self.options.client, self.options.account_id, state.get("account_id"), self.whose, self.on_page,
                 self.held, state.get("feed", {}).get("seen", ()), self.options.lookback,
-                past=self._versions.keys(),
+                past=self._versions.keys(), begun=begun, made=True,
             )
             self._state = state
             self.reader.start(self._asks.values())
@@ -139,31 +167,89 @@ class Run:
             self._stack.enter_context(self._sql)
         return self._sql
 
+    def first(self, name: str) -> bool:
+        """Whether the destination holds nothing of a table, or nothing that what is read has to be compared with."""
+        return _load_id() is None or name in self.fresh or bool(dlt.current.pipeline().first_run)
+
     def since(self, table: str) -> int | None:
         """From when on a table is read; None: from the beginning."""
         return self._asks[table].since
 
-    def leave(self, table: str) -> None:
-        """A resource has ended, or was closed."""
+    def take(self, shape: TableMap, state: dict[str, Any], own: dict[str, Any]) -> Iterator[Any]:
+        """What the resource of a table yields, now that the reading has begun; it may go on in a further extraction."""
+        name = shape.table.name
+        taking = self._taking.get(name)
+        if taking is None:
+            taking = self._taking[name] = _Taking(self, shape, self.since(name))
+        yield from taking.all(state, own)
+        if taking.done:
+            del self._taking[name]
+
+    def again(self, state: dict[str, Any]) -> None:
+        """A further extraction has begun, with a state of its own."""
+        self._state = state
+        if self._parting and self.reader:
+            self._parting, self._taken, self._bytes, self._left = False, 0, 0, set()
+            self.reader.go_on()
+
+    def leave(self, table: str, closed: bool) -> None:
+        """A resource has ended.
+
+        Args:
+            table: its table.
+            closed: nobody takes it any more.
+        """
         self._left.add(table)
-        if table in self._versions:
-            self._versions[table].done = self._versions[table].wanted
-        if self.reader:
-            self.reader.leave(table)
-        if self._left >= self._asks.keys():
-            if self.reader and self.reader.feed and self.reader.error is None:
+        if closed:
+            self._taking.pop(table, None)
+        if table not in self._taking:
+            if table in self._versions:
+                self._versions[table].done = self._versions[table].wanted
+            if self.reader:
+                self.reader.leave(table)
+        if self._left < self._asks.keys():
+            return
+        if self._taking:
+            self._pause()
+            return
+        if self.reader and self.reader.error is None:
+            self._keep(self.reader.unfinished())  # of what failed
+            if self.reader.feed:
                 self._state["feed"] = {"at": self.reader.now, "seen": self.reader.feed.noted}
-            self._stack.close()
-            self._asks, self._sql, self._held, self._state = {}, None, {}, {}  # the source may be run again
-            if self._free:
-                self._free()
+        self._close()
+        self._asks, self._state, self.fresh = {}, {}, set()  # the source may be run again
+        if self._free:
+            self._free()
+
+    def _pause(self) -> None:
+        """All resources have taken what belongs to this load: keep how far the lists came, and who goes on."""
+        assert self.reader is not None
+        self._keep(self.reader.kept)
+        self._asks = {name: ask for name, ask in self._asks.items() if name in self._taking}
+        self._close()
+
+    def _keep(self, begun: Mapping[str, Begun]) -> None:
+        self._state.pop(KEPT, None)
+        if begun:
+            self._state[KEPT] = {name: each.asdict() for name, each in begun.items()}
+
+    def _close(self) -> None:
+        self._stack.close()
+        self._sql, self._held = None, {}
+
+    def stop(self) -> None:
+        """Nobody goes on."""
+        if self.reader:
+            self.reader.stop()
+        self._taking.clear()
+        self._close()
 
 
 def changes(run: Run) -> Iterator[Any]:
     """What the resource `changes` does: it keeps the change feed going while it is read, and has its figures."""
     if set(dlt.current.source().resources.selected) == {CHANGES}:
         return  # it feeds other tables, and has no rows of its own
-    while run.reader is None or run.reader.reading:
+    while run.reader is None or (run.reader.reading and run.reader.cut is None):
         if run.reader:
             run.reader.answer()
         yield None
@@ -180,6 +266,10 @@ def read(run: Run, shape: TableMap, cursor: Any = None) -> Iterator[Any]:
     table, o = shape.table, run.options
     name, marker = table.name, o.markers[table.name]
     state, own = dlt.current.source_state(), dlt.current.resource_state()
+    if name in run.left:
+        run.again(state)
+        yield from _taken(run, shape, state, own)
+        return
     since, after_id = o.start, None
     if cursor is not None and cursor.start_value is not None:
         since = max(0, int(cursor.start_value.timestamp())) or None
@@ -197,16 +287,22 @@ def read(run: Run, shape: TableMap, cursor: Any = None) -> Iterator[Any]:
             follows=marker == "parents" and bool(own.get("loaded")) and not o.again(table),
             feeds=feeds, position=position, whole_at=own.get("whole_at"), refused=bool(own.get("refused")),
             settled=position is not None and position == at_last and not own.get("whole"),
-            behind=position is not None and position != at_last,
+            behind=position is not None and position != at_last, first=run.first(name), again=o.again(table),
         ),
         list(dlt.current.source().resources.selected), state,
     )
+    yield from _taken(run, shape, state, own)
+
+
+def _taken(run: Run, shape: TableMap, state: dict[str, Any], own: dict[str, Any]) -> Iterator[Any]:
+    closed = True
     try:
         while run.reader is None:
             yield None
-        yield from _Taking(run, shape, run.since(name), state, own).all()
+        yield from run.take(shape, state, own)
+        closed = False
     finally:
-        run.leave(name)
+        run.leave(shape.table.name, closed)
 
 
 def _reaches(before: int | None, start: int | None) -> bool:
@@ -217,11 +313,11 @@ def _reaches(before: int | None, start: int | None) -> bool:
 class _Taking:
     """Takes one table from the reader: rows that are new or changed, then those that are gone."""
 
-    def __init__(
-        self, run: Run, shape: TableMap, since: int | None, state: dict[str, Any], own: dict[str, Any]
-    ) -> None:
+    def __init__(self, run: Run, shape: TableMap, since: int | None) -> None:
         assert run.reader is not None
-        self.run, self.shape, self.since, self.state, self.own = run, shape, since, state, own
+        self.run, self.shape, self.since = run, shape, since
+        self.state: dict[str, Any] = {}
+        self.own: dict[str, Any] = {}
         self.reader = run.reader
         self.name = shape.table.name
         self.result = run.results[self.name]
@@ -232,37 +328,74 @@ class _Taking:
         named = {column.name: column for column in shape.columns}
         self.key_columns = [named[name] for name in shape.table.key]
         self.held: dict[Key, Version] = {}
-        self.fed = False
+        self.fed = self.started = self.done = False
         self.versions = run.versions(shape) if self.name in run.options.history else None
         if self.versions and not self.versions.wanted:
             self.versions = None  # nobody takes them
         self.seen: set[Key] = set()
         self.destination: Held | None = None
         self.newest: tuple[int, str] | None = None
+        plain = run.first(self.name) and self.versions is None and self.result.marker != "id"
+        self.reader.makes(self.name, self._make if plain else None)
 
-    def all(self) -> Iterator[Any]:
-        """Arrow tables of about `BATCH` rows, and None while there is nothing yet."""
+    def _make(self, events: Sequence[WAEvent]) -> Made:
+        """Rows of a table of which nothing is held yet: new ones all. Called in the thread that makes rows."""
+        made = self.rows.rows(events, None, [fingerprint(event, False) for event in events])
+        return Made(made.table, tuple(column.name for column in made.inferred))
+
+    def all(self, state: dict[str, Any], own: dict[str, Any]) -> Iterator[Any]:
+        """Arrow tables of about `BATCH` rows, and None while there is nothing yet.
+
+        Args:
+            state: of the source, in this extraction.
+            own: of the resource.
+        """
         import pyarrow as pa
 
+        self.state, self.own, self.load_id = state, own, _load_id()
         waiting: list[WAEvent] = []
         ready: list[pa.Table] = []
-        started = done = False
-        while not done:
-            events = self.reader.next(self.name)
-            if events is None:
+        got: list[WAEvent] | Made | Cut | None = None
+        while not (got == [] or isinstance(got, Cut)):
+            got = self.reader.next(self.name)
+            if got is None:
                 yield None
                 continue
-            done = not events
-            if not started:
-                started = True
+            if not self.started:
+                self.started = True
                 self._look_up()
-            waiting += events
+            if isinstance(got, Made):
+                ready.append(self._taken(got))
+                self.run.took(got.table.num_rows, got.table.nbytes)
+            elif not isinstance(got, Cut):
+                waiting += got
+            done = got == [] or got is CUT
             if len(waiting) >= PAGEFUL or (done and waiting):
-                ready += self._made(waiting)
+                for table in self._made(waiting):
+                    ready.append(table)
+                    self.run.took(table.num_rows, table.nbytes)
                 waiting = []
             if ready and (done or sum(part.num_rows for part in ready) >= BATCH):
                 yield self._hinted(pa.concat_tables(ready, promote_options="default"))
                 ready = []
+        if got == []:
+            yield from self._end()
+            self.done = True
+
+    def _taken(self, made: Made) -> pa.Table:
+        """Rows that were made by the reader, as part of this load."""
+        import pyarrow as pa
+
+        count = made.table.num_rows
+        self.result.read += count
+        self.result.new += count
+        self.result.inferred = sorted({*self.result.inferred, *made.inferred})
+        place = made.table.schema.get_field_index("_dlt_load_id")
+        ids = pa.repeat(pa.scalar(self.load_id, pa.string()), count)
+        return made.table.set_column(place, made.table.schema.field(place), ids)
+
+    def _end(self) -> Iterator[Any]:
+        """What is gone, and the verdict."""
         verdict = self.reader.verdicts[self.name]
         self.result.status, self.result.reason = verdict.status, verdict.reason
         if verdict.status != "ok":
@@ -298,7 +431,7 @@ class _Taking:
         self.state.setdefault("account_id", self.reader.account)
         if self.run.options.credentials.livemode is not None:
             self.state.setdefault("livemode", self.run.options.credentials.livemode)
-        self.destination = self.run.held(self.name)
+        self.destination = None if self.run.first(self.name) else self.run.held(self.name)
         self.fed = self.name in self.reader.fed
         if self.destination and not self.fed:
             self.held = self.destination.fingerprints(self.since)
@@ -422,9 +555,10 @@ class _Taking:
         self.own["refused"] = verdict.status == "no permission"
         if verdict.status != "ok" or self.reader.now is None:
             return
-        self.own.update(position=self.reader.now, whole=not self.fed)
+        began = self.reader.began.get(self.name, self.reader.now)
+        self.own.update(position=began, whole=not self.fed)
         if not self.fed:
-            self.own.update(whole_at=self.reader.now, start=self.run.options.start)
+            self.own.update(whole_at=began, start=self.run.options.start)
 
     def _note(self, event: WAEvent) -> None:
         """Keep the newest object that is older than the lookback: where marker `id` goes on from."""

@@ -95,6 +95,8 @@ def stripe_source(
     given = dict(locals())
     run = given.pop("_run") or Run(options(**given))
     for table in run.options.tables:
+        if run.left and table.name not in run.left:
+            continue  # this is a further load of the same reading
         shape = table_map(table)
         yield resource(run.options, shape, partial(read, run, shape))
         if table.name in run.options.history:

@@ -1257,14 +1257,14 @@ def test_no_second_brings_more_than_the_share_allows(rate: float, livemode: bool
 
 
 def test_the_share_is_used() -> None:
-    """Polite is not idle: half of 25 on one endpoint, half of 100 on the account, nine tenths at most."""
+    """Polite is not idle: half of 25 on one endpoint, half of 100 on the account; of all of it a little is spared."""
     rates = []
     for rate, endpoints in ((0.5, 1), (0.5, 8), (1.0, 1), (1.0, 8)):
         clock = Clock()
         passed = times(governor_of(clock, rate), clock, 1000, [f"/v1/{number}" for number in range(endpoints)])
         rates.append(round(999 / (passed[-1] - passed[0]), 1))
 
-    assert [12.5, 50.2, 22.5, 90.8] == rates
+    assert [12.5, 50.2, 24.6, 98.5] == rates
 
 
 def test_files_have_a_lower_limit() -> None:

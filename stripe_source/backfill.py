@@ -1,0 +1,384 @@
+"""The initial load of a list: spans of `created` read side by side, the oldest ones first.
+
+Stripe lists newest first, a hundred at a time, and answers in a quarter of a second: one page after the other is 400
+objects a second, a sixth of what one endpoint allows. So the list is cut into spans of time that are read side by side,
+each newest first to its end. No start year is assumed, and nothing is assumed of how the objects lie in time:
+
+- The newest pages are read first, one after the other. Most lists end there, and cost what they always did.
+- Meanwhile a few requests for one object each find out how far back the list goes (`_Oldest`).
+- From the oldest end on, spans are cut that should hold `PAGES` pages. What the first page of a span shows of its
+  density sets the size of the next one; a span that turns out dense is split, and one that idle readers wait for, too.
+  A second cannot be split: it is paged through.
+
+What is read is handed over page by page as it comes, so that nothing has to wait in memory. `gaps` says what is
+missing: a load that was cut short goes on from there. A table that goes by a cursor needs its objects in order; of such
+a list (`ordered`) whole spans are held until everything older has been handed over.
+"""
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+
+from stripe_source.client import Client, Page
+from stripe_source.listing import ALL_TIME, Batch, List
+from stripe_source.limits import operation
+
+HEAD = 3  # pages that are read one after the other before anything else is asked
+PAGES = 96  # that a span should have: the last page of each is half empty on average
+FEW = 20  # likewise, where spans wait in memory for their turn
+WAITING = 10_000  # objects that may wait so before only the oldest span is read
+WORTH = 6  # pages that must be left of a span for idle readers to be given half of it; more where that was for nothing
+PARTS = 2  # that the older part of a dense span is split into, where spans wait in memory
+PROBES = 4  # requests side by side that look for the oldest object
+SPANS = 64  # that a list is cut into at the most, until more is known of it
+CLOSE = 0.25  # share of the time line by which the oldest object may be missed: what is empty costs a request or two
+UNLIMITED = 100.0  # requests a second to be ready for where there is no limit of ours: an account's limit
+LONG_AGO = 0.3  # seconds: what an answer takes, where that is not known yet
+FEWEST, MOST = 6, 40  # spans that are read side by side
+
+Handle = Callable[[Batch], Awaitable[None]]
+
+
+@dataclass(eq=False)
+class _Span:
+    """A stretch of time, [low, high) in unix seconds, and how far it has been read, newest first."""
+
+    low: int
+    high: int
+    begun: bool = False
+    done: bool = False
+    pages: int = 0
+    count: int = 0
+    first: int | None = None  # the newest second of what was read
+    edge: int | None = None  # the oldest second of what was read
+    handed: int | None = None  # the oldest second of what was handed over
+    kept: list[Batch] = field(default_factory=list)  # what waits for its turn
+
+    def density(self) -> float:
+        """Objects a second, as far as read; 0 where all are in one second."""
+        if self.first is None or self.edge is None or self.first <= self.edge:
+            return 0.0
+        return self.count / (self.first - self.edge)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How far a list has been read.
+
+    Args:
+        share: of its time line.
+        left: objects that are probably still to come; None while nothing can be said.
+    """
+
+    share: float
+    left: int | None
+
+
+class Sweep:
+    """Reads the objects of a list that were created in [low, high), each once.
+
+    Args:
+        client: asks Stripe.
+        what: the list.
+        low: unix second; None: from the beginning.
+        high: unix second, exclusive.
+        gaps: what an earlier sweep left over, as [low, high) each; instead of everything.
+        ordered: hand over oldest first.
+    """
+
+    def __init__(
+        self, client: Client, what: List, low: int | None, high: int, *, gaps: Iterable[tuple[int, int]] | None = None,
+        ordered: bool = False,
+    ) -> None:
+        self._client, self._what, self._ordered = client, what, ordered
+        self._low, self._high = low or ALL_TIME, high  # between which objects may be, as far as is known
+        self._pages = FEW if ordered else PAGES
+        self._spans: list[_Span] = []  # oldest first
+        self._rest: tuple[int, int] | None = None  # what no span was cut from yet
+        self._step = 1  # seconds of the next span
+        self._head: _Span | None = None
+        self._search: asyncio.Task[int | None] | None = None
+        self._count = 0
+        self._worth = WORTH
+        self._idle = 0
+        self._waiting = 0  # objects that wait for their turn
+        self._news = asyncio.Event()
+        self._turn = asyncio.Lock()
+        if gaps is None:
+            self._head = _Span(self._low, high)
+            self._spans = [self._head]
+        else:
+            self._spans = [_Span(start, end) for start, end in sorted(gaps) if start < end]
+            self._low = min((span.low for span in self._spans), default=high)
+
+    def gaps(self) -> list[tuple[int, int]]:
+        """What has not been handed over yet, as [low, high) each, oldest first. A second that was begun is read again.
+
+        Nothing is handed over in order in here where it is not; a gap may be small and another one long.
+        """
+        found = [
+            (span.low, span.high if span.handed is None else min(span.high, span.handed + 1))
+            for span in self._spans if not span.done
+        ]
+        return sorted([*found, self._rest] if self._rest else found)
+
+    def coverage(self) -> Coverage:
+        """How far the list has been read."""
+        whole = max(self._high - self._low, 1)
+        if self._head and not self._head.done and self._search is None:
+            return Coverage(0.0, None)  # it may end with the next page, or go back ten years
+        missing = sum(end - start for start, end in self.gaps())
+        left = 0.0
+        typical = self._typical()
+        for span in self._spans:
+            edge = span.high if span.handed is None else span.handed
+            left += 0 if span.done else max(edge - span.low, 0) * (span.density() or typical)
+        if self._rest:
+            left += (self._rest[1] - self._rest[0]) * typical
+        return Coverage(1 - min(missing / whole, 1), math.ceil(left))
+
+    async def run(self, handle: Handle) -> None:
+        """Read everything.
+
+        Args:
+            handle: takes a batch; several calls may be under way, unless in order.
+
+        Raises:
+            StripeError: a page could not be read. What was handed over is not in `gaps` any more.
+        """
+        running: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                while len(running) < self._readers() and (span := self._next()):
+                    running.add(asyncio.ensure_future(self._read(span, handle)))
+                if not running:
+                    return
+                self._idle = max(self._readers() - len(running), 0)
+                news = asyncio.ensure_future(self._news.wait())
+                try:
+                    done, _ = await asyncio.wait({*running, news}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    news.cancel()
+                self._news.clear()
+                for task in running & done:
+                    running.discard(task)
+                    task.result()
+        finally:
+            if self._search:
+                running.add(self._search)  # type: ignore[arg-type]  # it is only cancelled
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    def _readers(self) -> int:
+        """How many spans to read side by side: enough to use the limits, with some who wait for their turn."""
+        client = self._client
+        flow = client.governor.flow(self._what.account or client.account, operation(self._what.path)) or UNLIMITED
+        under_way = flow * (LONG_AGO if client.latency is None else client.latency)
+        return min(max(math.ceil(under_way * 1.25) + 2, FEWEST), MOST)
+
+    def _next(self) -> _Span | None:
+        """The oldest span that nobody reads; None where there is none, or too much waits in memory already."""
+        span = next((span for span in self._spans if not span.begun), None)
+        if self._rest and (span is None or self._rest[0] < span.low):
+            low, high = self._rest
+            cut = min(low + max(self._step, 1), high)
+            span = _Span(low, cut)
+            self._rest = (cut, high) if cut < high else None
+            self._insert(span)
+        if span and self._ordered and self._waiting > WAITING and span is not self._spans[0]:
+            return None
+        if span:
+            span.begun = True
+        return span
+
+    def _insert(self, span: _Span) -> None:
+        place = next((i for i, other in enumerate(self._spans) if other.low >= span.high), len(self._spans))
+        self._spans.insert(place, span)
+
+    async def _read(self, span: _Span, handle: Handle) -> None:
+        what = self._what
+        pages = self._client.pages(
+            what.path, lambda: what.between(span.low, span.high), limit=what.limit, account=what.account
+        )
+        upcoming = asyncio.ensure_future(_first(pages))
+        try:
+            while page := await upcoming:
+                self._look(span, page)
+                if page.has_more:  # asked for while this one is handed over
+                    upcoming = asyncio.ensure_future(_first(pages))
+                batch = Batch(page.objects, page.date, page.has_more)
+                if self._ordered:
+                    span.kept.append(batch)
+                    self._waiting += len(batch.objects)
+                else:
+                    await handle(batch)
+                    span.handed = span.edge if span.edge is not None and page.has_more else span.handed
+                if not page.has_more:
+                    break
+        finally:
+            upcoming.cancel()
+            await asyncio.gather(upcoming, return_exceptions=True)
+        self._pace(span)
+        span.done = True
+        if self._ordered:
+            await self._hand_on(handle)
+        else:
+            self._spans.remove(span)
+        self._news.set()
+
+    async def _hand_on(self, handle: Handle) -> None:
+        """Hand over, oldest first, the spans that nothing older is missing before."""
+        async with self._turn:
+            while self._spans and self._spans[0].done and not (self._rest and self._rest[0] < self._spans[0].low):
+                span = self._spans[0]
+                while span.kept:
+                    batch = span.kept.pop()
+                    self._waiting -= len(batch.objects)
+                    await handle(Batch(batch.objects[::-1], batch.read_at))
+                self._spans.pop(0)
+            self._news.set()
+
+    # ---- where to cut
+
+    def _look(self, span: _Span, page: Page) -> None:
+        """Note what a page shows, and split its span where that is worth it, before the next page is asked for."""
+        times = [at for thing in page.objects if (at := self._what.when(thing)) is not None]
+        span.pages += 1
+        span.count += len(page.objects)
+        self._count += len(page.objects)
+        if not page.has_more or self._what.limit is None or not times or len(times) < len(page.objects):
+            return
+        span.first = times[0] if span.first is None else span.first
+        span.edge = edge = times[-1]
+        if not span.low < edge < span.high:
+            return
+        if span is self._head:
+            self._high = span.first + 1
+            self._spread(span, edge)
+            return
+        density = span.density()
+        if not density:
+            if self._idle:  # one second, so far: the others may begin below it
+                self._split(span, edge, 1)
+            return
+        likely = min(density, 4 * self._typical())
+        left = (edge - span.low) * likely / self._what.limit
+        if self._ordered and left > 2 * self._pages:  # it would wait in memory for too long
+            keep = math.ceil(self._pages * self._what.limit / density)
+            self._split(span, max(edge - keep, span.low + 1), PARTS)
+        elif self._idle and left >= self._worth:
+            self._split(span, (span.low + edge) // 2 + 1, 1)
+        if span.pages == 1:
+            self._step = max(math.ceil(self._pages * self._what.limit / likely), 1)
+
+    def _typical(self) -> float:
+        """Objects a second in all that has been read: one page of a burst says little of what is around it."""
+        missing = sum((min(span.high, self._high) if span.edge is None else span.edge) - span.low for span in self._spans)
+        rest = self._rest[1] - self._rest[0] if self._rest else 0
+        return self._count / max(self._high - self._low - missing - rest, 1)
+
+    def _pace(self, span: _Span) -> None:
+        """Set the size of the next span, and how readily spans are split, by what one held that has been read."""
+        self._worth = min(2 * self._worth, 32 * WORTH) if not span.count else max(self._worth // 2, WORTH)
+        if span.pages < 2 and self._rest:
+            self._step = max(self._step, 4 * (span.high - span.low))
+
+    def _split(self, span: _Span, middle: int, parts: int) -> None:
+        """Leave [low, middle) of a span to others, in so many parts."""
+        low = span.low
+        bounds = [low + (middle - low) * part // parts for part in range(parts + 1)]
+        span.low = middle
+        for start, end in zip(bounds, bounds[1:], strict=False):
+            if start < end:
+                self._insert(_Span(start, end))
+        self._idle = 0
+        self._news.set()
+
+    def _spread(self, head: _Span, edge: int) -> None:
+        """Let others read what is older than the newest pages, once it is known how far back the list goes."""
+        if head.pages < HEAD:
+            return
+        if self._search is None:
+            first = edge if head.first is None else head.first
+            self._search = asyncio.ensure_future(self._oldest(head.low, edge, max(first - edge, 1)))
+        if not self._search.done():
+            return
+        oldest = self._search.result()
+        if oldest is None:
+            return  # this server does not filter: the list is read as it comes
+        density = head.density()
+        enough = math.ceil(self._pages * (self._what.limit or 0) / density) if density else 0
+        self._low, self._head = oldest, None
+        head.low = min(max(edge - enough // 2, oldest), edge)
+        if head.low > oldest:
+            self._rest = (oldest, head.low)
+            self._step = max((head.low - oldest) // SPANS, enough, 1)
+            self._news.set()
+
+    async def _oldest(self, low: int, edge: int, scale: int) -> int | None:
+        """A second that no object is older than, and not much older than the oldest object.
+
+        Args:
+            low: nothing older is wanted.
+            edge: something is there, or was a moment ago, at or before this second.
+            scale: seconds that the pages read so far go back.
+
+        Returns:
+            The second; None where the server does not filter by `created`.
+        """
+        floor, there, reach = low, edge, scale
+        for _ in range(2 * PROBES):
+            if there - floor <= CLOSE * (edge - floor) or there - floor <= PROBES:
+                break
+            if floor == low and there - reach > low:
+                moments = [there - reach * 4**power for power in range(1, PROBES + 1)]
+                reach *= 4**PROBES
+            else:
+                moments = [floor + (there - floor) * part // (PROBES + 1) for part in range(1, PROBES + 1)]
+            moments = [moment for moment in moments if floor < moment < there]
+            if not moments:
+                reach = there - floor  # the scale was too coarse: evenly from here
+                continue
+            for moment, at in zip(moments, await asyncio.gather(*map(self._newest_before, moments)), strict=True):
+                if at is None:
+                    floor = max(floor, moment)
+                elif at >= moment:
+                    return None
+                else:
+                    there = min(there, at)
+        return floor
+
+    async def _newest_before(self, moment: int) -> int | None:
+        """When the newest object was created that is older than a second; None where there is none."""
+        page = await self._client.page(
+            self._what.path, self._what.between(None, moment, 1), account=self._what.account
+        )
+        times = [at for thing in page.objects if (at := self._what.when(thing)) is not None]
+        return times[0] if times else None
+
+
+async def _first(pages: AsyncIterator[Page]) -> Page | None:
+    return await anext(pages, None)
+
+
+async def oldest_first(client: Client, what: List, low: int | None, high: int) -> AsyncIterator[Batch]:
+    """The objects created in [low, high), oldest first."""
+    ready: asyncio.Queue[Batch | None] = asyncio.Queue(1)
+
+    async def read() -> None:
+        try:
+            await Sweep(client, what, low, high, ordered=True).run(ready.put)
+        finally:
+            await ready.put(None)
+
+    reading = asyncio.ensure_future(read())
+    try:
+        while batch := await ready.get():
+            yield batch
+        await reading
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)

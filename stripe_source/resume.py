@@ -1,0 +1,98 @@
+"""How far a first load has come, list by list, so that it goes on where it was cut short. Kept in dlt's state."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stripe_source.feed import HORIZON
+from stripe_source.plan import Ask, Wanted
+
+KEPT = "backfill"  # where it is in the state of the source
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A list whose first reading has begun.
+
+    Args:
+        tables: what is taken from it.
+        position: the unix second before the first page: events from here on tell what has changed since.
+        start: the bounds that were asked for, unix seconds.
+        end: likewise.
+        again: everything was to be read again.
+        until: up to which second it is read.
+        gaps: what is missing, by pass, as [low, high) in unix seconds; of a pass that has not begun nothing is there.
+    """
+
+    tables: tuple[str, ...]
+    position: int
+    start: int | None = None
+    end: int | None = None
+    again: bool = False
+    until: int = 0
+    gaps: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+
+    def left(self, number: str, until: int) -> list[tuple[int, int]] | None:
+        """What is missing of a pass, with what has come since; None: all of it."""
+        if number not in self.gaps:
+            return None
+        return [*self.gaps[number], *([(self.until, until)] if until > self.until else [])]
+
+    def asdict(self) -> dict[str, Any]:
+        """As dlt's state keeps it."""
+        return {
+            "tables": list(self.tables), "position": self.position, "start": self.start, "end": self.end,
+            "again": self.again, "until": self.until,
+            "gaps": {number: [list(gap) for gap in gaps] for number, gaps in self.gaps.items()},
+        }
+
+
+def kept(state: Mapping[str, Any]) -> dict[str, Begun]:
+    """What the state of the source says, by list."""
+    return {
+        name: Begun(**{
+            **words, "tables": tuple(words["tables"]),
+            "gaps": {number: tuple((low, high) for low, high in gaps) for number, gaps in words["gaps"].items()},
+        })
+        for name, words in state.get(KEPT, {}).items()
+    }
+
+
+def goes_on(before: Mapping[str, Begun], roots: Iterable[Wanted], asks: Mapping[str, Ask], now: int) -> dict[str, Begun]:
+    """The lists that need not be read from the beginning, because a first load of the same tables had begun to.
+
+    Args:
+        before: how far it came.
+        roots: the lists that are to be read.
+        asks: what is wanted of each table.
+        now: unix second.
+    """
+    found = {}
+    for root in roots:
+        begun = before.get(root.table.name)
+        taken = [asks[table.name] for table in root.tables()]
+        if begun and all(
+            ask.table.name in begun.tables and ask.position is None and ask.again == begun.again and not ask.ordered
+            and (ask.since, ask.until) == (begun.start, begun.end) for ask in taken
+        ) and now - begun.position < HORIZON:
+            found[root.table.name] = begun
+    return found
+
+
+def begins(roots: Iterable[Wanted], asks: Mapping[str, Ask], now: int) -> dict[str, Begun]:
+    """The lists that are read for the first time, and whose reading may be cut short.
+
+    Where the destination holds rows already, what is gone is found by all that was read; so those are read in one go.
+    """
+    found = {}
+    for root in roots:
+        taken = [asks[table.name] for table in root.tables()]
+        bounds = {(ask.since, ask.until, ask.again) for ask in taken}
+        whole = all(ask.first and ask.position is None and not ask.ordered and ask.after is None for ask in taken)
+        if root.table.created and whole and len(bounds) == 1:
+            (start, end, again), = bounds
+            found[root.table.name] = Begun(
+                tuple(ask.table.name for ask in taken), now, start, end, again, until=end or now + 1
+            )
+    return found

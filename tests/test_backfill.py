@@ -1,0 +1,201 @@
+"""How lists are walked: every object once, whatever the time line looks like, side by side or oldest first."""
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stripe_source.backfill import Sweep
+from stripe_source.client import Client, Page
+from stripe_source.errors import ApiError, ResourceMissing
+from stripe_source.limits import Governor
+from stripe_source.listing import Batch, List, after, newest_first
+
+NOW = 1_790_000_000
+
+
+class Stripe(Client):
+    """A list in memory that pages as Stripe's reference says: newest first, `created` bounds, cursors by id."""
+
+    def __init__(self, times: list[int], *, filters: bool = True, fails_at: int | None = None) -> None:
+        newest = sorted(times, reverse=True)
+        self.objects = [{"id": f"ch_{len(newest) - n}", "created": at} for n, at in enumerate(newest)]
+        self.filters, self.fails_at = filters, fails_at
+        self.requests = self.empty = self.under_way = self.most_under_way = 0
+        self.governor, self.account, self.latency = Governor(None, True), None, None
+
+    async def page(self, path: str, params: Any = None, *, account: str | None = None) -> Page:
+        self.requests += 1
+        assert self.requests < 3_000
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        await asyncio.sleep(0)
+        self.under_way -= 1
+        if self.requests == self.fails_at:
+            raise ApiError("down", path=path)
+        given = dict(params or {})
+        low, high = (given.get("created[gte]", 0), given.get("created[lt]", NOW * 2)) if self.filters else (0, NOW * 2)
+        there = [thing for thing in self.objects if low <= thing["created"] < high]
+        ids = [thing["id"] for thing in there]
+        limit = int(given.get("limit", 10))
+        if given.get("ending_before"):
+            if given["ending_before"] not in ids:
+                raise ResourceMissing("No such charge", status=400, param="ending_before", path=path)
+            end = ids.index(given["ending_before"])
+            return Page(there[max(0, end - limit):end], end > limit, NOW)
+        start = ids.index(given["starting_after"]) + 1 if given.get("starting_after") else 0
+        found = there[start:start + limit]
+        self.empty += not found
+        return Page(found, len(there) > start + limit, NOW)
+
+
+def walked(walk: AsyncIterator[Any]) -> list[dict[str, Any]]:
+    async def collect() -> list[dict[str, Any]]:
+        return [thing async for batch in walk for thing in batch.objects]
+
+    return asyncio.run(collect())
+
+
+def swept(sweep: Sweep) -> list[dict[str, Any]]:
+    """What a sweep hands over, in the order in which it does."""
+    got: list[dict[str, Any]] = []
+
+    async def take(batch: Batch) -> None:
+        await asyncio.sleep(0)
+        got.extend(batch.objects)
+
+    asyncio.run(sweep.run(take))
+    return got
+
+
+LIST = List("/v1/charges", {})
+times = st.lists(
+    st.one_of(st.integers(1, NOW), st.integers(NOW - 5_000, NOW), st.sampled_from([NOW, NOW - 1, 1_500_000_000])),
+    max_size=600,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(times, st.one_of(st.none(), st.integers(1, NOW)), st.booleans())
+def test_a_sweep_brings_every_object_once(at: list[int], low: int | None, ordered: bool) -> None:
+    """Ties, bursts and empty decades: all objects from the lower bound on, each once; in order where that is asked."""
+    sweep = Sweep(Stripe(at), LIST, low, NOW + 1, ordered=ordered)
+    got = swept(sweep)
+    created = [thing["created"] for thing in got]
+
+    assert (created if ordered else sorted(created)) == sorted(when for when in at if when >= (low or 0))
+    assert len({thing["id"] for thing in got}) == len(got)
+    assert sweep.gaps() == []
+
+
+LINES = {
+    "even over ten years": [NOW - n * 31_536 for n in range(10_000)],
+    "all in one day of ten years": [NOW - 150_000_000 - n * 8 for n in range(9_999)] + [NOW],
+    "5,000 in one second": [NOW - 5_000_000] * 5_000 + [NOW - n * 100 for n in range(3_000)],
+    "every other year": [NOW - (n // 2_000) * 63_072_000 - n % 2_000 * 15_768 for n in range(10_000)],
+    "busy minutes": [NOW - n // 500 * 15_000_000 - n % 60 for n in range(10_000)],
+    "growing": [NOW - int(315_360_000 * (1 - n / 10_000) ** 4) for n in range(10_000)],
+    "two, ten years apart": [NOW, NOW - 315_360_000],
+    "one": [NOW - 99],
+    "nothing": [],
+}
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("name", LINES)
+def test_a_sweep_asks_little_more_than_the_pages_there_are(name: str, ordered: bool) -> None:
+    """A skewed time line costs a bounded number of requests beside those that bring a full page."""
+    stripe, at = Stripe(LINES[name]), LINES[name]
+    got = swept(Sweep(stripe, LIST, None, NOW + 1, ordered=ordered))
+
+    assert len(got) == len(at)
+    assert stripe.requests <= 1.2 * len(at) / 100 + 30
+    assert stripe.empty <= 30
+
+
+def test_spans_are_read_side_by_side() -> None:
+    """A long list is not read page after page, and short ones are not asked more than they have pages."""
+    long, short = Stripe(LINES["even over ten years"]), Stripe([NOW - n for n in range(250)])
+    swept(Sweep(long, LIST, None, NOW + 1))
+    swept(Sweep(short, LIST, None, NOW + 1))
+
+    assert long.most_under_way >= 6
+    assert (short.requests, short.most_under_way) == (3, 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(times, st.integers(1, 30), st.booleans())
+def test_what_is_left_over_is_all_that_was_not_handed_over(at: list[int], fails_at: int, short: bool) -> None:
+    """A sweep that fails anywhere says what is missing; one that goes on from there brings the rest, and new ones."""
+    stripe = Stripe(at * 4, fails_at=fails_at)
+    sweep, got = Sweep(stripe, LIST, None, NOW + 1), []
+
+    async def take(batch: Batch) -> None:
+        await asyncio.sleep(0)
+        got.extend(batch.objects)
+
+    try:
+        asyncio.run(sweep.run(take))
+    except ApiError:
+        gaps = sweep.gaps()
+        again = swept(Sweep(Stripe(at * 4), LIST, None, NOW + 1, gaps=gaps))
+        inside = {thing["id"] for thing in stripe.objects if any(low <= thing["created"] < up for low, up in gaps)}
+
+        assert inside == {thing["id"] for thing in again}
+        got += again
+    assert {thing["id"] for thing in got} == {thing["id"] for thing in stripe.objects}
+
+
+def test_how_far_a_sweep_is() -> None:
+    """Nothing can be said while the newest pages are read; from then on the share grows, and the rest is estimated."""
+    sweep = Sweep(Stripe(LINES["even over ten years"]), LIST, None, NOW + 1)
+    told = []
+
+    async def take(batch: Batch) -> None:
+        told.append(sweep.coverage())
+
+    asyncio.run(sweep.run(take))
+    halfway = next(each for each in told if each.share >= 0.5)
+
+    assert (told[0].share, told[0].left) == (0.0, None)
+    assert 4_000 <= (halfway.left or 0) <= 6_000
+    assert [each.share for each in told] == sorted(each.share for each in told)
+    assert (sweep.coverage().share, sweep.coverage().left) == (1.0, 0)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_a_server_that_ignores_the_filter_is_read_in_its_own_order(ordered: bool) -> None:
+    """Some servers that pose as Stripe do not know `created`; the walk ends all the same, with every object once."""
+    stripe = Stripe([NOW - n * 1_000 for n in range(1_450)], filters=False)
+    got = swept(Sweep(stripe, LIST, None, NOW + 1, ordered=ordered))
+
+    assert sorted(thing["id"] for thing in got) == sorted(thing["id"] for thing in stripe.objects)
+
+
+def test_newest_first_keeps_to_its_bounds() -> None:
+    """`gte` and `lt`: the lower bound belongs to it, the upper does not."""
+    stripe = Stripe([10, 20, 30, 40])
+    got = walked(newest_first(stripe, LIST, 20, 40))
+
+    assert [thing["created"] for thing in got] == [30, 20]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(NOW - 1_000, NOW), min_size=1, max_size=400), st.data())
+def test_after_brings_what_came_later_oldest_first(at: list[int], data: st.DataObject) -> None:
+    """Onwards from an object: exactly those that the list has before it, the oldest of them first."""
+    stripe = Stripe(at)
+    place = data.draw(st.integers(0, len(at) - 1))
+    got = walked(after(stripe, LIST, stripe.objects[place]["id"]))
+
+    assert got == stripe.objects[:place][::-1]
+
+
+def test_after_an_object_that_is_gone_is_an_error_of_its_own() -> None:
+    """The caller decides what to do when the marker object is no longer there."""
+    with pytest.raises(ResourceMissing):
+        walked(after(Stripe([1, 2]), LIST, "ch_gone"))
