@@ -26,7 +26,7 @@ from stripe_source import schema_ddl, schema_diff, schema_history, schema_migrat
 from stripe_source.api_versions import api_versions
 from stripe_source.cli import main
 from stripe_source.client import API_VERSION
-from stripe_source.ddl import DIALECTS
+from stripe_source.ddl import DIALECTS, column_type
 from stripe_source.diff import compared
 from stripe_source.errors import ConfigurationError, DestinationError, InvalidOption, UnknownTable
 from stripe_source.outline import of_maps
@@ -167,6 +167,25 @@ def _bare(kind: exp.DataType) -> exp.DataType:
     bare = kind.copy()
     bare.set("nullable", None)
     return bare
+
+
+@pytest.mark.parametrize(("dialect", "mapper"), [
+    ("mysql", "MysqlVariantTypeMapper"), ("oracle", "SqlalchemyTypeMapper"), ("sqlite", "SqlalchemyTypeMapper"),
+])
+def test_types_that_are_written_down_are_dlt_s(dialect: str, mapper: str) -> None:
+    """Where dlt goes through SQLAlchemy, which a user need not have: every data type of dlt's."""
+    from dlt.common.data_types.typing import DATA_TYPES
+    from dlt.destinations.impl.sqlalchemy import type_mapper
+    from sqlalchemy.dialects import registry
+
+    capabilities = dlt.destinations.sqlalchemy()._raw_capabilities()
+    grammar = registry.load(dialect)()
+    theirs = getattr(type_mapper, mapper)(capabilities, grammar)
+    words = [{"name": "x", "data_type": kind, "precision": 38, "scale": 12} if kind == "decimal" else
+             {"name": "x", "data_type": kind} for kind in DATA_TYPES]
+
+    assert {each["data_type"]: theirs.to_destination_type(each, None).compile(dialect=grammar) for each in words} == {
+        each["data_type"]: column_type(DIALECTS[dialect], each, {}) for each in words}
 
 
 def test_statements_need_no_package_of_the_database() -> None:
@@ -360,7 +379,8 @@ def test_history_tells_the_maps_and_what_a_destination_keeps(
         "version": schema.version, "hash": schema.version_hash, "schema": "stripe", "tables": len(NAMES),
         "columns": sum(map(len, of_maps().values())), "maps": LAST.version,
     }
-    assert code == 0 and re.search(rf"^{LAST.version} +{re.escape(LAST.release)} +\S+ +{len(NAMES)} ", out, re.MULTILINE)
+    assert code == 0
+    assert re.search(rf"^{LAST.version} +{re.escape(LAST.release)} +\S+ +{len(NAMES)} ", out, re.MULTILINE)
 
 
 # ---- comparing
@@ -426,8 +446,8 @@ def test_a_destination_that_somebody_changed_differs(
     assert (made[0], before[:2], code) == (0, (0, "Equal: maps and destination\n"), 4)
     assert {name: value for name, value in found.items() if value and name not in "ab"} == {
         "tables_removed": {"refunds": of_maps()["refunds"]}, "columns_removed": {"coupons": {"name": "text"}},
-        "columns_added": {"coupons": {"mine": "date"}}, "columns_changed": {"coupons": {"duration": ["text", "bigint"]}},
-        "exit_code": 4,
+        "columns_added": {"coupons": {"mine": "date"}}, "exit_code": 4,
+        "columns_changed": {"coupons": {"duration": ["text", "bigint"]}},
     }
     assert result["tables_added"] == {"refunds": of_maps()["refunds"]}
     assert result["columns_added"] == {"coupons": {"name": "text"}}
@@ -477,7 +497,7 @@ def test_the_command_says_what_it_added(capsys: pytest.CaptureFixture[str], tmp_
 
 
 def test_a_load_goes_on_from_a_migration(new_pipeline: Make, small: Any, tmp_path: Path) -> None:
-    """The tables that were made hold what Stripe has, and dlt's dataset reads them with the versions that are pinned."""
+    """The tables that were made hold what Stripe has; dlt's dataset reads them with the versions that are pinned."""
     pipeline, tables = new_pipeline(), ("charges", "customers", "refunds")
     made = schema_migrate(pipeline, list(tables))
     empty = pipeline.dataset().row_counts().fetchall()
@@ -613,7 +633,7 @@ def test_several_tables_and_patterns_are_shown(capsys: pytest.CaptureFixture[str
     (("diff", "maps", "mops"), "`mops` is no value for option `schema`. Did you mean `maps`?"),
     (("diff", "maps", "maps:77"), "`77` is no value for option `version`. Known: `1`"),
     (("diff", "maps", "api:2031-01-01.zinnia"), "`2031-01-01.zinnia` is no value for option `api_version`."),
-    (("diff", "maps", "pipeline:none"), "`none` is no value for option `pipeline`. No pipeline was run on this machine"),
+    (("diff", "maps", "pipeline:none"), "`none` is no value for option `pipeline`. No pipeline was run"),
     (("diff", "maps", "destination"), "Say which one with `--destination`"),
     (("history", "--pipeline", "none"), "`none` is no value for option `pipeline`."),
     (("history", "--dataset", "d"), "Say where it is with `--destination`."),
