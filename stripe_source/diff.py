@@ -97,8 +97,7 @@ def schema_diff(
             `api:2025-09-30.clover` (the maps as that version of Stripe's API has it), `pipeline:NAME` (the schema of a
             pipeline of this machine, or a `Pipeline`), or `destination` (the columns that are really there).
         b: the one after, likewise.
-        tables: names or patterns; None: what either of them has; of the maps' tables beside a pipeline or destination,
-            what an ordinary account uses.
+        tables: names or patterns; None: all tables; beside a pipeline or destination, those that the pipeline has.
         exclude: likewise, what to leave out.
         pipeline: whose destination `destination` means.
 
@@ -108,27 +107,37 @@ def schema_diff(
         DestinationError: the destination cannot be reached.
     """
     sides = [_side(side, pipeline) for side in (a, b)]
-    grown = [side for side in sides if isinstance(side[1], dict) and side[2]]
-    held = {name for _, outline, _ in grown for name in outline}
-    chosen = {table.name for table in select_tables(tables, exclude)} if tables or exclude or grown else {
-        table.name for table in TABLES}
-    outlines: list[Outline] = []
-    for _, outline, is_grown in sides:
-        wanted = dict(outline)
-        if not is_grown and grown:
-            wanted.update(_beside(held - wanted.keys()))
-        keep = chosen if tables or exclude else chosen | held | (set() if grown else wanted.keys())
-        outlines.append({name: columns for name, columns in wanted.items() if _named(name) in keep or name in keep})
-    return compared(outlines[0], outlines[1], sides[0][0], sides[1][0])
+    held = {name for side in sides if side.held is not None for name in side.held}
+    chosen = _chosen(tables, exclude, held, any(side.held is not None for side in sides))
+    outlines = []
+    for side in sides:
+        outline = dict(side.outline)
+        if side.held is None:  # versions of rows are declared where somebody keeps them
+            outline.update(_of_histories(held))
+        outlines.append({name: outline[name] for name in outline if {name, name.removesuffix("_history")} & chosen})
+    return compared(outlines[0], outlines[1], sides[0].name, sides[1].name)
 
 
-def _named(name: str) -> str:
-    """The table of the registry that a table of versions belongs to; else the name itself."""
-    return name.removesuffix("_history")
+@dataclass(frozen=True)
+class _Side:
+    """One of two schemas; `held`: the tables that a pipeline has or should have, None where it is nobody's."""
+
+    name: str
+    outline: Outline
+    held: frozenset[str] | None = None
 
 
-def _beside(names: set[str]) -> Outline:
-    """The outlines of tables of versions, which the maps have where the other side has them."""
+def _chosen(tables: Tables, exclude: Tables, held: set[str], somebodys: bool) -> set[str]:
+    """Names of the tables that are compared."""
+    if tables:
+        return {table.name for table in select_tables(tables, exclude)}
+    default = select_tables() if somebodys else TABLES
+    left_out = {table.name for table in select_tables(exclude)} if exclude else set()
+    return (held or {table.name for table in default}) - left_out
+
+
+def _of_histories(names: set[str]) -> Outline:
+    """The outlines of those of these tables that keep every version of the rows of another one."""
     from stripe_source.history import SUFFIX, versions_map
 
     return {
@@ -137,23 +146,30 @@ def _beside(names: set[str]) -> Outline:
     }
 
 
-def _side(what: str | dlt.Pipeline, pipeline: dlt.Pipeline | None) -> tuple[str, Outline, bool]:
-    """A schema's name, its outline, and whether it has grown with data."""
+def _side(what: str | dlt.Pipeline, pipeline: dlt.Pipeline | None) -> _Side:
+    """The schema that is meant."""
     if not isinstance(what, str):
-        return f"pipeline:{what.pipeline_name}", of_tables(what.default_schema.tables), True
+        return _of_pipeline(f"pipeline:{what.pipeline_name}", what)
     kind, _, name = what.partition(":")
     if kind == "maps" and not name:
-        return what, of_maps(), False
+        return _Side(what, of_maps())
     if kind == "maps" or what.isdecimal() or what in {version.release for version in map_versions()}:
-        return f"maps:{name or what}", of_version(name or what), False
+        return _Side(f"maps:{name or what}", of_version(name or what))
     if kind == "api" and name:
-        return what, of_api_version(name), False
+        return _Side(what, of_api_version(name))
     from stripe_source.there import attached, in_destination
 
     if kind == "pipeline" and name:
-        return what, of_tables(attached(name).default_schema.tables), True
+        return _of_pipeline(what, attached(name))
     if kind == "destination" and not name:
         if pipeline is None:
             raise InvalidOption("schema", what, reason="Say which one with `--destination`, or `pipeline=`.")
-        return what, in_destination(pipeline), True
+        outline = in_destination(pipeline)
+        wanted = _of_pipeline(what, pipeline).outline if pipeline.default_schema_name else Outline()
+        return _Side(what, outline, frozenset((*outline, *wanted)))
     raise InvalidOption("schema", what, KINDS)
+
+
+def _of_pipeline(name: str, pipeline: dlt.Pipeline) -> _Side:
+    outline = of_tables(pipeline.default_schema.tables)
+    return _Side(name, outline, frozenset(outline))

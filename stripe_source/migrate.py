@@ -12,7 +12,7 @@ from dlt.extract import DltResource
 from stripe_source.alone import alone
 from stripe_source.comments import missing_comments, write_comments
 from stripe_source.diff import compared
-from stripe_source.errors import InvalidOption, redact
+from stripe_source.errors import InvalidOption
 from stripe_source.history import SUFFIX
 from stripe_source.options import Tables, select_tables
 from stripe_source.outline import Outline, as_dlt, of_tables
@@ -20,7 +20,14 @@ from stripe_source.prepare import empty, make_tables
 from stripe_source.schema_map import table_map
 from stripe_source.source import described
 from stripe_source.tables import TABLES
-from stripe_source.there import TableWords, attached, columns_there, connected, destination_errors
+from stripe_source.there import (
+    TableWords,
+    attached,
+    columns_there,
+    connected,
+    destination_errors,
+    location_of,
+)
 from stripe_source.versions import map_versions
 
 _OF_TABLES = {table.name: table for table in TABLES}
@@ -123,7 +130,7 @@ def schema_migrate(
             missing = compared(before, of_tables(wanted))
             comments = missing_comments(client, wanted, before) if client and dry_run else []
         result = MigrateResult(
-            destination=pipeline.destination.destination_name or "", location=_location(pipeline),
+            destination=pipeline.destination.destination_name or "", location=location_of(pipeline),
             dataset=pipeline.dataset_name or "", pipeline=pipeline.pipeline_name, source=source, dry_run=dry_run,
             before=before, tables_added=missing.tables_added, columns_added=missing.columns_added,
             columns_different=missing.columns_changed, descriptions=len(comments), notes=notes,
@@ -217,11 +224,3 @@ def _resource(words: Any) -> DltResource:
         primary_key=[name for name, hint in columns.items() if hint.get("primary_key")],
     )
     return made.apply_hints(additional_table_hints={key: value for key, value in words.items() if key not in _OURS})
-
-
-def _location(pipeline: dlt.Pipeline) -> str:
-    from stripe_source.held import unnoted
-
-    with unnoted():
-        config = pipeline.destination_client().config
-    return redact(str(config)).removeprefix("duckdb:///")

@@ -154,7 +154,7 @@ def _history(args: argparse.Namespace, connect: Connect) -> _Done:
     def show(console: Console) -> None:
         from stripe_source.show_schema import show_history
 
-        show_history(console, history, bool(args.pipeline or args.destination))
+        show_history(console, history)
 
     return history, show, 0
 

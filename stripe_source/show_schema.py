@@ -30,7 +30,7 @@ def show_schemas(console: Console, schemas: Sequence[Mapping[str, Any]]) -> None
         _print(console, grid)
 
 
-def show_history(console: Console, history: Mapping[str, Sequence[Mapping[str, Any]]], asked: bool) -> None:
+def show_history(console: Console, history: Mapping[str, Any]) -> None:
     """The versions of the maps, and dlt's."""
     grid = _grid("maps", "release", "API version", "tables", "columns", "changes", "hash", right=["tables", "columns"])
     for version in history["maps"]:
@@ -38,8 +38,8 @@ def show_history(console: Console, history: Mapping[str, Sequence[Mapping[str, A
                      f"{version['tables']:,}", f"{version['columns']:,}", _counted(version["changes"]), version["hash"])
     _print(console, grid)
     if not history["dlt"]:
-        if asked:
-            _say(console, "The destination has no schema yet")
+        if history["location"]:
+            line(console, f"\nNo schema yet in {_here(history['location'])}")
         return
     console.print()
     grid = _grid("dlt's", "stored at", "tables", "columns", "maps", "hash", right=["tables", "columns"])

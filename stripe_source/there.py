@@ -44,8 +44,24 @@ def restored(pipeline: dlt.Pipeline) -> dlt.Pipeline:
     """The same pipeline; where it was never run on this machine, with the schema that its destination keeps."""
     if not pipeline.default_schema_name:
         with destination_errors(pipeline):
-            pipeline.sync_destination()
+            with unnoted():
+                client: Any = pipeline.destination_client()
+            if not _no_file(client):
+                pipeline.sync_destination()
     return pipeline
+
+
+def location_of(pipeline: dlt.Pipeline) -> str:
+    """Where a pipeline's data is, without secrets."""
+    with destination_errors(pipeline), unnoted():
+        return redact(str(pipeline.destination_client().config)).removeprefix("duckdb:///")
+
+
+def _no_file(client: Any) -> bool:
+    """Whether a destination is a DuckDB file that does not exist: to connect would make it."""
+    is_file = client.config.destination_type.rpartition(".")[2] == "duckdb"
+    file = getattr(client.config.credentials, "database", None) if is_file else None
+    return isinstance(file, str) and file != ":memory:" and not Path(file).exists()
 
 
 @contextmanager
@@ -73,10 +89,8 @@ def connected(pipeline: dlt.Pipeline) -> Iterator[Any]:
     with destination_errors(pipeline):
         with unnoted():
             client: Any = pipeline.destination_client()
-        is_file = client.config.destination_type.rpartition(".")[2] == "duckdb"
-        file = getattr(client.config.credentials, "database", None) if is_file else None
-        if isinstance(file, str) and not Path(file).exists():
-            yield None  # to connect would make the file
+        if _no_file(client):
+            yield None
             return
         with client:
             yield client if client.is_storage_initialized() else None

@@ -101,7 +101,7 @@ def maps_hash() -> str:
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
-def schema_history(pipeline: dlt.Pipeline | None = None) -> dict[str, list[dict[str, Any]]]:
+def schema_history(pipeline: dlt.Pipeline | None = None) -> dict[str, Any]:
     """The versions of the schema maps, and those of dlt's schema in a destination.
 
     Args:
@@ -110,14 +110,15 @@ def schema_history(pipeline: dlt.Pipeline | None = None) -> dict[str, list[dict[
     Returns:
         `maps`: see `MapVersion`. `dlt`: of each schema version in the destination, the oldest first, its number, hash,
         name, when it was stored, how many tables and columns it has, and which version of the maps it has in it.
+        `location`: where that is.
 
     Raises:
         DestinationError: the destination cannot be reached.
     """
     maps = [asdict(version) for version in map_versions()]
     if pipeline is None:
-        return {"maps": maps, "dlt": []}
-    from stripe_source.there import stored_schemas
+        return {"maps": maps, "dlt": [], "location": None}
+    from stripe_source.there import location_of, stored_schemas
 
     stored = []
     for schema, moment in stored_schemas(pipeline):
@@ -131,7 +132,7 @@ def schema_history(pipeline: dlt.Pipeline | None = None) -> dict[str, list[dict[
             "columns": sum(map(len, outline.values())),
             "maps": version_within(outline),
         })
-    return {"maps": maps, "dlt": stored}
+    return {"maps": maps, "dlt": stored, "location": location_of(pipeline)}
 
 
 def version_within(outline: Outline) -> int | None:

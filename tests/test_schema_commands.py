@@ -22,7 +22,16 @@ from sqlglot import exp
 from truth import MAPS, columns, differences
 
 import stripe_source
-from stripe_source import schema_ddl, schema_diff, schema_history, schema_migrate, schema_show, sync, versions
+from stripe_source import (
+    SchemaDiff,
+    schema_ddl,
+    schema_diff,
+    schema_history,
+    schema_migrate,
+    schema_show,
+    sync,
+    versions,
+)
 from stripe_source.api_versions import api_versions
 from stripe_source.cli import main
 from stripe_source.client import API_VERSION
@@ -371,6 +380,7 @@ def test_history_tells_the_maps_and_what_a_destination_keeps(
     schema = full["pipeline"].default_schema
     stored = history["dlt"][-1]
     code, out, _ = run(capsys, "schema", "history")
+    none = run(capsys, "schema", "history", "--destination", "duckdb")
 
     assert history["maps"] == schema_history()["maps"] == [
         dataclasses.asdict(each) for each in versions.map_versions()]
@@ -379,7 +389,8 @@ def test_history_tells_the_maps_and_what_a_destination_keeps(
         "version": schema.version, "hash": schema.version_hash, "schema": "stripe", "tables": len(NAMES),
         "columns": sum(map(len, of_maps().values())), "maps": LAST.version,
     }
-    assert code == 0
+    assert (code, none[0], none[1].splitlines()[-1]) == (0, 0, "No schema yet in stripe.duckdb")
+    assert (history["location"], schema_history()["location"]) == (str(full["file"]), None)
     assert re.search(rf"^{LAST.version} +{re.escape(LAST.release)} +\S+ +{len(NAMES)} ", out, re.MULTILINE)
 
 
@@ -541,6 +552,9 @@ def test_a_schema_that_grew_is_put_into_another_destination(
     assert difference.columns_added == {"customers": inferred}
     assert inferred == {column["name"]: column["type"] for column in shown if column["inferred"]}
     assert schema_diff(grown, "destination", pipeline=target).equal
+    assert schema_diff("maps", grown) == dataclasses.replace(  # the tables that the pipeline has, and no other
+        SchemaDiff("maps", "pipeline:grown"), columns_added={"customers": inferred})
+    assert schema_diff("maps", grown, exclude="customers").equal
     assert loaded.tables["customers"].new == world.counts()["customers"]
     assert postgres.query(f"SELECT shoe_size, tier__level FROM grown_there.customers WHERE id = '{customer}'") == [
         (44, "gold")]
