@@ -84,9 +84,9 @@ DIALECTS: dict[str, Dialect] = {
         Dialect("spark", "databricks", key=None, comment="COMMENT {}", tail="COMMENT {comment}"),  # dlt has none itself
         Dialect("sqlite", types={**_SQLALCHEMY, "bool": "BOOLEAN", "timestamp": "DATETIME", "time": "TIME"}),
         Dialect("trino", types={**_SQLALCHEMY, "text": "VARCHAR", "json": "VARCHAR", "bool": "BOOLEAN",
-                                "timestamp": "TIMESTAMP(6) WITH TIME ZONE", "time": "TIME(6) WITH TIME ZONE",
+                                "timestamp": "TIMESTAMP WITH TIME ZONE", "time": "TIME WITH TIME ZONE",
                                 "decimal": "DECIMAL({precision}, {scale})", "wei": "DECIMAL(38, 0)",
-                                "binary": "VARBINARY"},
+                                "binary": "VARCHAR"},
                 key=None, comment="COMMENT {}", tail="COMMENT {comment}"),
         Dialect("tsql", "mssql", key=None),  # nvarchar(max) is in no key
     )

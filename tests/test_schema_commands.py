@@ -58,7 +58,7 @@ TYPES = {  # what dlt 1.31 makes of these kinds, written by hand
     "snowflake": ("VARCHAR", "NUMBER(19,0)", "FLOAT", "BOOLEAN", "VARIANT", "TIMESTAMP_LTZ", "NUMBER(38,12)"),
     "spark": ("STRING", "BIGINT", "DOUBLE", "BOOLEAN", "STRING", "TIMESTAMP", "DECIMAL(38,12)"),
     "sqlite": ("TEXT", "BIGINT", "DOUBLE", "BOOLEAN", "JSON", "DATETIME", "NUMERIC(38,12)"),
-    "trino": ("VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN", "VARCHAR", "TIMESTAMP(6) WITH TIME ZONE", "DECIMAL(38,12)"),
+    "trino": ("VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN", "VARCHAR", "TIMESTAMP WITH TIME ZONE", "DECIMAL(38,12)"),
     "tsql": ("nvarchar(max)", "bigint", "float", "bit", "json", "datetimeoffset", "decimal(38,12)"),
 }
 KEYED = {"bigquery", "clickhouse", "databricks", "duckdb", "postgres", "redshift", "snowflake", "sqlite"}
@@ -556,6 +556,7 @@ def test_a_schema_that_grew_is_put_into_another_destination(
         SchemaDiff("maps", "pipeline:grown"), columns_added={"customers": inferred})
     assert schema_diff("maps", grown, exclude="customers").equal
     assert loaded.tables["customers"].new == world.counts()["customers"]
+    assert schema_diff(grown, target).equal
     assert postgres.query(f"SELECT shoe_size, tier__level FROM grown_there.customers WHERE id = '{customer}'") == [
         (44, "gold")]
     assert {row["inferred"] for row in schema_show("coupons_history", grown)["columns"]} == {False}
