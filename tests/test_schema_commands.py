@@ -296,6 +296,23 @@ def test_dlt_merges_into_tables_that_the_statements_made(
     assert wrong(tmp_path / "test.duckdb", world, *tables) == []
 
 
+def test_postgres_takes_loads_into_tables_that_the_statements_made(
+    new_pipeline: Make, small: Any, postgres: Any
+) -> None:
+    """Its keys are enforced, and no load violates them."""
+    postgres.query("CREATE SCHEMA keyed; " + ";\n".join(schema_ddl("postgres", "customers", dataset="keyed")[0]["sql"]))
+    pipeline, world = new_pipeline(destination=postgres(), dataset_name="keyed"), small.world
+    options = {"tables": "customers", "api_base": small.url, "api_key": small.api_key}
+    sync(pipeline, **options)
+    changed = world.dump()["customers"][0].object["id"]
+    world.update("customer", changed, name="Ada")
+    second = sync(pipeline, **options)
+
+    assert second.tables["customers"].changed == 1
+    assert dict(postgres.query("SELECT id, name FROM keyed.customers WHERE NOT _deleted")) == {
+        truth.object["id"]: truth.object["name"] for truth in world.dump()["customers"] if not truth.deleted}
+
+
 def wrong(file: Path, world: Any, *tables: str) -> list[str]:
     """Where a DuckDB file differs from the sandbox's dump."""
     dump = world.dump()
