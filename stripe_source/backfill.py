@@ -20,10 +20,11 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from stripe_source.client import Client, Page
-from stripe_source.listing import ALL_TIME, Batch, List
 from stripe_source.limits import operation
+from stripe_source.listing import ALL_TIME, Batch, List
 
 HEAD = 3  # pages that are read one after the other before anything else is asked
 PAGES = 96  # that a span should have: the last page of each is half empty on average
@@ -276,7 +277,8 @@ class Sweep:
 
     def _typical(self) -> float:
         """Objects a second in all that has been read: one page of a burst says little of what is around it."""
-        missing = sum((min(span.high, self._high) if span.edge is None else span.edge) - span.low for span in self._spans)
+        edges = [min(span.high, self._high) if span.edge is None else span.edge for span in self._spans]
+        missing = sum(edge - span.low for edge, span in zip(edges, self._spans, strict=True))
         rest = self._rest[1] - self._rest[0] if self._rest else 0
         return self._count / max(self._high - self._low - missing - rest, 1)
 
@@ -291,7 +293,7 @@ class Sweep:
         low = span.low
         bounds = [low + (middle - low) * part // parts for part in range(parts + 1)]
         span.low = middle
-        for start, end in zip(bounds, bounds[1:], strict=False):
+        for start, end in pairwise(bounds):
             if start < end:
                 self._insert(_Span(start, end))
         self._idle = 0

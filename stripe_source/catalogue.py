@@ -1,12 +1,17 @@
 """The catalogue: what tables there are, and what columns each has. Nothing is asked of Stripe."""
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from stripe_source.options import Tables, select_tables
+from stripe_source.options import Tables, match_tables, select_tables
+from stripe_source.outline import type_text
 from stripe_source.schema_map import table_map
 from stripe_source.table import Table
 from stripe_source.tables import TABLES, parent_column
+
+if TYPE_CHECKING:
+    import dlt
 
 
 def updates_seen(table: Table) -> str:
@@ -67,35 +72,59 @@ def list_tables(names: Tables = None, exclude: Tables = None) -> list[dict[str, 
     ]
 
 
-def schema_show(name: str) -> dict[str, Any]:
-    """The columns of one table: name, type, whether it may be null, what it refers to, description.
+def schema_show(name: str, pipeline: dlt.Pipeline | None = None) -> dict[str, Any]:
+    """The columns of one table: name, type, whether it may be null, what it refers to, where its value comes from.
+
+    Args:
+        name: of the table.
+        pipeline: its schema is looked at too: for columns that the map does not declare, and for tables that are not
+            in the registry, such as `charges_history`.
+
+    Returns:
+        Of each column also the description, and whether it was inferred from what Stripe sent.
 
     Raises:
         UnknownTable: there is no such table.
     """
+    there: Mapping[str, Any] = pipeline.default_schema.tables if pipeline and pipeline.default_schema_name else {}
+    if name in there and not name.startswith("_dlt") and not match_tables(name):
+        table_words = there[name]
+        columns = table_words["columns"]
+        return {
+            "table": name,
+            "description": table_words.get("description", ""),
+            "key": [column for column, words in columns.items() if words.get("primary_key")],
+            "parent_column": None,
+            "columns": [_shown(words, None, False) for words in columns.values() if "data_type" in words],
+        }
     table = select_tables([name])[0]
     shape = table_map(table)
+    declared = {column.name: column for column in shape.columns}
+    columns = there.get(table.name, {}).get("columns", {})
     return {
         "table": table.name,
         "description": shape.description,
         "key": list(shape.key),
         "parent_column": parent_column(table),
         "columns": [
-            {
-                "name": column.name,
-                "type": _type(column.data_type, column.precision, column.scale),
-                "nullable": column.nullable,
-                "references": column.references,
-                "description": column.description,
-                "path": ".".join(column.path) if column.path else None,
-            }
-            for column in shape.columns
+            *(_shown(column.hint(), ".".join(column.path) if column.path else None, False)
+              for column in shape.columns),
+            *(_shown(words, None, True) for words in columns.values()
+              if words["name"] not in declared and "data_type" in words),
         ],
     }
 
 
-def _type(data_type: str, precision: int | None, scale: int | None) -> str:
-    return f"{data_type}({precision},{scale})" if precision else data_type
+def _shown(words: Mapping[str, Any], path: str | None, inferred: bool) -> dict[str, Any]:
+    return {
+        "name": words["name"],
+        "type": type_text(words["data_type"], words.get("precision"), words.get("scale")),
+        "nullable": words.get("nullable", True),
+        "references": words.get("x-references"),
+        "description": words.get("description", ""),
+        "path": path,
+        "inferred": inferred,
+    }
 
 
 def markdown() -> str:

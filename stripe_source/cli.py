@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stripe_source import schema_command
 from stripe_source.errors import ConfigurationError, InvalidOption, StripeSourceError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ exit codes:
   1  some tables failed and the others are loaded, nothing could be reached, or the pipeline is being run already
   2  wrong usage or configuration; nothing was read
   3  refused by Stripe: the key, or all permissions
-  4  verification found a difference"""
+  4  verification, or a comparison of schemas, found a difference"""
 PIPED = 10_000  # columns where there is no terminal: a row of a table stays one line, for grep and the like
 
 
@@ -99,9 +100,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     tables = command("tables", "list the tables", _tables)
     tables.add_argument("pattern", nargs="*", help="only these: names, or patterns with %%")
 
-    schema = command("schema", "show the columns of a table", _schema)
-    schema.add_argument("action", choices=["show"])
-    schema.add_argument("table", help="its name")
+    schema_command.configure(
+        command("schema", "show, print, compare and migrate the tables' columns", _schema), _selection, _target)
 
     sandbox = command("sandbox", "serve a Stripe of one's own on this machine", _sandbox)
     sandbox.add_argument("action", choices=["serve"])
@@ -381,16 +381,13 @@ def _tables(args: argparse.Namespace) -> int:
 
 
 def _schema(args: argparse.Namespace) -> int:
-    from stripe_source.catalogue import schema_show
-
-    schema = schema_show(args.table)
+    _quiet("log_level", "ERROR")
+    data, show, code = schema_command.perform(args, _pipeline)
     if args.json:
-        _print_json(schema)
+        _print_json(data)
     else:
-        from stripe_source.show import show_schema
-
-        show_schema(_out(), schema)
-    return 0
+        show(_out())
+    return code
 
 
 def _sandbox(args: argparse.Namespace) -> int:

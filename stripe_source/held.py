@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -27,8 +27,9 @@ TWICE = ""  # the fingerprint of a key that is there twice, after two loads at o
 CHUNK = 500  # keys in one IN (...): within the limits of all destinations
 
 
-def sql_client(pipeline: dlt.Pipeline) -> Any:
-    """What reads a pipeline's dataset, not opened yet.
+@contextmanager
+def unnoted() -> Iterator[None]:
+    """Ask dlt for a client without leaving a trace.
 
     dlt 1.31 notes every configuration value that it finds, and keeps the note until its next step has ended: outside of
     a step for good, with the credentials and all that hangs on them, of which DuckDB 2.0 complains when Python ends. So
@@ -39,9 +40,15 @@ def sql_client(pipeline: dlt.Pipeline) -> Any:
     notes = get_resolved_traces()
     noting, notes.logging_enabled = notes.logging_enabled, False
     try:
-        return pipeline.sql_client()
+        yield
     finally:
         notes.logging_enabled = noting
+
+
+def sql_client(pipeline: dlt.Pipeline) -> Any:
+    """What reads a pipeline's dataset, not opened yet."""
+    with unnoted():
+        return pipeline.sql_client()
 
 
 class Version(NamedTuple):

@@ -137,7 +137,7 @@ class Look:
             while left:
                 for name in list(left):  # in turn: reading halts where too much waits for any of them
                     events = reader.next(name)
-                    if events:
+                    if isinstance(events, list) and events:
                         sides[name].take(events)
                     elif events is not None:
                         sides[name].end()

@@ -20,6 +20,7 @@ from stripe_source.errors import Busy, DestinationError, StripeSourceError, reda
 from stripe_source.history import SUFFIX
 from stripe_source.options import Options
 from stripe_source.pace import OpenDuckDB, brief_notes, collecting_rarely, few_arenas
+from stripe_source.prepare import empty, make_tables
 from stripe_source.reader import Whose, identify, wait_for
 from stripe_source.run import Run, TableResult
 from stripe_source.schema_map import table_map
@@ -276,27 +277,18 @@ def _finish(pipeline: dlt.Pipeline, notes: list[str]) -> None:
 
 
 def _prepare(pipeline: dlt.Pipeline, run: Run) -> None:
-    """Make every table with all its columns before the first row.
-
-    dlt 1.31 wipes what a first run extracted when it is killed before the dataset exists; after this it does exist.
-    """
+    """Make every table with all its columns before the first row."""
     there: Mapping[str, Any] = pipeline.default_schema.tables if pipeline.default_schema_name else {}
     missing = [table for table in run.options.tables if table.name not in there]
     versions = [name for name in run.options.history if name + SUFFIX not in there]
     if not missing and not versions and not pipeline.first_run:
         return
 
-    def empty(cursor: Any = None) -> Iterator[Any]:
-        yield dlt.mark.materialize_table_schema()
-
-    @dlt.source(name="stripe", section="stripe")
-    def tables() -> Any:
-        for table in missing:
-            yield resource(run.options, table_map(table), empty)
-        for name in versions:
-            yield history_resource(table_map(next(t for t in run.options.tables if t.name == name)), empty)
-
-    pipeline.run(tables(), loader_file_format="parquet")
+    make_tables(pipeline, [
+        *(resource(run.options, table_map(table), empty) for table in missing),
+        *(history_resource(table_map(next(t for t in run.options.tables if t.name == name)), empty)
+          for name in versions),
+    ])
     run.fresh = {table.name for table in missing}
 
 

@@ -54,8 +54,9 @@ def brief_notes() -> Iterator[None]:
 
     dlt 1.31 notes them for its trace at the end of every extraction, with Python's own YAML: 20 ms a table.
     """
-    from dlt.extract import extract
+    from dlt.extract import extract as module
 
+    extract: Any = module
     dumper = getattr(yaml, "CDumper", None)
     held = extract.yaml
     if dumper is not None and held is yaml:

@@ -610,9 +610,9 @@ class Reader:
         if table.created and bound.after is None:
             begun = self.begun.get(table.name)
             until = self._until(bound.until)
-            sweep = self._sweeps[table.name][number] = Sweep(
-                client, what, bound.since, until, ordered=bound.ordered, gaps=begun and begun.left(number, until)
-            )
+            gaps = begun.left(number, until) if begun else None
+            sweep = Sweep(client, what, bound.since, until, gaps=gaps, ordered=bound.ordered)
+            self._sweeps[table.name][number] = sweep
             await sweep.run(hand)
         else:
             async for batch in self._walk(client, what, bound):

@@ -59,7 +59,9 @@ def kept(state: Mapping[str, Any]) -> dict[str, Begun]:
     }
 
 
-def goes_on(before: Mapping[str, Begun], roots: Iterable[Wanted], asks: Mapping[str, Ask], now: int) -> dict[str, Begun]:
+def goes_on(
+    before: Mapping[str, Begun], roots: Iterable[Wanted], asks: Mapping[str, Ask], now: int
+) -> dict[str, Begun]:
     """The lists that need not be read from the beginning, because a first load of the same tables had begun to.
 
     Args:

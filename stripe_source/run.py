@@ -17,7 +17,7 @@ from stripe_source.history import SUFFIX, Versions, versions_map
 from stripe_source.listing import unix_second
 from stripe_source.options import Options
 from stripe_source.plan import Ask, wanted
-from stripe_source.reader import CUT, Cut, Made, Make, Reader, Verdict, Whose
+from stripe_source.reader import CUT, Cut, Made, Reader, Verdict, Whose
 from stripe_source.resume import KEPT, Begun, begins, goes_on, kept
 from stripe_source.rows import RowMaker, fingerprint
 from stripe_source.schema_map import TableMap, table_map

@@ -458,14 +458,3 @@ def show_tables(console: Console, tables: Iterable[dict[str, Any]]) -> None:
     _print(console, grid)
     starred = any(not table["default"] for table in shown)
     line(console, f"\n{_count(len(shown), 'table')}{'; * only when asked for by name or pattern' if starred else ''}")
-
-
-def show_schema(console: Console, schema: dict[str, Any]) -> None:
-    """The columns of one table."""
-    console.print(Text.assemble((schema["table"], "bold cyan"), f"  {schema['description']}"), soft_wrap=True)
-    line(console, f"Key: {', '.join(schema['key'])}\n")
-    grid = _grid("column", "type", "refers to", "description")
-    for column in schema["columns"]:
-        kind = column["type"] + ("" if column["nullable"] else " not null")
-        grid.add_row(Text(column["name"], style="cyan"), kind, column["references"] or "", Text(column["description"]))
-    _print(console, grid)

@@ -175,9 +175,21 @@ def resource(o: Options, shape: TableMap, rows: Callable[..., Iterator[Any]]) ->
         def items() -> Iterator[Any]:  # type: ignore[misc]
             yield from rows()
 
+    return described(shape, items, hard=o.deletes == "hard")
+
+
+def described(shape: TableMap, items: Callable[..., Iterator[Any]], hard: bool = False) -> DltResource:
+    """The resource of one table, with all that its map says of it.
+
+    Args:
+        shape: the map of the table.
+        items: makes its items.
+        hard: rows that are gone are removed.
+    """
+    table = shape.table
     columns: Any = shape.hints()
     references: Any = shape.references()
-    if o.deletes == "hard":
+    if hard:
         columns["_deleted"]["hard_delete"] = True
     made: DltResource = dlt.resource(
         items, name=table.name, primary_key=list(shape.key), write_disposition="merge", columns=columns,

@@ -25,8 +25,10 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 
 
 def flags(parser: argparse.ArgumentParser) -> list[str]:
-    """The long flags of a command."""
-    return [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
+    """The long flags of a command, those of its actions included."""
+    found = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
+    inner = [a.choices.values() for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    return list(dict.fromkeys([*found, *(flag for subs in inner for sub in subs for flag in flags(sub))]))
 
 
 def code(text: str) -> list[str]:

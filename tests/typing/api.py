@@ -9,6 +9,8 @@ from dlt.extract import DltSource
 
 from stripe_source import (
     CheckResult,
+    MigrateResult,
+    SchemaDiff,
     SyncResult,
     Table,
     VerifyResult,
@@ -17,6 +19,10 @@ from stripe_source import (
     demo,
     list_tables,
     sandbox,
+    schema_ddl,
+    schema_diff,
+    schema_history,
+    schema_migrate,
     schema_show,
     stripe_source,
     sync,
@@ -97,6 +103,20 @@ def looked_up(event: WAEvent) -> tuple[str, str | None]:
     columns: list[dict[str, Any]] = schema_show("charges")["columns"]
     print(names, columns, event.data, event.before, event.time)
     return event.table, event.parent
+
+
+def migrated(pipeline: dlt.Pipeline, other: dlt.Pipeline) -> MigrateResult:
+    """The schema family: printed, compared, versioned, put into a destination."""
+    sql: list[str] = [text for table in schema_ddl("snowflake", "%", dataset="stripe") for text in table["sql"]]
+    between: SchemaDiff = schema_diff("api:2025-09-30.clover", "maps", tables="invoices")
+    real = schema_diff("maps", "destination", pipeline=pipeline)
+    added: dict[str, dict[str, str]] = between.columns_added
+    versions: list[dict[str, Any]] = schema_history(pipeline)["maps"]
+    print(sql, real.equal, real.exit_code, added, versions, schema_show("charges", pipeline)["columns"])
+    schema_migrate(pipeline, "charges;invoice%", dry_run=True)
+    result = schema_migrate(pipeline, from_pipeline=other)
+    print(result.before, result.after, result.tables_added, result.asdict())
+    return result
 
 
 def played(pipeline: dlt.Pipeline) -> SyncResult:
