@@ -26,7 +26,7 @@ from stripe_source.client import Client, Page
 from stripe_source.limits import operation
 from stripe_source.listing import ALL_TIME, Batch, List
 
-HEAD = 3  # pages that are read one after the other before anything else is asked
+HEAD = 5  # pages that are read one after the other before anything else is asked
 PAGES = 96  # that a span should have: the last page of each is half empty on average
 FEW = 20  # likewise, where spans wait in memory for their turn
 WAITING = 10_000  # objects that may wait so before only the oldest span is read
@@ -48,6 +48,7 @@ class _Span:
 
     low: int
     high: int
+    floor: int = 0  # what `low` was at first
     begun: bool = False
     done: bool = False
     pages: int = 0
@@ -56,6 +57,9 @@ class _Span:
     edge: int | None = None  # the oldest second of what was read
     handed: int | None = None  # the oldest second of what was handed over
     kept: list[Batch] = field(default_factory=list)  # what waits for its turn
+
+    def __post_init__(self) -> None:
+        self.floor = self.low
 
     def density(self) -> float:
         """Objects a second, as far as read; 0 where all are in one second."""
@@ -101,6 +105,8 @@ class Sweep:
         self._step = 1  # seconds of the next span
         self._head: _Span | None = None
         self._search: asyncio.Task[int | None] | None = None
+        self._newest: _Span | None = None  # where the list begins
+        self._unfiltered = False  # this server does not know `created`
         self._count = 0
         self._worth = WORTH
         self._idle = 0
@@ -108,11 +114,12 @@ class Sweep:
         self._news = asyncio.Event()
         self._turn = asyncio.Lock()
         if gaps is None:
-            self._head = _Span(self._low, high)
+            self._head = self._newest = _Span(self._low, high)
             self._spans = [self._head]
         else:
             self._spans = [_Span(start, end) for start, end in sorted(gaps) if start < end]
             self._low = min((span.low for span in self._spans), default=high)
+            self._newest = self._spans[-1] if self._spans else None
 
     def gaps(self) -> list[tuple[int, int]]:
         """What has not been handed over yet, as [low, high) each, oldest first. A second that was begun is read again.
@@ -207,6 +214,8 @@ class Sweep:
         upcoming = asyncio.ensure_future(_first(pages))
         try:
             while page := await upcoming:
+                if self._strays(span, page):
+                    return
                 self._look(span, page)
                 if page.has_more:  # asked for while this one is handed over
                     upcoming = asyncio.ensure_future(_first(pages))
@@ -242,6 +251,16 @@ class Sweep:
                 self._spans.pop(0)
             self._news.set()
 
+    def _strays(self, span: _Span, page: Page) -> bool:
+        """Whether a span is given up, because the list is not filtered: then the newest one reads all of it."""
+        times = [at for thing in page.objects if (at := self._what.when(thing)) is not None]
+        if times and not (span.floor <= min(times) and max(times) < span.high) and not self._unfiltered:
+            self._unfiltered = True
+            self._head, self._rest = None, None
+            self._spans = [each for each in self._spans if each is self._newest]
+            self._news.set()
+        return self._unfiltered and span is not self._newest
+
     # ---- where to cut
 
     def _look(self, span: _Span, page: Page) -> None:
@@ -254,7 +273,7 @@ class Sweep:
             return
         span.first = times[0] if span.first is None else span.first
         span.edge = edge = times[-1]
-        if not span.low < edge < span.high:
+        if self._unfiltered or not span.low < edge < span.high:
             return
         if span is self._head:
             self._high = span.first + 1
@@ -310,7 +329,8 @@ class Sweep:
             return
         oldest = self._search.result()
         if oldest is None:
-            return  # this server does not filter: the list is read as it comes
+            self._unfiltered, self._head = True, None  # the list is read as it comes
+            return
         density = head.density()
         enough = math.ceil(self._pages * (self._what.limit or 0) / density) if density else 0
         self._low, self._head = oldest, None
@@ -332,7 +352,7 @@ class Sweep:
             The second; None where the server does not filter by `created`.
         """
         floor, there, reach = low, edge, scale
-        for _ in range(2 * PROBES):
+        for _ in range(0 if low > ALL_TIME else 2 * PROBES):  # a bound that was asked for is near enough
             if there - floor <= CLOSE * (edge - floor) or there - floor <= PROBES:
                 break
             if floor == low and there - reach > low:

@@ -5,7 +5,7 @@ import errno
 import gc
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ from dlt.common.destination.exceptions import DestinationException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from stripe_source.alone import alone, loads_of
+from stripe_source.backfill import Coverage
 from stripe_source.client import Figures
 from stripe_source.errors import Busy, DestinationError, StripeSourceError, redact
 from stripe_source.history import SUFFIX
@@ -41,8 +42,11 @@ class Progress(Protocol):
     def page(self, table: str, objects: int) -> None:
         """So many more objects of a table were read."""
 
+    def covered(self, table: str, coverage: Coverage) -> None:
+        """So much of a table's time line has been read, and so many objects are probably left."""
+
     def phase(self, name: str) -> None:
-        """The run is at: "preparing", "reading", "loading" or "done"."""
+        """The run is at: "preparing", "reading", "loading" or "done"; a long one reads and loads several times."""
 
 
 class Silent:
@@ -51,6 +55,8 @@ class Silent:
     def tables(self, names: list[str]) -> None: ...
 
     def page(self, table: str, objects: int) -> None: ...
+
+    def covered(self, table: str, coverage: Coverage) -> None: ...
 
     def phase(self, name: str) -> None: ...
 
@@ -180,7 +186,8 @@ def _load(
     """Read and load; once more where a process on another machine has loaded meanwhile."""
     runs: list[Run] = []
     while len(runs) < 2:
-        runs.append(run := Run(chosen, progress.page, whose, portion=None if chosen.history else PORTION))
+        portion = None if chosen.history else PORTION
+        runs.append(run := Run(chosen, progress.page, _covered(progress), whose, portion=portion))
         try:
             _prepare(pipeline, run)
             with OpenDuckDB(pipeline) as database:
@@ -191,6 +198,11 @@ def _load(
             return runs, loads
         notes.append("Another process loaded the same pipeline meanwhile; what this run had read was read again.")
     raise Busy(pipeline.pipeline_name, dataset=pipeline.dataset_name)
+
+
+def _covered(progress: Progress) -> Callable[[str, Coverage], None] | None:
+    """What to tell how far tables have been read; those who tell less, as before this was told, are fine."""
+    return getattr(progress, "covered", None)
 
 
 def _portions(pipeline: dlt.Pipeline, run: Run, progress: Progress, database: OpenDuckDB) -> list[Any] | None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from stripe_source.backfill import Sweep
+from stripe_source.backfill import Coverage, Sweep
 from stripe_source.client import Client, fill
 from stripe_source.errors import (
     AuthenticationError,
@@ -160,6 +160,7 @@ class Reader:
         past: tables whose versions between two runs are wanted as well; what is found of them is in `past`.
         begun: lists that an earlier run began to read, and how far it came.
         made: somebody says of each table, by `makes`, whether its rows are made in here.
+        on_cover: called with (table, how far its list has been read) as pages come.
     """
 
     def __init__(
@@ -175,6 +176,7 @@ class Reader:
         past: Iterable[str] = (),
         begun: Mapping[str, Begun] | None = None,
         made: bool = False,
+        on_cover: Callable[[str, Coverage], None] | None = None,
     ) -> None:
         self.begun: dict[str, Begun] = dict(begun or {})
         self.kept: dict[str, Begun] = {}  # how far the lists came, as of the last cut
@@ -200,6 +202,7 @@ class Reader:
         self._held, self._whose = held, whose
         self.account = held or option or "self"
         self._on_page = on_page or (lambda table, objects: None)
+        self._on_cover = on_cover or (lambda table, coverage: None)
         self._asks: dict[str, Ask] = {}
         self._queues: dict[str, deque[tuple[int, list[WAEvent] | Made]]] = {}
         self._open: set[str] = set()
@@ -606,6 +609,8 @@ class Reader:
             if table.include and table.one:
                 batch = replace(batch, objects=await self._included(client, table, batch.objects))
             await self.hand_on(client, root, batch)
+            if sweep := self._sweeps[table.name].get(number):
+                self._on_cover(table.name, sweep.coverage())
 
         if table.created and bound.after is None:
             begun = self.begun.get(table.name)

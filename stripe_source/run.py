@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dlt
 
 from stripe_source.alone import hold
+from stripe_source.backfill import Coverage
 from stripe_source.errors import MixedData
 from stripe_source.held import Held, Key, Version, sql_client
 from stripe_source.history import SUFFIX, Versions, versions_map
@@ -61,6 +62,7 @@ class Run:
     Args:
         options: what was asked for.
         on_page: called with (table, number of objects) as pages come, from the reader's thread.
+        on_cover: likewise, with (table, how far its list has been read).
         whose: who the key belongs to, where that was asked before.
         results: by table, once the run has begun.
         reader: once all resources are ready.
@@ -70,6 +72,7 @@ class Run:
 
     options: Options
     on_page: Callable[[str, int], None] | None = None
+    on_cover: Callable[[str, Coverage], None] | None = None
     whose: Whose | None = None
     results: dict[str, TableResult] = field(default_factory=dict)
     reader: Reader | None = None
@@ -124,7 +127,7 @@ class Run:
             self.reader = Reader(
                 self.options.client, self.options.account_id, state.get("account_id"), self.whose, self.on_page,
                 self.held, state.get("feed", {}).get("seen", ()), self.options.lookback,
-                past=self._versions.keys(), begun=begun, made=True,
+                past=self._versions.keys(), begun=begun, made=True, on_cover=self.on_cover,
             )
             self._state = state
             self.reader.start(self._asks.values())
