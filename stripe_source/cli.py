@@ -20,6 +20,8 @@ from stripe_source.errors import ConfigurationError, InvalidOption, StripeSource
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from stripe_source import sandbox
+
 _UNSET: Any = object()  # None is a rate
 DESCRIPTION = "A complete, current copy of a Stripe account in any dlt destination."
 EXIT_CODES = """\
@@ -105,9 +107,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     sandbox.add_argument("action", choices=["serve"])
     sandbox.add_argument("--port", type=int, default=12111, help="default: %(default)s; 0: any free one")
     sandbox.add_argument("--seed", type=int, default=1, help="another seed, another business")
-    sandbox.add_argument("--scale", type=_scale, default=1.0, help="size of the business; 1 is about 14,000 rows")
+    sandbox.add_argument("--scale", type=_scale, help="size of the business; 1, the default, is about 14,000 rows")
     sandbox.add_argument("--life", metavar="10s", help="the clock runs, and something happens each time this has "
                                                        "passed (default: it stands still)")
+    sandbox.add_argument("--live", action="store_true", help="live mode: its keys, its objects, its limits")
+    sandbox.add_argument("--latency", type=_seconds, default=0.0, metavar="0.25", help="seconds that each answer takes")
+    sandbox.add_argument("--limits", action="store_true", help="Stripe's limits: 429 for what is more")
+    bulk = sandbox.add_argument_group("in bulk", "Tables of any size, for benchmarks, instead of a business; "
+                                                 "/_figures tells what was asked for.")
+    bulk.add_argument("--bulk", metavar="charges=200000", action="append", help="a table and how many objects it has; "
+                                                                              "may be repeated")
+    bulk.add_argument("--spread", help="when they were created: even (default), growing, day, second, gaps, pair or "
+                                       "bursts")
+    bulk.add_argument("--years", type=_years, metavar="10", help="how far they go back (default: 2)")
 
 
 def _connection(parser: argparse.ArgumentParser) -> None:
@@ -149,6 +161,23 @@ def _scale(text: str) -> float:
     except ValueError:
         pass
     raise InvalidOption("scale", text, reason="It is more than 0; 1 is about 14,000 rows.")
+
+
+def _number(option: str, text: str, least: float, reason: str) -> float:
+    try:
+        if least <= float(text) < math.inf:
+            return float(text)
+    except ValueError:
+        pass
+    raise InvalidOption(option, text, reason=reason)
+
+
+def _seconds(text: str) -> float:
+    return _number("latency", text, 0, "It is a number of seconds, such as 0.25.")
+
+
+def _years(text: str) -> float:
+    return _number("years", text, 0.001, "It is a number of years, more than 0.")
 
 
 def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
@@ -372,7 +401,8 @@ def _sandbox(args: argparse.Namespace) -> int:
     if not 0 <= args.port <= 65535:
         raise InvalidOption("port", args.port, reason="Ports are 0 to 65535; 0 takes any free one.")
     pause = duration(args.life, "life") if args.life else None
-    world = sandbox.World(args.seed, args.scale, ticking=pause is not None)
+    world = _in_bulk(args) if args.bulk else _business(args, ticking=pause is not None)
+    world.faults.latency, world.faults.limits = args.latency, args.limits
     try:
         served = sandbox.serve(args.port, world=world)
     except OSError as error:
@@ -392,6 +422,31 @@ def _sandbox(args: argparse.Namespace) -> int:
                 happened = world.live()
                 if not args.json:
                     _err().print(f"{time.strftime('%H:%M:%S')} {', '.join(happened)}", highlight=False, markup=False)
+
+
+def _business(args: argparse.Namespace, ticking: bool) -> sandbox.World:
+    from stripe_source import sandbox
+
+    for option in "spread", "years":
+        if (value := getattr(args, option)) is not None:
+            raise InvalidOption(option, value, reason="It says something about tables in bulk only; add `--bulk`.")
+    scale = 1.0 if args.scale is None else args.scale
+    return sandbox.World(args.seed, scale, ticking=ticking, livemode=args.live)
+
+
+def _in_bulk(args: argparse.Namespace) -> sandbox.World:
+    from stripe_source import sandbox
+
+    for option, why in ("scale", "`--bulk` says how many objects there are"), ("life", "nothing happens in bulk"):
+        if (value := getattr(args, option)) is not None:
+            raise InvalidOption(option, value, reason=f"It does not go with `--bulk`: {why}.")
+    tables: dict[str, int] = {}
+    for text in args.bulk:
+        table, _, count = text.partition("=")
+        if not count.isdecimal():
+            raise InvalidOption("bulk", text, reason="Write a table and a number, like `charges=200000`.")
+        tables[table.strip()] = int(count)
+    return sandbox.Bulk(tables, seed=args.seed, livemode=args.live, **_given(args, "spread", "years"))
 
 
 def perform(args: argparse.Namespace) -> int:

@@ -132,7 +132,7 @@ def test_commands_of_the_page_serve(words: list[str], tmp_path: Path) -> None:
     )
     assert served.stdout
     told = "".join(iter(served.stdout.readline, "}\n" if "--json" in words else "Ctrl-C ends it.\n"))
-    url, key = re.findall(r"http://127\.0\.0\.1:\d+", told)[0], re.findall(r"sk_test_\w+", told)[0]
+    url, key = re.findall(r"http://127\.0\.0\.1:\d+", told)[0], re.findall(r"sk_(?:test|live)_\w+", told)[0]
     with urlopen(Request(f"{url}/v1/balance", headers={"Authorization": f"Bearer {key}"})) as answer:
         status = answer.status
     served.send_signal(signal.SIGINT)

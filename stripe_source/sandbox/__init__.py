@@ -9,10 +9,11 @@
 """
 from __future__ import annotations
 
+from .bulk import Bulk
 from .dump import Truth
 from .faults import Fault, Faults, Lag
 from .requests import Request
 from .server import Sandbox, serve
 from .world import World
 
-__all__ = ["Fault", "Faults", "Lag", "Request", "Sandbox", "Truth", "World", "serve"]
+__all__ = ["Bulk", "Fault", "Faults", "Lag", "Request", "Sandbox", "Truth", "World", "serve"]

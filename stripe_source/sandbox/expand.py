@@ -117,23 +117,36 @@ def expanded(books: Books, record: Record, paths: tuple[str, ...]) -> bytes:
     held = books.expanded.get(key) if not books.past else None  # where lists lag, time changes what they show
     if held is not None and held[0] == books.world.version:
         return held[1]
-    data = books.plain(record)
-    for path in paths:
-        _walk(books, record.object, data, tuple(path.split(".")))
-    body = orjson.dumps(data)
+    body = orjson.dumps(walked(books, record.object, books.plain(record), paths, record.also))
     books.expanded[key] = (books.world.version, body)
     return body
 
 
-def _walk(books: Books, object: str, node: Data, segments: tuple[str, ...]) -> None:
+def walked(books: Books, object: str, data: Data, paths: tuple[str, ...], also: Data | None) -> Data:
+    """An object with those paths expanded in it.
+
+    Args:
+        books: where other objects are.
+        object: what it is.
+        data: the object.
+        paths: what to expand.
+        also: what it shows with `expand[]` only.
+    """
+    for path in paths:
+        _walk(books, object, data, tuple(path.split(".")), also)
+    return data
+
+
+def _walk(books: Books, object: str, node: Data, segments: tuple[str, ...], also: Data | None = None) -> None:
     step = _split(object, segments) if segments else None
     if step is None:
         return
     path, how, targets, rest = step
     if how == "include":
-        record = books.find(object, node.get("id"))
-        if record is not None and record.also and path in record.also:
-            _place(node, path, record.also[path])
+        record = books.find(object, node.get("id")) if also is None else None
+        also = record.also if record is not None else also
+        if also and path in also:
+            _place(node, path, also[path])
     elif how == "list":
         held = _at(node, path)
         if held is None and node.get("id") and path in EMBEDDED.get(object, {}):

@@ -144,7 +144,7 @@ def tests(books: Books, object: str, params: dict[str, Any], known: dict[str, An
     """What a record must be to be listed."""
     found: list[Test] = [lambda record: not record.hidden]
     params = dict(params)
-    if object in _ON_CLOCKS and _CLOCK in books.shelves:
+    if object in _ON_CLOCKS and _CLOCK in books.shelves and ("test_clock" in params or books.shelves[_CLOCK]):
         found += _clocks(books, params)
     if object in _SPECIAL:
         found += _SPECIAL[object](books, params)

@@ -22,11 +22,12 @@ class Request:
 
 @dataclass
 class Answer:
-    """What goes back: status, body, headers."""
+    """What goes back: status, body, headers, and of lists how many objects are in it."""
 
     status: int
     body: bytes
     headers: dict[str, str]
+    objects: int | None = None
 
 
 class Refusal(Exception):

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from email.utils import formatdate
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -74,7 +75,13 @@ def find(path: str) -> tuple[str, tuple[str, ...]] | None:
 
 
 class Router:
-    """Answers the requests of a world."""
+    """Answers the requests of a world.
+
+    Attributes:
+        aside: paths that are no part of Stripe: answered without delay or fault, and not counted.
+    """
+
+    aside: frozenset[str] = frozenset()
 
     def __init__(self, world: World, life_every: int | None = None) -> None:
         self.world = world
@@ -111,6 +118,9 @@ class Router:
                 "Cache-Control": "no-cache, no-store", **({"Stripe-Account": account} if account else {}),
                 **answer.headers}
         return answer
+
+    def sent(self, path: str, query: str, status: int, objects: int | None) -> None:
+        """Is told of each answer that was sent; `objects` are those of a list."""
 
     def _meanwhile(self, method: str) -> None:
         """What happens before a request is answered."""
@@ -228,12 +238,21 @@ class Router:
             records, more = lists.page(books, objects[0], params, entry["params"])
         books.listing = True
         try:
-            body = b",".join([expand.expanded(books, record, paths) for record in records] if paths
-                             else [record.cache or books.json(record) for record in records])
+            bodies = self.shown(books, records, paths)
         finally:
             books.listing = False
-        return Answer(200, b'{"object":"list","data":[%b],"has_more":%b,"url":"%b"}' % (
-            body, b"true" if more else b"false", path.encode()), {})
+        return Answer(200, self.listed(bodies, more, path), {}, len(bodies))
+
+    def shown(self, books: Books, records: Sequence[Record], paths: tuple[str, ...]) -> list[bytes]:
+        """The objects of a list, with `paths` expanded."""
+        if paths:
+            return [expand.expanded(books, record, paths) for record in records]
+        return [record.cache or books.json(record) for record in records]
+
+    def listed(self, bodies: list[bytes], more: bool, path: str) -> bytes:
+        """A whole list."""
+        return b'{"object":"list","data":[%b],"has_more":%b,"url":"%b"}' % (
+            b",".join(bodies), b"true" if more else b"false", path.encode())
 
     def _permitted(
         self, books: Books, key: Key, objects: tuple[str, ...], paths: tuple[str, ...]

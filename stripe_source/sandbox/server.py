@@ -10,6 +10,8 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from .bulk import Bulk
+from .bulk.router import BulkRouter
 from .faults import Fault
 from .routes import Router
 from .world import World
@@ -32,7 +34,7 @@ class Sandbox:
     def __init__(self, world: World, host: str, port: int, life_every: int | None = None) -> None:
         self.world = world
         self.api_key = world.keys.secret
-        self.router = Router(world, life_every)
+        self.router = BulkRouter(world, life_every) if isinstance(world, Bulk) else Router(world, life_every)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="stripe-sandbox", daemon=True)
         self._thread.start()
@@ -79,10 +81,14 @@ class Sandbox:
         return int(site._server.sockets[0].getsockname()[1])
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        path, query = request.path, request.rel_url.raw_query_string
+        if path in self.router.aside:
+            answer = self.router.answer(request.method, path, query, request.headers)
+            return web.Response(body=answer.body, status=answer.status, headers=answer.headers)
         faults = self.world.faults
         if faults.latency:
             await asyncio.sleep(faults.latency)
-        fault = faults.pick(request.method, request.path) if faults.active else None
+        fault = faults.pick(request.method, path) if faults.active else None
         body = await request.read() if request.method == "POST" else b""
         if fault is not None:
             if fault.delay:
@@ -94,7 +100,9 @@ class Sandbox:
         refused = fault is not None and (fault.status or fault.wrong or fault.garbage or fault.body is not None)
         # a request that is refused before it is understood changes nothing
         method = "GET" if refused and request.method != "GET" else request.method
-        answer = self.router.answer(method, request.path, request.rel_url.raw_query_string, request.headers, body)
+        answer = self.router.answer(method, path, query, request.headers, body)
+        self.router.sent(path, query, fault.status or answer.status if fault else answer.status,
+                         None if refused else answer.objects)
         if fault is None:
             return web.Response(body=answer.body, status=answer.status, headers=answer.headers)
         return await self._faulty(request, fault, answer.status, answer.body, answer.headers)

@@ -91,10 +91,11 @@ def page(books: Books, path: str, object: str, parent: str | None, params: dict[
         place = base64.urlsafe_b64encode(orjson.dumps([at, limit, params])).decode()
         return f"{path}?{urlencode({'page': place})}"
 
-    body = b",".join(_bytes(record, books, include) for record in found[start:start + limit])
+    shown = [_bytes(record, books, include) for record in found[start:start + limit]]
     following = orjson.dumps(url(start + limit) if len(found) > start + limit else None)
     before = orjson.dumps(url(max(0, start - limit)) if start else None)
-    return Answer(200, b'{"data":[%b],"next_page_url":%b,"previous_page_url":%b}' % (body, following, before), {})
+    return Answer(200, b'{"data":[%b],"next_page_url":%b,"previous_page_url":%b}' % (
+        b",".join(shown), following, before), {}, len(shown))
 
 
 def _tests(object: str, params: dict[str, Any]) -> list[lists.Test]:

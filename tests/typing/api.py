@@ -107,6 +107,18 @@ def played(pipeline: dlt.Pipeline) -> SyncResult:
         return sync(pipeline, api_base=stripe.url, api_key=stripe.api_key)
 
 
+def in_bulk(pipeline: dlt.Pipeline) -> dict[str, int]:
+    """Tables of any size, and what was asked for."""
+    bulk = sandbox.Bulk({"charges": 200_000}, spread="growing", years=10, limits=True, latency=0.1)
+    other = sandbox.Bulk({"charges": 2}, spread=lambda n, start, end: [start + each for each in range(n)])
+    bulk.faults.per_endpoint = 50
+    with sandbox.serve(world=bulk) as stripe:
+        sync(pipeline, tables="charges", api_base=stripe.url, api_key=stripe.api_key)
+    created: dict[str, int] = dict(other.truth("charges"))
+    print(bulk.figures()["requests"], bulk.object("charges", 0)["id"], bulk.number("charges", "ch_x"))
+    return created
+
+
 def refused(pipeline: dlt.Pipeline) -> None:
     """What a checker must not let pass: each line that it did would be an unused ignore."""
     stripe_source(table="charges")  # type: ignore[call-arg]
