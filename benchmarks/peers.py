@@ -17,6 +17,7 @@ Row = dict[str, Any]
 Say = Callable[[str], None]
 
 SETTINGS: dict[str, Behaviour] = {"code": CODE, "user": USER}
+YEARS = 1.9  # that the charges are spread over: some look back to 2020 and no further, or to the account's beginning
 TROUBLES = (OSError, RuntimeError, ValueError, KeyError, StopIteration)  # of getting a contender ready
 
 
@@ -48,7 +49,7 @@ def _measure(contender: Contender, setting: str, sizes: Sizes, say: Say, bins: d
         "note": contender.note,
     }
     say(f"{contender.name}, {setting}: {rows:,} rows")
-    account, spent = Account({"charges": rows}), 0.0
+    account, spent = Account({"charges": rows}, years=YEARS), 0.0
     samples: list[Row] = []
     try:
         places = {name: bins.get(name) or venvs.programs(name, packages, say)
@@ -81,12 +82,12 @@ def _run(
             stripe.reset()
             own = {"STRIPE_API_KEY": stripe.api_key, "DLT_DATA_DIR": str(folder / "dlt"), "HOME": name}
             ended = child.run(contender.commands(place), folder, {**env, **own}, timeout)
-        if ended.trouble:
-            return {"trouble": ended.trouble.replace(name, "…"), "seconds": ended.seconds}
         figures = stripe.figures()
+        asked = {"seconds": ended.seconds, "requests": figures["requests"], "refused": figures["rate_limited"]}
+        if ended.trouble:
+            return {**asked, "trouble": ended.trouble.replace(name, "…")}
         found = compare(contender.loaded(place), account, "charges")
     return {
-        "seconds": ended.seconds, "per_second": found.distinct / ended.seconds, "megabytes": ended.megabytes,
-        "requests": figures["requests"], "refused": figures["rate_limited"], "got": found.distinct,
+        **asked, "per_second": found.distinct / ended.seconds, "megabytes": ended.megabytes, "got": found.distinct,
         "complete": str(found),
     }

@@ -94,14 +94,14 @@ def _panel(axis: Any, setting: str, rows: list[Row]) -> None:
     """Bars on a scale of powers of ten: the contenders are that far apart."""
     rows = list(reversed(rows))
     values = [row.get("per_second", 0) for row in rows]
-    axis.barh([row["name"] for row in rows], values, color=["#1f77b4" if r["name"] == "ours" else "#b0b7c3"
-                                                             for r in rows])
+    colours = ["#1f77b4" if row["name"] == "ours" else "#b0b7c3" for row in rows]
+    axis.barh([row["name"] for row in rows], values, color=colours)
     axis.set_xscale("log")
     axis.set_xlim(1, max(10, *values) * 8)
     for place, (row, value) in enumerate(zip(rows, values, strict=True)):
         short = "" if row.get("complete") in (None, "all") else f" ({row['complete']})"
-        axis.text(max(value, 1) * 1.1, place, f"{value:,.0f}{short}" if value else "did not run", va="center",
-                  fontsize=9)
+        label = f"{value:,.0f}{short}" if value else row.get("trouble", "").split(":")[0]
+        axis.text(max(value, 1) * 1.1, place, label, va="center", fontsize=9)
     axis.set_title({"code": "No limits, no latency", "user": "Stripe's limits, 250 ms"}.get(setting, setting))
     axis.set_xlabel("rows a second")
     axis.spines[["top", "right"]].set_visible(False)

@@ -1,26 +1,30 @@
-"""Sends what is meant for Stripe to the sandbox; Python runs it when it starts.
+"""Sends what is meant for Stripe to the sandbox; Python runs it when it starts, where this folder is on its path.
 
 Any program on `requests` is redirected; with BENCHMARK_SDK set, one on Stripe's SDK with another transport.
 """
+from __future__ import annotations
+
+import contextlib
+import importlib
 import os
+from typing import Any
 
-URL = os.environ.get("BENCHMARK_STRIPE", "")
 
-try:
-    from requests.adapters import HTTPAdapter
-except ImportError:  # this interpreter has nothing to redirect
-    HTTPAdapter = None
+def redirect(url: str) -> None:
+    """Whatever goes by `requests` to Stripe goes to this address."""
+    adapter: Any = importlib.import_module("requests.adapters").HTTPAdapter
+    send = adapter.send
 
-if HTTPAdapter is not None and URL:
-    _send = HTTPAdapter.send
+    def to_sandbox(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        request.url = request.url.replace("https://api.stripe.com", url, 1)
+        return send(self, request, *args, **kwargs)
 
-    def _to_sandbox(self, request, *args, **kwargs):
-        request.url = request.url.replace("https://api.stripe.com", URL, 1)
-        return _send(self, request, *args, **kwargs)
+    adapter.send = to_sandbox
 
-    HTTPAdapter.send = _to_sandbox
 
-if os.environ.get("BENCHMARK_SDK") and URL:
-    import stripe
-
-    stripe.api_base = URL
+if "BENCHMARK_STRIPE" in os.environ:
+    with contextlib.suppress(ImportError):  # an interpreter without `requests` has nothing to redirect
+        redirect(os.environ["BENCHMARK_STRIPE"])
+    if "BENCHMARK_SDK" in os.environ:
+        sdk: Any = importlib.import_module("stripe")
+        sdk.api_base = os.environ["BENCHMARK_STRIPE"]
