@@ -60,17 +60,17 @@ def run(
     codes: dict[int, int] = {}
     peak, stopped = 0, None
     with (folder / "out").open("wb") as out, (folder / "err").open("ab") as err:
-        for number, command in enumerate(commands):
-            last = number == len(commands) - 1
-            source = children[-1].stdout if children else subprocess.DEVNULL
-            children.append(subprocess.Popen(
-                command, cwd=folder, stdin=source, stdout=out if last else subprocess.PIPE, stderr=err,
-                env={**os.environ, **env}, start_new_session=True,
-            ))
-            if number and children[-2].stdout is not None:
-                children[-2].stdout.close()  # the next one has it; who writes must notice when nobody reads any more
         try:
-            while len(codes) < len(children):
+            for number, command in enumerate(commands):
+                last = number == len(commands) - 1
+                source = children[-1].stdout if children else subprocess.DEVNULL
+                children.append(subprocess.Popen(
+                    command, cwd=folder, stdin=source, stdout=out if last else subprocess.PIPE, stderr=err,
+                    env={**os.environ, **env}, start_new_session=True,
+                ))
+                if number and children[-2].stdout is not None:
+                    children[-2].stdout.close()  # who writes must notice when nobody reads
+            while len(codes) < len(commands):
                 for child in children:
                     if child.pid in codes:
                         continue
@@ -78,7 +78,7 @@ def run(
                     if pid:
                         codes[pid] = child.returncode = os.waitstatus_to_exitcode(status)
                         peak = max(peak, used.ru_maxrss)
-                if stopped is None and len(codes) < len(children):
+                if stopped is None and len(codes) < len(commands):
                     if time.monotonic() > deadline:
                         stopped = f"not done after {timeout:.0f} s"
                     elif enough is not None and enough():
