@@ -1,0 +1,100 @@
+"""A command as a child process: how long it took, how much memory it had at most, how it ended."""
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+TICK = 0.01  # seconds between two looks
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended.
+
+    Args:
+        seconds: wall time, from its start to its end.
+        megabytes: the most memory that one of its processes had.
+        codes: the exit code of each of its processes.
+        stopped: why it was killed; None where it ended by itself.
+        said: the end of what it wrote on its error output.
+    """
+
+    seconds: float
+    megabytes: float
+    codes: tuple[int, ...]
+    stopped: str | None
+    said: str
+
+    @property
+    def trouble(self) -> str | None:
+        """Why its figures do not count; None where they do."""
+        if self.stopped:
+            return self.stopped
+        if any(self.codes):
+            last = self.said.strip().splitlines()[-1:] or ["it said nothing"]
+            return f"exit code {max(self.codes, key=abs)}: {last[0][:200]}"
+        return None
+
+
+def run(
+    commands: Sequence[Sequence[str]], folder: Path, env: Mapping[str, str], timeout: float,
+    enough: Callable[[], bool] | None = None,
+) -> Ended:
+    """Run one command, or several with a pipe from each to the next; the last one writes to `out`, in the folder.
+
+    Args:
+        commands: what to run.
+        folder: where.
+        env: variables besides those of this process.
+        timeout: seconds after which it is killed.
+        enough: asked again and again; it is killed with -9 when the answer is yes.
+    """
+    began = time.monotonic()
+    deadline = began + timeout
+    children: list[subprocess.Popen[bytes]] = []
+    codes: dict[int, int] = {}
+    peak, stopped = 0, None
+    with (folder / "out").open("wb") as out, (folder / "err").open("ab") as err:
+        try:
+            for number, command in enumerate(commands):
+                last = number == len(commands) - 1
+                source = children[-1].stdout if children else subprocess.DEVNULL
+                children.append(subprocess.Popen(
+                    command, cwd=folder, stdin=source, stdout=out if last else subprocess.PIPE, stderr=err,
+                    env={**os.environ, **env}, start_new_session=True,
+                ))
+                if number and children[-2].stdout is not None:
+                    children[-2].stdout.close()  # who writes must notice when nobody reads
+            while len(codes) < len(commands):
+                for child in children:
+                    if child.pid in codes:
+                        continue
+                    pid, status, used = os.wait4(child.pid, os.WNOHANG)
+                    if pid:
+                        codes[pid] = child.returncode = os.waitstatus_to_exitcode(status)
+                        peak = max(peak, used.ru_maxrss)
+                if stopped is None and len(codes) < len(commands):
+                    if time.monotonic() > deadline:
+                        stopped = f"not done after {timeout:.0f} s"
+                    elif enough is not None and enough():
+                        stopped = "killed"
+                    if stopped:
+                        _kill(children, codes)
+                time.sleep(TICK)
+            seconds = time.monotonic() - began
+        finally:
+            _kill(children, codes)
+    said = (folder / "err").read_bytes()[-4000:].decode(errors="replace")
+    return Ended(seconds, peak / 1024, tuple(codes[child.pid] for child in children), stopped, said)
+
+
+def _kill(children: list[subprocess.Popen[bytes]], codes: Mapping[int, int]) -> None:
+    """Kills what still runs, with all that it started."""
+    for child in children:
+        if child.pid not in codes:
+            os.killpg(child.pid, signal.SIGKILL)
