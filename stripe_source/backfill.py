@@ -36,6 +36,7 @@ PROBES = 4  # requests side by side that look for the oldest object
 SPANS = 64  # that a list is cut into at the most, until more is known of it
 CLOSE = 0.25  # share of the time line by which the oldest object may be missed: what is empty costs a request or two
 UNLIMITED = 100.0  # requests a second to be ready for where there is no limit of ours: an account's limit
+NO_END = 253_402_300_799  # unix second: the last one of year 9999
 LONG_AGO = 0.3  # seconds: what an answer takes, where that is not known yet
 FEWEST, MOST = 6, 40  # spans that are read side by side
 
@@ -88,7 +89,7 @@ class Sweep:
         client: asks Stripe.
         what: the list.
         low: unix second; None: from the beginning.
-        high: unix second, exclusive.
+        high: unix second, exclusive; `NO_END`: to the newest object.
         gaps: what an earlier sweep left over, as [low, high) each; instead of everything.
         ordered: hand over oldest first.
     """
@@ -209,7 +210,8 @@ class Sweep:
     async def _read(self, span: _Span, handle: Handle) -> None:
         what = self._what
         pages = self._client.pages(
-            what.path, lambda: what.between(span.low, span.high), limit=what.limit, account=what.account
+            what.path, lambda: what.between(span.low or None, None if span.high == NO_END else span.high),
+            limit=what.limit, account=what.account,
         )
         upcoming = asyncio.ensure_future(_first(pages))
         try:

@@ -30,20 +30,22 @@ from stripe_source.source import options as check_options
 
 LOADS = "stripe_loads"  # in dlt's local state: how many loads the destination had when the pending one was begun
 PORTION = 16_000  # rows of one load; a run that is killed has to read so many again, and what waits for the next load
+FURTHER = 2_000  # rows more for each further table, up to as many again: a load costs dlt some time for each
 LITTLE = 100_000  # bytes; with less than this left, a disk is full
 
 
 class Progress(Protocol):
-    """What a run tells while it runs. Calls come from several threads."""
+    """What a run tells while it runs. Calls come from several threads.
+
+    Where it has a method `covered(table, coverage)` as well, that is told how far a table has been read: a `Coverage`
+    with the share of its time line, and how many objects are probably left.
+    """
 
     def tables(self, names: list[str]) -> None:
         """These tables will be read."""
 
     def page(self, table: str, objects: int) -> None:
         """So many more objects of a table were read."""
-
-    def covered(self, table: str, coverage: Coverage) -> None:
-        """So much of a table's time line has been read, and so many objects are probably left."""
 
     def phase(self, name: str) -> None:
         """The run is at: "preparing", "reading", "loading" or "done"; a long one reads and loads several times."""
@@ -55,8 +57,6 @@ class Silent:
     def tables(self, names: list[str]) -> None: ...
 
     def page(self, table: str, objects: int) -> None: ...
-
-    def covered(self, table: str, coverage: Coverage) -> None: ...
 
     def phase(self, name: str) -> None: ...
 
@@ -186,7 +186,7 @@ def _load(
     """Read and load; once more where a process on another machine has loaded meanwhile."""
     runs: list[Run] = []
     while len(runs) < 2:
-        portion = None if chosen.history else PORTION
+        portion = None if chosen.history else PORTION + min(FURTHER * (len(chosen.tables) - 1), PORTION)
         runs.append(run := Run(chosen, progress.page, _covered(progress), whose, portion=portion))
         try:
             _prepare(pipeline, run)
@@ -201,8 +201,9 @@ def _load(
 
 
 def _covered(progress: Progress) -> Callable[[str, Coverage], None] | None:
-    """What to tell how far tables have been read; those who tell less, as before this was told, are fine."""
-    return getattr(progress, "covered", None)
+    """What is told how far tables have been read, where it wants to know."""
+    found: Callable[[str, Coverage], None] | None = getattr(progress, "covered", None)
+    return found
 
 
 def _portions(pipeline: dlt.Pipeline, run: Run, progress: Progress, database: OpenDuckDB) -> list[Any] | None:
@@ -216,6 +217,8 @@ def _portions(pipeline: dlt.Pipeline, run: Run, progress: Progress, database: Op
         progress.phase("reading")
         with brief_notes():
             pipeline.extract(stripe_source(_run=run), loader_file_format="parquet")
+        if run.left:
+            database.keep_open()
         pipeline.normalize()
         progress.phase("loading")
         if loads_of(pipeline, mine)[0] != others:

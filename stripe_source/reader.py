@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from stripe_source.backfill import Coverage, Sweep
+from stripe_source.backfill import NO_END, Coverage, Sweep
 from stripe_source.client import Client, fill
 from stripe_source.errors import (
     AuthenticationError,
@@ -85,13 +85,14 @@ class Verdict:
         reason: what Stripe or the network said, and the way out.
         complete: everything that Stripe has was read, so that what was not seen is gone.
         error: what was raised.
+        near: it is about the table's own list, or that of its parents; otherwise about one further away.
     """
 
     status: str = "ok"
     reason: str = ""
     complete: bool = True
     error: StripeSourceError | None = None
-    read_at: int | None = None
+    near: bool = True
 
 
 def judge(error: StripeSourceError) -> Verdict:
@@ -510,7 +511,7 @@ class Reader:
     async def _guard(self, client: Client, roots: list[Wanted], job: Callable[[], Any]) -> None:
         """Do a job. When it fails, that is the verdict of the tables that have no other way, and of no others."""
         failed: Verdict | None = None
-        every = [way for root in roots for way in ways(root)]  # as they were counted: some may be given up meanwhile
+        every = [(root, *way) for root in roots for way in ways(root)]  # as counted: some may be given up meanwhile
         try:
             await job()
         except AuthenticationError:
@@ -520,9 +521,10 @@ class Reader:
         except Exception as error:  # what Stripe sent is untrusted: a surprise in one table must not stop the others
             log.exception("reading %s failed", ", ".join(root.table.name for root in roots))
             failed = Verdict("failed", f"{type(error).__name__}: {redact(str(error))}", False)
-        for table, found in every:
+        for root, table, found in every:
             if failed:
-                self._fault(table, failed, own=found is None)
+                near = found is None or found.parent == root.table.name
+                self._fault(table, failed if near else replace(failed, near=False), own=found is None)
             if self._sources_left[table.name] == 1:
                 await self._hand_spares(client, table)  # before it counts as done: what comes later is not taken
             self._sources_left[table.name] -= 1
@@ -541,7 +543,8 @@ class Reader:
                 self._blame(table.name, verdict)
 
     def _blame(self, name: str, verdict: Verdict) -> None:
-        if self.verdicts[name].status == "ok":
+        held = self.verdicts[name]
+        if held.status == "ok" or (verdict.near and not held.near):
             self.verdicts[name] = verdict
 
     async def _read_singleton(self, client: Client, path: str, tables: list[Table]) -> None:
@@ -614,7 +617,7 @@ class Reader:
 
         if table.created and bound.after is None:
             begun = self.begun.get(table.name)
-            until = self._until(bound.until)
+            until = self._until(bound.until) if bound.ordered else bound.until or NO_END
             gaps = begun.left(number, until) if begun else None
             sweep = Sweep(client, what, bound.since, until, gaps=gaps, ordered=bound.ordered)
             self._sweeps[table.name][number] = sweep

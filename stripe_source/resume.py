@@ -37,7 +37,8 @@ class Begun:
         """What is missing of a pass, with what has come since; None: all of it."""
         if number not in self.gaps:
             return None
-        return [*self.gaps[number], *([(self.until, until)] if until > self.until else [])]
+        before = [(low, min(high, self.until)) for low, high in self.gaps[number] if low < self.until]
+        return [*before, *([(self.until, until)] if until > self.until else [])]
 
     def asdict(self) -> dict[str, Any]:
         """As dlt's state keeps it."""

@@ -82,6 +82,7 @@ class Run:
     _taken: int = 0
     _bytes: int = 0
     _parting: bool = False
+    _round: str | None = None
     _sql: Any = None
     _stack: ExitStack = field(default_factory=ExitStack)
     _free: Callable[[], None] | None = None
@@ -189,10 +190,12 @@ class Run:
             del self._taking[name]
 
     def again(self, state: dict[str, Any]) -> None:
-        """A further extraction has begun, with a state of its own."""
-        self._state = state
-        if self._parting and self.reader:
-            self._parting, self._taken, self._bytes, self._left = False, 0, 0, set()
+        """A resource goes on in a further extraction, which has a state of its own; the first one opens it."""
+        if self._round == (this := _load_id()):
+            return
+        self._round, self._state = this, state
+        self._parting, self._taken, self._bytes, self._left = False, 0, 0, set()
+        if self.reader:
             self.reader.go_on()
 
     def leave(self, table: str, closed: bool) -> None:

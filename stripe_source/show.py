@@ -148,8 +148,8 @@ class Board(_Counts):
         grid = Grid.grid(padding=(0, 2))
         for name in busy:
             known = covered.get(name)
-            share = f"{known.share:.0%}" if known and known.left else ""
-            grid.add_row(Text(f"  {name}", style="cyan"), Text(f"{objects[name]:>9,}"), Text(share, style="dim"))
+            share = f"  {known.share:>4.0%}" if known and known.left else ""
+            grid.add_row(Text(f"  {name}", style="cyan"), Text(f"{objects[name]:>9,}{share}"))
         return Group(self._spinner, grid)
 
 

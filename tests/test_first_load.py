@@ -1,0 +1,166 @@
+"""A first load comes in portions, each committed: nothing is lost between them, and a load that is cut short goes on."""
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dlt
+import duckdb
+import pytest
+
+from stripe_source import sandbox, sync
+from stripe_source.sandbox import Bulk
+
+SMALL = "import stripe_source.loop as l, stripe_source.reader as r; l.PORTION = l.FURTHER = r.WAITING = 500; "
+
+
+@pytest.fixture
+def portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loads of 500 rows."""
+    monkeypatch.setattr("stripe_source.loop.PORTION", 500)
+    monkeypatch.setattr("stripe_source.loop.FURTHER", 0)
+    monkeypatch.setattr("stripe_source.reader.WAITING", 500)
+
+
+def held(file: Path, table: str, dataset: str = "stripe") -> list[tuple[str, int]]:
+    with duckdb.connect(str(file), read_only=True) as connection:
+        return connection.execute(
+            f"SELECT id, CAST(epoch(created) AS BIGINT) FROM {dataset}.{table} WHERE NOT _deleted ORDER BY 2, 1"
+        ).fetchall()
+
+
+def truth(bulk: Bulk, table: str) -> list[tuple[str, int]]:
+    return sorted(bulk.truth(table), key=lambda pair: (pair[1], pair[0]))
+
+
+@pytest.mark.usefixtures("portions")
+@pytest.mark.parametrize("spread", ["even", "second", "gaps"])
+def test_portions_add_up(spread: str, tmp_path: Path, new_pipeline: Callable[..., dlt.Pipeline]) -> None:
+    """Several tables, one of them with children inside: every object once, in several loads, and no trace of them."""
+    bulk = Bulk({"charges": 6_000, "customers": 1_500, "invoices": 1_200, "payouts": 40}, spread=spread)
+    pipeline = new_pipeline()
+    with sandbox.serve(world=bulk) as stripe:
+        tables = "charges;customers;invoices;invoice_line_items;payouts"
+        result = sync(pipeline, tables=tables, api_base=stripe.url, api_key=stripe.api_key)
+        again = sync(pipeline, tables=tables, api_base=stripe.url, api_key=stripe.api_key)
+    file = tmp_path / "test.duckdb"
+    inside = [
+        line["id"] for place in range(1_200) for line in bulk.object("invoices", place)["lines"]["data"]
+    ]
+    with duckdb.connect(str(file), read_only=True) as connection:
+        lines = connection.execute("SELECT id FROM stripe.invoice_line_items ORDER BY id").fetchall()
+
+    for table in ("charges", "customers", "invoices", "payouts"):
+        assert held(file, table) == truth(bulk, table)
+    assert [line for line, in lines] == sorted(inside)
+    assert result.tables["charges"].new == 6_000
+    assert len(result.load_ids) > 5
+    assert "backfill" not in pipeline.state["sources"]["stripe"]
+    assert sum(table.new + table.changed + table.gone for table in again.tables.values()) == 0
+
+
+@pytest.mark.usefixtures("portions")
+@pytest.mark.parametrize("marker", ["created", "id", None])
+def test_portions_by_any_marker(marker: str | None, tmp_path: Path, new_pipeline: Callable[..., dlt.Pipeline]) -> None:
+    """With dlt's cursor as with the others: a cursor that is ahead of what was handed over would lose rows."""
+    bulk = Bulk({"charges": 3_000, "refunds": 2_000}, spread="bursts")
+    options = {"tables": "charges;refunds", "marker": marker}
+    with sandbox.serve(world=bulk) as stripe:
+        for _ in range(2):
+            sync(new_pipeline(), api_base=stripe.url, api_key=stripe.api_key, **options)
+
+    for table in ("charges", "refunds"):
+        assert held(tmp_path / "test.duckdb", table) == truth(bulk, table)
+
+
+def test_killed_at_half_it_goes_on_from_there(tmp_path: Path) -> None:
+    """kill -9 when half of the pages were given: the next run reads what was not committed, and equals the truth."""
+    bulk = Bulk({"payouts": 30_000}, spread="growing")
+    with sandbox.serve(world=bulk) as stripe:
+        command = [sys.executable, "-c", SMALL + "from stripe_source.cli import main; main()", "run", "--api-base",
+                   stripe.url, "--tables", "payouts", "--json"]
+        environment = {**os.environ, "STRIPE_API_KEY": stripe.api_key, "PYTHONPATH": os.pathsep.join(sys.path)}
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+        while bulk.figures()["objects"] < 15_000 and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        subprocess.run(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, check=True)
+        given = bulk.figures()["objects"]
+
+    assert held(tmp_path / "stripe.duckdb", "payouts", "stripe_data") == truth(bulk, "payouts")
+    assert given - 30_000 <= 5_000  # 500 rows of a load, 500 that wait, and two pages of each span
+
+
+@pytest.mark.usefixtures("portions", "hasty")
+def test_a_list_that_fails_in_the_middle_goes_on_from_there(
+    tmp_path: Path, new_pipeline: Callable[..., dlt.Pipeline]
+) -> None:
+    """What was read before is loaded and not asked for again, and the table counts as failed until it is whole."""
+    bulk = Bulk({"charges": 8_000})
+    with sandbox.serve(world=bulk) as stripe:
+        fault = bulk.faults.add("/v1/charges", status=500, after=50)
+        first = sync(new_pipeline(), tables="charges", api_base=stripe.url, api_key=stripe.api_key)
+        fault.remove()
+        given = len(held(tmp_path / "test.duckdb", "charges"))
+        bulk.reset_figures()
+        second = sync(new_pipeline(), tables="charges", api_base=stripe.url, api_key=stripe.api_key)
+
+    assert (first.tables["charges"].status, second.tables["charges"].status) == ("failed", "ok")
+    assert given >= 3_500
+    assert held(tmp_path / "test.duckdb", "charges") == truth(bulk, "charges")
+    assert bulk.figures()["objects"] <= 8_000 - given + 500
+
+
+def test_changes_during_a_long_first_load_arrive(tmp_path: Path, new_pipeline: Callable[..., dlt.Pipeline],
+                                                 portions: None, small: Any) -> None:
+    """What changes and goes while portions are loaded is in the feed from before the first page on."""
+    from truth import differences
+
+    world = small.world
+    doomed = [world.create("customer", name=f"Brief {number}")["id"] for number in range(700)]
+    world.advance(60)
+    moments = iter(range(3))
+
+    class Meanwhile:
+        def tables(self, names: list[str]) -> None: ...
+
+        def page(self, table: str, objects: int) -> None: ...
+
+        def phase(self, name: str) -> None:
+            if name == "loading" and next(moments, None) is not None:
+                world.delete("customer", doomed.pop())
+                world.update("customer", doomed[0], name=f"Changed {len(doomed)}")
+                world.advance(5)
+
+    for progress in (Meanwhile(), None):
+        sync(new_pipeline(), tables="customers;customer_cards;charges", api_base=small.url, api_key=small.api_key,
+             progress=progress)
+    dump = world.dump()
+    with duckdb.connect(str(tmp_path / "test.duckdb"), read_only=True) as connection:
+        account = dump["accounts"][0].object["id"]
+        found = [
+            line for name in ("customers", "customer_cards", "charges")
+            for line in differences(connection, "stripe", name, dump[name], account)
+        ]
+
+    assert found == []
+
+
+@pytest.mark.usefixtures("portions")
+def test_a_load_that_lacks_memory_gets_it(
+    tmp_path: Path, new_pipeline: Callable[..., dlt.Pipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB is kept small while a long load goes on; where that is too small, it is let go."""
+    monkeypatch.setattr("stripe_source.pace.OpenDuckDB.LIMIT", "12MB")
+    bulk = Bulk({"charges": 2_500})
+    with sandbox.serve(world=bulk) as stripe:
+        sync(new_pipeline(), tables="charges", api_base=stripe.url, api_key=stripe.api_key)
+
+    assert held(tmp_path / "test.duckdb", "charges") == truth(bulk, "charges")
