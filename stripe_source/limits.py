@@ -1,9 +1,11 @@
 """Stripe's rate limits kept on our side: two levels of token buckets, and what a 429 teaches them."""
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from weakref import WeakValueDictionary
 
 from stripe_source.auth import pause
 from stripe_source.errors import InvalidOption
@@ -139,6 +141,24 @@ class Lane:
             self._told = now
 
 
+def governor(rate: float | None, livemode: bool | None, api_base: str, secrets: Sequence[str]) -> Governor:
+    """The governor of a key: all tables, pipelines and threads of this process that use the key share it.
+
+    Args:
+        rate: see `Governor`; another share of the limits has a governor of its own.
+        livemode: see `Governor`.
+        api_base: where Stripe is.
+        secrets: the key; only a digest of it is kept.
+    """
+    digest = hashlib.blake2b("\0".join(secrets).encode(), digest_size=16).digest()
+    name = (rate, livemode, api_base, digest)
+    with _lock:
+        held = _governors.get(name)
+        if held is None:
+            held = _governors[name] = Governor(rate, livemode)
+        return held
+
+
 class Governor:
     """Lets requests pass no faster than Stripe's documented limits, per account and per endpoint.
 
@@ -254,3 +274,7 @@ class Governor:
         if lane is None:
             lane = self._lanes[key] = Lane()
         return lane
+
+
+_governors: WeakValueDictionary[tuple[object, ...], Governor] = WeakValueDictionary()
+_lock = threading.Lock()

@@ -6,7 +6,7 @@ import gc
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,6 +31,7 @@ from stripe_source.source import options as check_options
 LOADS = "stripe_loads"  # in dlt's local state: how many loads the destination had when the pending one was begun
 PORTION = 16_000  # rows of one load; a run that is killed has to read so many again, and what waits for the next load
 FURTHER = 2_000  # rows more for each further table, up to as many again: a load costs dlt some time for each
+LONG = 600.0  # seconds after which a run looks once more what has happened meanwhile
 LITTLE = 100_000  # bytes; with less than this left, a disk is full
 
 
@@ -151,6 +152,12 @@ def sync(
             _finish(pipeline, notes)
             with collecting_rarely():
                 runs, loads = _load(pipeline, chosen, whose, progress, notes)
+                results = runs[-1].results
+                if time.monotonic() - began > LONG and "events" in chosen.markers.values() and chosen.end is None:
+                    whose, again = wait_for(_identify(chosen))  # much has happened since the first page
+                    later, more = _load(pipeline, _going_on(chosen), whose, progress, notes)
+                    results = {name: _added(results[name], result) for name, result in later[-1].results.items()}
+                    runs, loads, asked = [*runs, *later], [*loads, *more], _sum(asked, again)
     except PipelineStepFailed as failure:
         reason = _reason(pipeline, failure)
         if reason is failure:
@@ -160,12 +167,11 @@ def sync(
         raise _trouble(pipeline, failure) from failure
     finally:
         progress.phase("done")
-    run = runs[-1]
-    reader = run.reader
+    reader = runs[-1].reader
     notes += reader.notes if reader else []
     order = [table.name for table in chosen.tables]
     return SyncResult(
-        tables={name: run.results[name] for name in order},
+        tables={name: results[name] for name in order},
         seconds=time.monotonic() - began,
         figures=_sum(asked, *(each.reader.figures for each in runs if each.reader and each.reader.figures)),
         destination=pipeline.destination.destination_name or "",
@@ -178,6 +184,18 @@ def sync(
         schema_version=pipeline.default_schema.version or 0,
         notes=notes,
     )
+
+
+def _going_on(chosen: Options) -> Options:
+    """The same options, for what has happened since."""
+    return replace(chosen, mode="auto", refresh=frozenset())
+
+
+def _added(before: TableResult, later: TableResult) -> TableResult:
+    """What two readings of a table did together; how the later one ended counts."""
+    counts = {word: getattr(before, word) + getattr(later, word) for word in ("read", "new", "changed", "gone")}
+    inferred = sorted({*before.inferred, *later.inferred})
+    return replace(later, **counts, unchanged=before.unchanged + later.unchanged, inferred=inferred)
 
 
 def _load(

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from stripe_source.auth import ApiKey, Credentials, OAuth, is_loopback
 from stripe_source.client import API_BASE, API_VERSION, Client
 from stripe_source.errors import InvalidBounds, InvalidOption, MissingKey, UnknownMarker, UnknownTable
-from stripe_source.limits import Governor
+from stripe_source.limits import Governor, governor
 from stripe_source.table import Table
 from stripe_source.tables import TABLES
 
@@ -301,7 +301,8 @@ def resolve(
     return Options(
         tables=chosen, mode=check_mode(mode), markers=check_marker(marker, chosen), start=low, end=high,
         deletes=deletes, lookback=duration(lookback, "lookback"), account_id=account_id, credentials=who,
-        api_base=api_base, api_version=api_version or API_VERSION, governor=Governor(rate, who.livemode),
+        api_base=api_base, api_version=api_version or API_VERSION,
+        governor=governor(rate, who.livemode, api_base, who.secrets),
         refresh=frozenset(table.name for table in select_tables(refresh, known=chosen)) if refresh else frozenset(),
         history=frozenset(table.name for table in select_tables(history, known=chosen)) if history else frozenset(),
     )

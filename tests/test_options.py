@@ -487,3 +487,15 @@ def test_examples_in_docstrings_run(module: str) -> None:
 
     assert results.failed == 0
     assert module in ("rows", "schema_map") or results.attempted > 0
+
+
+def test_one_key_has_one_governor_in_a_process() -> None:
+    """Two pipelines with one key do not go twice as fast; another key, mode or share is none of their business."""
+    def governor(key: str, rate: float | None = 0.5) -> Any:
+        return resolve(api_key=key, rate=rate).governor
+
+    one = governor("sk_live_aaaaaaaaaaaaaaaaaaaaaaaa")
+
+    assert governor("sk_live_aaaaaaaaaaaaaaaaaaaaaaaa") is one
+    assert governor("sk_live_bbbbbbbbbbbbbbbbbbbbbbbb") is not one
+    assert governor("sk_live_aaaaaaaaaaaaaaaaaaaaaaaa", 0.25) is not one
