@@ -46,12 +46,12 @@ class Bucket:
     """Requests a second of one kind.
 
     A bucket holds a tenth of a second's worth, or less where that would bring more than the limit in a second, the
-    first one included: requests that keep their distance of 1/24.6 s are 25 in any second. Told that it was too fast it
+    first one included: requests that keep their distance of 1/24.8 s are 25 in any second. Told that it was too fast it
     halves its flow and wins it back: briskly at first, and carefully near the flow that was too fast, since whoever
     else uses the account is probably still there.
     """
 
-    MOST = 0.985  # of the limit: what is sent evenly arrives a little less so
+    MOST = 0.992  # of the limit: what is sent evenly arrives a little less so
 
     REGAIN = 0.01  # of the full flow, each second
     CAREFULLY = 0.002  # likewise, from `NEAR` the flow that was too fast
