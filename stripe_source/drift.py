@@ -16,7 +16,7 @@ Path = tuple[str, ...]
 Cells = dict[int, Any]  # row -> packed value
 MAX_LEAVES = 20  # an unknown object with more leaves than this stays JSON
 MAX_DEPTH = 8  # likewise one that is further inside
-ASIDE = ""  # first step of the path of what is kept beside a column; no outermost unknown field has three steps and this
+ASIDE = ""  # first of three steps: what is kept beside a column; no outermost unknown field is like that
 _SCALAR = {bool: "bool", int: "bigint", float: "double", str: "text"}
 _INT64 = range(-(2**63), 2**63)
 

@@ -117,7 +117,8 @@ class Versions:
     def _taken(self) -> Iterator[Any]:
         import pyarrow as pa
 
-        parts, loose = [], []
+        parts: list[pa.Table] = []
+        loose: list[pa.Table] = []
         while self.ready:
             part = self.ready.popleft()
             (loose if LOOSE in part.column_names else parts).append(part)

@@ -670,6 +670,8 @@ class _Settling:
             else:
                 misfits.setdefault("v_json", {})[row] = packed
         self.columns[name] = held
+        if not held:
+            del self.columns[name]
         for suffix, cells in misfits.items():
             self._aside(name, suffix, cells)
 

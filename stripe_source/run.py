@@ -360,6 +360,7 @@ class _Taking:
             self.versions.settle = self.rows.settle
         self.seen: set[Key] = set()
         self.destination: Held | None = None
+        self.held_versions: Held | None = None
         self.newest: tuple[int, str] | None = None
         if self.contract.tables != EVOLVE and not self.known:
             self._refuse(SchemaFrozen(self.name))
@@ -505,7 +506,7 @@ class _Taking:
         for event in self.reader.past.get(self.name, ()):
             between.setdefault(self._key(event), []).append(event)
         self.versions.past(between, self.rows, self.load_id)
-        self.versions.finish(self.run.held_versions(self.shape), self.load_id)
+        self.versions.finish(self.held_versions, self.load_id)
         self.own["history"] = verdict.status == "ok" or bool(self.own.get("history"))
 
     def _look_up(self) -> None:
@@ -514,6 +515,7 @@ class _Taking:
         if self.run.options.credentials.livemode is not None:
             self.state.setdefault("livemode", self.run.options.credentials.livemode)
         self.destination = None if self.run.first(self.name) else self.run.held(self.name)
+        self.held_versions = self.run.held_versions(self.shape) if self.versions else None
         self.fed = self.name in self.reader.fed
         if self.destination and not self.fed:
             self.held = self.destination.fingerprints(self.since)
