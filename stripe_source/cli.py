@@ -73,6 +73,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
                                                    "With --json, each run is one line")
     run.add_argument("--history", metavar="TABLE", action="append",
                      help="keep every version of the rows of this table, in TABLE_history")
+    run.add_argument("--schema-contract", metavar="MODE",
+                     help="what becomes of fields that Stripe adds: evolve (default), freeze, discard_row or "
+                          "discard_value, or one for each: `columns=freeze;data_type=evolve`")
     run.add_argument("--refresh", metavar="TABLE", action="append", help="read this table again from the beginning")
 
     check = command("check", "find out which tables a key may read", _check)
@@ -273,7 +276,8 @@ def _run(args: argparse.Namespace) -> int:
 
     pause = duration(args.every, "every") if args.every else None
     options = {
-        **_stripe(args), **_given(args, "mode", "start", "end", "deletes", "lookback", "schema_map", "history"),
+        **_stripe(args), **_given(args, "mode", "start", "end", "deletes", "lookback", "schema_map", "history",
+                                  "schema_contract"),
         "refresh": args.refresh, **({"marker": _marker(args.marker)} if args.marker else {}),
     }
     if pause is None:

@@ -22,6 +22,7 @@
     │   ├── Unreachable                 no answer after all attempts
     │   ├── BrokenAnswer                an answer that cannot be read, after all attempts
     │   └── EndlessPaging               a list that never ends
+    ├── SchemaFrozen                    1: something new came, and the schema contract freezes the table
     ├── DestinationError                1: the destination is down, full, or refuses
     └── Busy                            1: another process runs the pipeline
 """
@@ -394,6 +395,27 @@ class EndlessPaging(StripeError):
     """A list says that it has more and brings nothing new."""
 
     way_out = "What was read is kept. Please report it with the request id; `exclude` leaves the table out meanwhile."
+
+
+class SchemaFrozen(StripeSourceError):
+    """Stripe sends something that the table has no column for, and its schema contract says `freeze`.
+
+    Args:
+        table: its name.
+        fields: dotted paths of what is new; none: the table itself is.
+    """
+
+    def __init__(self, table: str, fields: Iterable[str] = ()) -> None:
+        self.table, self.fields = table, tuple(sorted(set(fields)))
+        if self.fields:
+            what = f"Table `{table}` has no column for {_quoted(self.fields)}, which Stripe sends, and its schema"
+            done = "Nothing of this load was written to it, and its position stays."
+            way = ("To take what is new, run once with `--schema-contract evolve`; to go on without it, with "
+                   "`--schema-contract discard_value`.")
+        else:
+            what, done = f"The destination has no table `{table}`, and the schema", "It was not loaded."
+            way = "Make it with `stripe-source schema migrate`, or run once with `--schema-contract tables=evolve`."
+        super().__init__(redact(f"{what} contract is `freeze`. {done} {way}"))
 
 
 class DestinationError(StripeSourceError):

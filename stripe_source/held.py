@@ -12,7 +12,8 @@ from contextlib import contextmanager, nullcontext
 from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from stripe_source.rows import EPOCH, dumps
+from stripe_source.json_text import dumps
+from stripe_source.rows import EPOCH
 from stripe_source.schema_map import Column, TableMap
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Held:
     def __init__(self, client: SqlClientBase[Any], schema: Schema, shape: TableMap, account: str) -> None:
         self._client, self._schema, self._shape, self._account = client, schema, shape, account
         self._table = schema.naming.normalize_table_identifier(shape.table.name)
+        self._there = dict(schema.tables.get(self._table, {}).get("columns", {}))  # a load adds some before it ends
 
     def of(self, shape: TableMap) -> Held:
         """The same of another table."""
@@ -195,12 +197,11 @@ class Held:
         ) if names else "1 = 1"  # one row per account
 
     def _columns(self) -> list[Column]:
-        there = self._schema.tables[self._table]["columns"]
         declared = {column.name: column for column in self._shape.columns}
         return [
             declared.get(name)
             or Column(name, data_type, None, precision=hint.get("precision"), scale=hint.get("scale"))
-            for name, hint in there.items()
+            for name, hint in self._there.items()
             if (data_type := hint.get("data_type"))
         ]
 

@@ -7,7 +7,7 @@ there as far as events carry the whole object (see `feed.suffices`).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import dlt
 
 from stripe_source.held import Held, Key
-from stripe_source.rows import RowMaker, fingerprint
+from stripe_source.rows import LOOSE, RowMaker, Rows, fingerprint
 from stripe_source.schema_map import Column, TableMap
 from stripe_source.waevent import WAEvent
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SUFFIX = "_history"
+FULL = 20_000  # rows that are handed over at once
 FROM, TO = "_valid_from", "_valid_to"
 
 
@@ -50,6 +51,7 @@ class Versions:
     def __init__(self, shape: TableMap) -> None:
         self.shape = shape
         self.ready: deque[pa.Table] = deque()
+        self.settle: Callable[[pa.Table], Rows] | None = None  # decides the columns of what is not declared
         self.wanted = True
         self.done = False
         self._since: dict[Key, int] = {}  # when the version that was open was followed by another one, or ended
@@ -90,7 +92,7 @@ class Versions:
                 self.end(key, chain[0].time)
         if events:
             prints = [fingerprint(event, False) for event in events]
-            made = rows.rows(events, load_id, prints).table
+            made = rows.loose(events, load_id, prints)
             moment = made.schema.field("_changed_at").type
             bounds = made.append_column(pa.field(FROM, moment, nullable=False), made.column("_changed_at"))
             until = pa.array([second * 1_000_000 for second in ends], pa.int64()).cast(moment)
@@ -105,6 +107,26 @@ class Versions:
     def take(self) -> Iterator[Any]:
         """What the resource of the history does: Arrow tables, and None while there is nothing yet."""
         while self.ready or not self.done:
-            yield self.ready.popleft() if self.ready else None
+            if self.done or sum(part.num_rows for part in self.ready) >= FULL:
+                yield from self._taken()
+            else:
+                yield None
         self.done = False  # the source may be run again
         yield dlt.mark.materialize_table_schema()
+
+    def _taken(self) -> Iterator[Any]:
+        import pyarrow as pa
+
+        parts: list[pa.Table] = []
+        loose: list[pa.Table] = []
+        while self.ready:
+            part = self.ready.popleft()
+            (loose if LOOSE in part.column_names else parts).append(part)
+        hints: dict[str, Any] = {}
+        if loose and self.settle:
+            made = self.settle(pa.concat_tables(loose))
+            hints = {column.name: column.hint() for column in made.inferred}
+            parts.append(made.table)
+        if parts:
+            table = pa.concat_tables(parts, promote_options="default")
+            yield dlt.mark.with_hints(table, dlt.mark.make_hints(columns=hints)) if hints else table

@@ -17,6 +17,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from stripe_source.alone import alone, loads_of
 from stripe_source.backfill import Coverage
 from stripe_source.client import Figures
+from stripe_source.contract import EVOLVE
 from stripe_source.errors import Busy, DestinationError, StripeSourceError, redact
 from stripe_source.history import SUFFIX
 from stripe_source.options import Options
@@ -313,6 +314,8 @@ def _prepare(pipeline: dlt.Pipeline, run: Run) -> None:
     """Make every table with all its columns before the first row."""
     there: Mapping[str, Any] = pipeline.default_schema.tables if pipeline.default_schema_name else {}
     missing = [table for table in run.options.tables if table.name not in there]
+    if run.options.contract.tables != EVOLVE:
+        missing = []  # each of them is refused
     versions = [name for name in run.options.history if name + SUFFIX not in there]
     if not missing and not versions and not pipeline.first_run:
         return

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from stripe_source.auth import ApiKey, Credentials, OAuth, is_loopback
 from stripe_source.client import API_BASE, API_VERSION, Client
+from stripe_source.contract import ANYTHING, Contract, contract_of
 from stripe_source.errors import InvalidBounds, InvalidOption, MissingKey, UnknownMarker, UnknownTable
 from stripe_source.limits import Governor, governor
 from stripe_source.table import Table
@@ -215,6 +216,7 @@ class Options:
     governor: Governor
     refresh: frozenset[str] = frozenset()
     history: frozenset[str] = frozenset()
+    contract: Contract = ANYTHING
 
     def again(self, table: Table) -> bool:
         """Whether a table is to be read from the beginning, whatever its cursor."""
@@ -281,6 +283,7 @@ def resolve(
     refresh_token: str | None = None,
     refresh: Tables = None,
     history: Tables = None,
+    schema_contract: Any = None,
 ) -> Options:
     """Check all options of `stripe_source` before anything is read.
 
@@ -305,4 +308,5 @@ def resolve(
         governor=governor(rate, who.livemode, api_base, who.secrets),
         refresh=frozenset(table.name for table in select_tables(refresh, known=chosen)) if refresh else frozenset(),
         history=frozenset(table.name for table in select_tables(history, known=chosen)) if history else frozenset(),
+        contract=contract_of(schema_contract),
     )

@@ -8,10 +8,13 @@ Rules, the same for every table:
   and otherwise kept as JSON in `<column>__v_json` while the declared column stays null. Of a time, what is finer than a
   microsecond is cut.
 - A field that the map does not know becomes a column of its own: scalars by dlt's types, small objects flattened with
-  `__`, lists and open maps as JSON. What cannot be a column (a name that collides or is too long, or no room in the
-  table) goes to the JSON column `_unmapped`, under its dotted path.
-- What no destination can hold is made so that it can: half a surrogate pair becomes U+FFFD, NaN in JSON null, and an
-  object without its key is keyed by its fingerprint.
+  `__`, lists and open maps as JSON. That is decided from all values of a load (`RowMaker.settle`), and stays as it was
+  decided: what comes later and does not fit is kept in `<column>__v_json`, like any other misfit. An object with
+  columns inside that comes as something else is one too.
+- What cannot be a column (a name that collides or is too long, or no room in the table) goes to the JSON column
+  `_unmapped`, under its dotted path.
+- What no destination can hold is made so that it can: NUL and half a surrogate pair become U+FFFD, NaN in JSON null,
+  and an object without its key is keyed by its fingerprint.
 
 The hot loop is `_read`: it goes by columns because at 10 microseconds a row every call counts; `plain_values` is the
 readable version that a test compares it with.
@@ -32,6 +35,24 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from stripe_source.contract import ANYTHING, DISCARD_ROW, DISCARD_VALUE, EVOLVE, FREEZE, Contract
+from stripe_source.drift import (
+    ASIDE,
+    MAX_LEAVES,
+    Cells,
+    Path,
+    as_json,
+    id_of,
+    is_empty,
+    leaf_paths,
+    members,
+    pack,
+    text_of,
+    type_of,
+    unpacked,
+)
+from stripe_source.errors import SchemaFrozen
+from stripe_source.json_text import clean, dumps, pieces
 from stripe_source.schema_map import Column, TableMap
 from stripe_source.tables import pair_column
 from stripe_source.waevent import DELETE, WAEvent
@@ -42,12 +63,10 @@ if TYPE_CHECKING:
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MAX_COLUMNS = 250  # the contract's bound: unknown objects stay JSON where flattening would pass it
 MAX_NAME = 63  # bytes; Postgres cuts longer identifiers
-MAX_LEAVES = 20  # an unknown object with more leaves than this stays JSON
-MAX_DEPTH = 8  # likewise one that is further inside
 UNMAPPED = "_unmapped"
-_ASIDE = "\0"  # origin of what is kept beside a column; no path of Stripe's starts with it, and none is this long
+LOOSE = "\0loose"  # the column of a batch in which what no declared column holds waits for `settle`
+FIELD = "x-stripe-field"  # dlt's hint of an inferred column: the path of the values that it holds, as JSON
 _FIELD = re.compile(r"[a-z][a-z0-9_]*")
-_SCALAR = {bool: "bool", int: "bigint", float: "double", str: "text"}
 _PLAIN: dict[str, frozenset[type]] = {  # Python types that Arrow takes as they are, by data type
     "text": frozenset({str, type(None)}),
     "bigint": frozenset({int, type(None)}),
@@ -62,44 +81,6 @@ _INT64 = range(-(2**63), 2**63)
 _SECONDS = range(-62135596800, 253402300800)  # years 1 to 9999: what Python and all destinations have dates for
 
 
-def dumps(value: Any) -> str:
-    """JSON text of a value, whatever its depth and however long its integers."""
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:  # more than 64 bits, deeper than 254 levels, or half a surrogate pair
-        return _unicode("".join(_pieces(value)))
-
-
-def _pieces(value: Any, ordered: bool = False) -> Iterator[str]:
-    """The parts of the JSON text of a value, without recursion: Python's stack is shallow, and values may nest deep."""
-    stack: list[tuple[bool, Any]] = [(False, value)]  # whether it is text already, and what
-    while stack:
-        ready, here = stack.pop()
-        if ready:
-            yield here
-        elif isinstance(here, (dict, list)):
-            opening, closing = "{}" if isinstance(here, dict) else "[]"
-            parts: list[tuple[bool, Any]] = [(True, opening)]
-            members = here.items() if isinstance(here, dict) else ((None, inner) for inner in here)
-            for place, (key, inner) in enumerate(sorted(members) if ordered and isinstance(here, dict) else members):
-                name = "" if key is None else json.dumps(key, ensure_ascii=False) + ":"
-                parts += [(True, ("," if place else "") + name), (False, inner)]
-            stack += reversed([*parts, (True, closing)])
-        elif isinstance(here, float) and not math.isfinite(here):
-            yield "null"
-        else:
-            yield json.dumps(here, ensure_ascii=False)
-
-
-def _unicode(text: str) -> str:
-    """The text with U+FFFD in place of halves of surrogate pairs, which no destination takes."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
-
 def fingerprint(event: WAEvent, deleted: bool) -> str:
     """What `_dlt_id` holds: 20 characters that change when the row's key or content does, and not otherwise.
 
@@ -108,7 +89,7 @@ def fingerprint(event: WAEvent, deleted: bool) -> str:
     try:
         content = orjson.dumps(event.data, option=orjson.OPT_SORT_KEYS)
     except TypeError:
-        content = "".join(_pieces(event.data, ordered=True)).encode("utf-8", "surrogatepass")
+        content = "".join(pieces(event.data, ordered=True)).encode("utf-8", "surrogatepass")
     digest = hashlib.blake2b(content, digest_size=15)
     whose = f"\0{event.table}\0{event.account}\0{event.parent}\0{event.position}\0{event.pair}\0{deleted}"
     digest.update(whose.encode("utf-8", "surrogatepass"))
@@ -268,7 +249,7 @@ def fit(value: Any, column: Column) -> Any:
         return dumps(value)
     if kind == "text":
         if type(value) is str:
-            return _unicode(value)
+            return clean(value)
         return dumps(value) if type(value) in (int, bool) or (type(value) is float and math.isfinite(value)) else None
     if kind == "timestamp":
         return _microseconds(value)
@@ -320,6 +301,15 @@ def _arrow_type(data_type: str, precision: int, scale: int) -> pa.DataType:
     }[data_type]
 
 
+def _has_nul(array: pa.Array) -> bool:
+    """Whether there is NUL in an array of text that was just made: 1 microsecond for 10 kB of it."""
+    offsets, data = array.buffers()[1:]
+    if data is None:
+        return False
+    end = int.from_bytes(memoryview(offsets)[4 * len(array):4 * len(array) + 4], "little")
+    return b"\0" in bytes(memoryview(data)[:end])
+
+
 def _array(values: Sequence[Any], column: Column, misfit: Callable[[int, Any], Any]) -> pa.Array:
     """An Arrow array of the column's type, with misfit(index, value) in place of a value that it cannot hold."""
     import pyarrow as pa
@@ -333,13 +323,16 @@ def _array(values: Sequence[Any], column: Column, misfit: Callable[[int, Any], A
     if plain is not None and types <= plain:
         try:
             if kind != "timestamp":
-                return pa.array(values, held_as)
+                made = pa.array(values, held_as)
+                if kind != "text" or not _has_nul(made):
+                    return made
+                raise UnicodeError("NUL")
             seconds = pa.array(values, pa.int64())
             ends = pc.min_max(seconds)
             if ends["min"].as_py() in _SECONDS and ends["max"].as_py() in _SECONDS:
                 return seconds.cast(pa.timestamp("s", tz="UTC")).cast(held_as)
-        except (OverflowError, UnicodeEncodeError):
-            pass  # too large, or text that is not text: one by one
+        except (OverflowError, UnicodeError):
+            pass  # too large, or text that is not what destinations take: one by one
     fitted: list[Any] = []
     for index, value in enumerate(values):
         held = None if value is None else fit(value, column)
@@ -356,15 +349,19 @@ def _array(values: Sequence[Any], column: Column, misfit: Callable[[int, Any], A
 
 @dataclass
 class Rows:
-    """A batch of rows of one table.
+    """Rows of one table.
 
     Args:
         table: an Arrow table; all declared columns are there, in their order, then inferred ones.
         inferred: the columns of it that the map does not declare.
+        discarded: fingerprints of rows that the contract keeps out.
+        left_out: fields that the contract keeps out, with the number of their values, whole rows included.
     """
 
     table: pa.Table
     inferred: tuple[Column, ...] = ()
+    discarded: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @cache
@@ -374,37 +371,15 @@ def _reading(shape: TableMap) -> tuple[tuple[Column, ...], _Node]:
     return read, _tree(read, shape.children)
 
 
-def _infer(values: Iterable[Any]) -> str:
-    """The data type that holds all of these values."""
-    kinds = set(map(type, values))
-    if kinds == {int, float}:
-        return "double"
-    return _SCALAR.get(kinds.pop(), "json") if len(kinds) == 1 else "json"
-
-
-def _leaves(value: Any) -> int:
-    """The number of leaves, counted until they are too many."""
-    count, stack = 0, [value]
-    while stack and count <= MAX_LEAVES:
-        here = stack.pop()
-        if isinstance(here, dict):
-            stack.extend(here.values())
-        else:
-            count += 1
-    return count
-
-
-_Extra = dict[str, dict[int, Any]]  # column -> index of row -> value
-
-
 class RowMaker:
-    """Makes the rows of one table. Remembers the type of each inferred column, so that batches agree.
+    """Makes the rows of one table. Remembers the type of each inferred column, so that what comes later agrees.
 
     Args:
         shape: the map of the table.
         known: columns that the destination has already, as dlt column schemas by name: an undeclared one among them
             keeps its type.
-        normalize: dlt's naming convention: a path of names -> a column name.
+        normalize: dlt's naming convention, without a limit on the length: a path of names -> a column name.
+        contract: what may become of new columns.
     """
 
     def __init__(
@@ -412,22 +387,35 @@ class RowMaker:
         shape: TableMap,
         known: Mapping[str, Mapping[str, Any]] | None = None,
         normalize: Callable[[Sequence[str]], str] = "__".join,
+        contract: Contract = ANYTHING,
     ) -> None:
         self.shape = shape
+        self.contract = contract
         self._normalize = normalize
         self._read, self._tree = _reading(shape)
+        self._objects = set(_objects(self._tree))
         self._declared = {column.name for column in shape.columns}
-        self._origin: dict[str, tuple[str, ...]] = {}  # of the columns that are not declared: whose values they hold
+        self._origin: dict[str, Path] = {}  # of the columns that are not declared: whose values they hold
         self.inferred: dict[str, Column] = {}
-        self._foreign = {UNMAPPED}  # names that are taken
+        self._foreign: set[str] = set()  # names that are taken
         for name, hint in (known or {}).items():
             if name not in self._declared and "data_type" in hint:
-                column = Column(name, hint["data_type"], None, precision=hint.get("precision"), scale=hint.get("scale"))
+                column = Column(
+                    name, hint["data_type"], None, precision=hint.get("precision"), scale=hint.get("scale"),
+                    hints={FIELD: hint[FIELD]} if FIELD in hint else {},
+                )
                 if name == UNMAPPED or column.data_type in _WRITTEN:
                     self.inferred[name] = column
+                    if FIELD in hint:
+                        self._origin[name] = tuple(json.loads(hint[FIELD]))
                 else:
                     self._foreign.add(name)
+        self._here = frozenset(self.inferred)
         self._names = self._declared | self.inferred.keys()
+        self._absent = [
+            column for column in shape.columns
+            if known and contract.columns != EVOLVE and column.name not in known and column.path is not None
+        ]
 
     def rows(
         self, events: Sequence[WAEvent], load_id: str | None = None, fingerprints: Sequence[str] | None = None
@@ -439,93 +427,89 @@ class RowMaker:
             load_id: the dlt load that they travel in.
             fingerprints: of the events, where they are known already.
         """
+        return self.settle(self.loose(events, load_id, fingerprints))
+
+    def loose(
+        self, events: Sequence[WAEvent], load_id: str | None = None, fingerprints: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Rows as those of `rows`, but for what no declared column holds: that waits in the column `LOOSE`.
+
+        It decides nothing and remembers nothing, so that it may be called in any thread. The tables of all batches
+        have the same columns.
+        """
         import pyarrow as pa
 
         odd: set[int] = set()
         columns: _Cells = [None] * len(self._read)
         _read(self._tree, [event.data for event in events], columns, odd.add)
-        extra: _Extra = {}
+        waiting: dict[int, list[tuple[Path, Any]]] = {}
         for index in sorted(odd):
-            for path, value in _unknown(events[index].data, self._tree):
-                self._place(path, value, index, extra)
+            found = [(path, pack(value, path, self.shape.json_kinds))
+                     for path, value in _unknown(events[index].data, self._tree)]
+            waiting[index] = [each for each in found if each[1] is not None and not is_empty(each[1])]
+
+        def fitted(column: Column, cells: Sequence[Any]) -> pa.Array:
+            def misfit(index: int, value: Any) -> Any:
+                if column.data_type == "text" and isinstance(value, dict) and isinstance(value.get("id"), str):
+                    if len(value) > 1:
+                        waiting.setdefault(index, []).append(((ASIDE, column.name, "expanded"), as_json(value)))
+                    return clean(value["id"])
+                waiting.setdefault(index, []).append(((ASIDE, column.name, "v_json"), as_json(value)))
+                return None
+
+            return _array(cells, column, misfit)
+
         arrays = {
-            column.name: _nothing(arrow_type(column), len(events)) if cells is None else self._fit(cells, column, extra)
+            column.name: _nothing(arrow_type(column), len(events)) if cells is None else fitted(column, cells)
             for column, cells in zip(self._read, columns, strict=True)
         }
         self._bookkeep(events, arrays, load_id, fingerprints)
-        while extra:
-            name = next((name for name in extra if name != UNMAPPED), UNMAPPED)  # the others may add to that one
-            cells_at = extra.pop(name)
-            if name not in self.inferred:
-                forced = name == UNMAPPED or self._origin[name][0] == _ASIDE
-                self.inferred[name] = Column(name, "json" if forced else _infer(cells_at.values()), None)
-            arrays[name] = self._fit([cells_at.get(i) for i in range(len(events))], self.inferred[name], extra)
-        inferred = tuple(self.inferred[name] for name in sorted(arrays) if name not in self._declared)
-        fields = [pa.field(c.name, arrow_type(c), nullable=c.nullable) for c in (*self.shape.columns, *inferred)]
-        return Rows(pa.table([arrays[f.name] for f in fields], schema=pa.schema(fields)), inferred)
+        fields = [pa.field(c.name, arrow_type(c), nullable=c.nullable) for c in self.shape.columns]
+        texts = [dumps(waiting[i]) if waiting.get(i) else None for i in range(len(events))] if waiting else None
+        loose = _nothing(pa.string(), len(events)) if texts is None else pa.array(texts, pa.string())
+        return pa.table(
+            [*(arrays[f.name] for f in fields), loose], schema=pa.schema([*fields, pa.field(LOOSE, pa.string())])
+        )
 
-    def _fit(self, cells: Sequence[Any], column: Column, extra: _Extra) -> pa.Array:
-        def aside(suffix: str, index: int, value: Any) -> None:
-            path = (_ASIDE, column.name, suffix)
-            self._put(self._normalize([f"{column.name}__{suffix}"]), path, (column.name, suffix), value, index, extra)
+    def settle(self, loose: pa.Table) -> Rows:
+        """Decide the columns of what waits, by all rows of a table as `loose` makes them.
 
-        def misfit(index: int, value: Any) -> Any:
-            if column.data_type == "text" and isinstance(value, dict) and isinstance(value.get("id"), str):
-                if len(value) > 1:
-                    aside("expanded", index, value)
-                return _unicode(value["id"])
-            aside("v_json", index, value)
-            return None
+        Raises:
+            SchemaFrozen: there is something new, and the contract freezes the table.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
 
-        return _array(cells, column, misfit)
-
-    def _place(self, path: tuple[str, ...], value: Any, index: int, extra: _Extra) -> None:
-        """Find the column of a value that no declared column reads."""
-        name = self._normalize(path)
-        empty = value in ({}, []) and type(value) in (dict, list)
-        if empty and name not in self.inferred:
-            return  # nothing in it, and nothing to tell its type
-        if isinstance(value, dict) and self._flattens(name, path, value):
-            for key, inner in value.items():
-                if inner is not None:
-                    self._place((*path, key), inner, index, extra)
-        else:
-            self._put(name, path, path, value, index, extra)
-
-    def _put(
-        self, name: str, origin: tuple[str, ...], path: tuple[str, ...], value: Any, index: int, extra: _Extra
-    ) -> None:
-        """Put a value into the column of that name, or where that cannot be, under its path into `_unmapped`."""
-        if self._claimed(name, origin):
-            extra.setdefault(name, {})[index] = value
-            return
-        unmapped = extra.setdefault(UNMAPPED, {}).setdefault(index, {})
-        key = ".".join(path)
-        while key in unmapped:  # a key with a dot in it
-            key = dumps([key])
-        unmapped[key] = value
-
-    def _claimed(self, name: str, origin: tuple[str, ...]) -> bool:
-        """Whether a column of that name is, or now becomes, the one for values of this origin."""
-        if name in self._origin:
-            return self._origin[name] == origin
-        if not name or name in self._declared or name in self._foreign or _unicode(name) != name:
-            return False
-        if name not in self._names and (len(self._names) >= MAX_COLUMNS or len(name.encode()) > MAX_NAME):
-            return False
-        self._names.add(name)
-        self._origin[name] = origin
-        return True
-
-    def _flattens(self, name: str, path: tuple[str, ...], value: dict[str, Any]) -> bool:
-        if name in self.inferred or path[:-1] in self.shape.json_kinds or path[-1] == "metadata":
-            return False
-        if len(path) > MAX_DEPTH:
-            return False
-        if any(known.startswith(f"{name}__") for known in self.inferred):
-            return True
-        leaves = _leaves(value)
-        return all(map(_FIELD.fullmatch, value)) and leaves <= MAX_LEAVES and len(self._names) + leaves <= MAX_COLUMNS
+        texts, table = loose.column(LOOSE), loose.drop_columns([LOOSE])
+        settling = _Settling(self)
+        for column in self._absent:
+            array = table.column(column.name)
+            if array.null_count < len(array):
+                rows = [index for index, valid in enumerate(array.is_valid().to_pylist()) if valid]
+                settling.keep_out(".".join(column.path or ()), self.contract.columns, dict.fromkeys(rows))
+            table = table.drop_columns([column.name])
+        if texts.null_count < len(texts):
+            settling.place(unpacked(texts.to_pylist()))
+        if settling.frozen:
+            raise SchemaFrozen(self.shape.table.name, settling.frozen)
+        inferred = tuple(self.inferred[name] for name in sorted(settling.columns))
+        for column in inferred:
+            table = table.append_column(
+                pa.field(column.name, arrow_type(column)), settling.array(column, table.num_rows)
+            )
+        if marked := settling.lacking - settling.rows_out:
+            place = table.schema.get_field_index("_dlt_id")
+            prints = [lacking(print_) if index in marked else print_
+                      for index, print_ in enumerate(table.column("_dlt_id").to_pylist())]
+            table = table.set_column(place, table.schema.field(place), pa.array(prints, pa.string()))
+        discarded: tuple[str, ...] = ()
+        if settling.rows_out:
+            gone = pa.array([index in settling.rows_out for index in range(table.num_rows)])
+            discarded = tuple(table.filter(gone).column("_dlt_id").to_pylist())
+            table = table.filter(pc.invert(gone))
+            inferred = tuple(c for c in inferred if table.column(c.name).null_count < table.num_rows)
+            table = table.select([*(n for n in table.column_names if n in self._declared), *(c.name for c in inferred)])
+        return Rows(table, inferred, discarded, settling.left_out)
 
     def _bookkeep(
         self, events: Sequence[WAEvent], arrays: dict[str, pa.Array], load_id: str | None,
@@ -555,3 +539,173 @@ class RowMaker:
                 pairs = zip(array.to_pylist(), spare, strict=True)
                 cells_ = [one if one is not None else other for one, other in pairs]
                 arrays[column.name] = _array(cells_, column, lambda index, value: None)
+
+
+class _Settling:
+    """One decision of where values go that no declared column holds.
+
+    Args:
+        maker: whose columns it adds to.
+    """
+
+    def __init__(self, maker: RowMaker) -> None:
+        self._maker = maker
+        self.columns: dict[str, Cells] = {}
+        self._unmapped: dict[int, dict[str, Any]] = {}
+        self.frozen: list[str] = []  # fields that are new
+        self.rows_out: set[int] = set()
+        self.lacking: set[int] = set()  # rows without a value that they had
+        self.left_out: dict[str, int] = {}
+
+    def place(self, waiting: Iterable[tuple[int, Path, Any]]) -> None:
+        """Find the column of each value."""
+        found: dict[Path, Cells] = {}
+        beside: dict[Path, Cells] = {}
+        twice: list[tuple[int, Path, Any]] = []
+        for row, path, packed in waiting:
+            cells = (beside if path[0] == ASIDE and len(path) == 3 else found).setdefault(path, {})
+            if row in cells:
+                twice.append((row, path, packed))  # names that differ in what text cannot hold
+            else:
+                cells[row] = packed
+        spelled = self._maker._normalize
+        for path in sorted(found, key=lambda path: spelled(path) != "__".join(path)):
+            self._field(path, found[path])
+        for path, cells in beside.items():
+            self._aside(path[1], path[2], cells)
+        for row, path, packed in twice:
+            self._unmap(path, {row: packed}, self._maker.contract.columns)
+        for name in list(self.columns):
+            self._fit(name)
+        if self._unmapped:
+            self.columns[UNMAPPED] = {
+                row: {"j": "{" + ",".join(f"{dumps(key)}:{text_of(value)}" for key, value in fields.items()) + "}",
+                      "e": False}
+                for row, fields in self._unmapped.items()
+            }
+
+    def _field(self, path: Path, cells: Cells) -> None:
+        """Find the column, or the columns, of a field."""
+        cells = {row: packed for row, packed in cells.items() if not is_empty(packed)}
+        if not cells:
+            return  # nothing in it, and nothing to tell its type
+        maker = self._maker
+        name = maker._normalize(path)
+        objects = {row: packed for row, packed in cells.items() if isinstance(packed, list)}
+        others = {row: packed for row, packed in cells.items() if row not in objects}
+        if name not in maker.inferred and (name not in maker._declared or path in maker._objects):
+            inside = path in maker._objects or any(
+                maker._origin[known][:len(path)] == path if known in maker._origin else known.startswith(f"{name}__")
+                for known in maker.inferred
+            )
+            if inside or (not others and self._flattens(objects)):
+                for key, inner in members(objects).items():
+                    self._field((*path, key), inner)
+                if others:
+                    self._aside(name, "v_json", others)
+                return
+        self._put(name, path, ".".join(path), path, cells, maker.contract.columns)
+
+    def _flattens(self, objects: Cells) -> bool:
+        leaves = leaf_paths(objects.values())
+        fields = all(_FIELD.fullmatch(step) for path in leaves for step in path)
+        return fields and len(leaves) <= MAX_LEAVES and len(self._maker._names) + len(leaves) <= MAX_COLUMNS
+
+    def _aside(self, column: str, suffix: str, cells: Cells) -> None:
+        """Keep values in JSON beside a column."""
+        maker = self._maker
+        mode = maker.contract.data_type if suffix == "v_json" else maker.contract.columns
+        name, origin = maker._normalize([f"{column}__{suffix}"]), ("\0", column, suffix)
+        self._put(name, origin, f"{column}.{suffix}", (column, suffix), cells, mode)
+
+    def _put(self, name: str, origin: Path, dotted: str, path: Path, cells: Cells, mode: str) -> None:
+        """Put values into the column of that name, or where that cannot be, under their path into `_unmapped`."""
+        maker = self._maker
+        claimed = maker._origin.get(name) == origin
+        if not claimed and name not in maker._origin:
+            claimed = not (
+                not name or name in maker._declared or name in maker._foreign or name == UNMAPPED
+                or name.startswith("_dlt") or clean(name) != name
+            ) and (name in maker._names or (len(maker._names) < MAX_COLUMNS and len(name.encode()) <= MAX_NAME))
+            if claimed and name not in maker.inferred and mode != EVOLVE:
+                self.keep_out(dotted, mode, cells)
+                return
+        if not claimed:
+            self._unmap(path, cells, mode)
+            return
+        maker._names.add(name)
+        maker._origin[name] = origin
+        if name not in maker.inferred:
+            kind = "json" if origin[0] == "\0" else type_of(cells.values())
+            maker.inferred[name] = Column(name, kind, None, hints={FIELD: json.dumps(origin)})
+        self.columns.setdefault(name, {}).update(cells)
+
+    def _unmap(self, path: Path, cells: Cells, mode: str) -> None:
+        if UNMAPPED not in self._maker.inferred:
+            if mode != EVOLVE:
+                self.keep_out(".".join(path), mode, cells)
+                return
+            self._maker.inferred[UNMAPPED] = Column(UNMAPPED, "json", None)
+        for row, packed in cells.items():
+            fields = self._unmapped.setdefault(row, {})
+            key = ".".join(path)
+            while key in fields:  # a key with a dot in it
+                key = dumps([key])
+            fields[key] = packed
+
+    def _fit(self, name: str) -> None:
+        """Take what the column's type cannot hold out of it."""
+        column = self._maker.inferred[name]
+        if column.data_type == "json":
+            return
+        misfits: dict[str, Cells] = {}
+        held: Cells = {}
+        for row, packed in self.columns[name].items():
+            if (value := fit(packed, column)) is not None:
+                held[row] = value
+            elif column.data_type == "text" and (id := id_of(packed)) is not None:
+                held[row] = id
+                if len(packed) > 1:
+                    misfits.setdefault("expanded", {})[row] = packed
+            else:
+                misfits.setdefault("v_json", {})[row] = packed
+        self.columns[name] = held
+        if not held:
+            del self.columns[name]
+        for suffix, cells in misfits.items():
+            self._aside(name, suffix, cells)
+
+    def array(self, column: Column, length: int) -> pa.Array:
+        """The Arrow array of a column."""
+        import pyarrow as pa
+
+        cells, kind = self.columns[column.name], column.data_type
+        if kind == "json":
+            cells = {row: text_of(packed) for row, packed in cells.items()}
+        values = [cells.get(row) for row in range(length)]
+        if kind == "timestamp":
+            return pa.array(values, pa.int64()).cast(arrow_type(column))
+        return pa.array(values, arrow_type(column))
+
+    def keep_out(self, dotted: str, mode: str, cells: Cells) -> None:
+        """The contract does not take these values."""
+        if mode == FREEZE:
+            self.frozen.append(dotted)
+        if mode == DISCARD_ROW:
+            self.rows_out.update(cells)
+        if mode == DISCARD_VALUE:
+            self.lacking.update(cells)
+        self.left_out[dotted] = self.left_out.get(dotted, 0) + len(cells)
+
+
+def _objects(node: _Node, path: Path = ()) -> Iterator[Path]:
+    """The paths of the objects that have columns inside."""
+    for key, inner in node.nodes.items():
+        if inner.columns or inner.nodes:
+            yield (*path, key)
+        yield from _objects(inner, (*path, key))
+
+
+def lacking(print_: str) -> str:
+    """The fingerprint of a row some of whose values the contract kept out: once they are wanted, the row differs."""
+    return base64.b64encode(hashlib.blake2b(f"{print_}\0lacking".encode(), digest_size=15).digest()).decode()

@@ -12,15 +12,16 @@ import dlt
 
 from stripe_source.alone import hold
 from stripe_source.backfill import Coverage
-from stripe_source.errors import MixedData
+from stripe_source.contract import EVOLVE, FREEZE, Contract, contract_of
+from stripe_source.errors import MixedData, SchemaFrozen, StripeSourceError, redact
 from stripe_source.held import Held, Key, Version, sql_client
 from stripe_source.history import SUFFIX, Versions, versions_map
 from stripe_source.listing import unix_second
 from stripe_source.options import Options
 from stripe_source.plan import Ask, wanted
-from stripe_source.reader import CUT, Cut, Made, Reader, Verdict, Whose
+from stripe_source.reader import CUT, Cut, Made, Reader, Verdict, Whose, judge
 from stripe_source.resume import KEPT, Begun, begins, goes_on, kept
-from stripe_source.rows import RowMaker, fingerprint
+from stripe_source.rows import LOOSE, RowMaker, fingerprint, lacking
 from stripe_source.schema_map import TableMap, table_map
 from stripe_source.tables import BY_NAME, pair_column, parent_column
 from stripe_source.waevent import DELETE, WAEvent
@@ -40,7 +41,8 @@ PAGEFUL = 500  # WAEvents that are made into rows at once
 class TableResult:
     """What a run did to one table. Rows are counted; `unchanged` ones were read and not written again.
 
-    `hidden` says which rows no list of Stripe's shows, so that they could not be read.
+    `hidden` says which rows no list of Stripe's shows, so that they could not be read. `discarded` rows were kept out
+    by the schema contract, and of `left_out` fields the values, so many of each.
     """
 
     read: int = 0
@@ -53,6 +55,8 @@ class TableResult:
     marker: str | None = None
     inferred: list[str] = field(default_factory=list)
     hidden: str | None = None
+    discarded: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -90,6 +94,7 @@ class Run:
     _left: set[str] = field(default_factory=set)
     _held: dict[str, Held] = field(default_factory=dict)
     _versions: dict[str, Versions] = field(default_factory=dict)
+    _refused: set[str] = field(default_factory=set)
     _state: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -111,6 +116,7 @@ class Run:
         if not self._asks:
             self._free = hold() if _load_id() else None  # first of all: where it is refused, nothing has begun
             self.reader, self._sql, self._left, self.results, self._held = None, None, set(), {}, {}
+            self._refused = set()
         if ask.table.name not in self._asks and ask.table.name in self.options.history:
             self.versions(table_map(ask.table)).begin(ask.table.name + SUFFIX in selected)
         self._asks[ask.table.name] = ask
@@ -198,6 +204,17 @@ class Run:
         if self.reader:
             self.reader.go_on()
 
+    def refuse(self, table: str, error: Exception) -> None:
+        """The rows of a table are not loaded: that is its verdict, and how far its list was read does not count."""
+        assert self.reader is not None
+        self._refused.add(table)
+        if isinstance(error, StripeSourceError):
+            verdict = judge(error)
+        else:  # what Stripe sent is untrusted: a surprise in one table must not stop the others
+            log.error("rows of %s could not be made", table, exc_info=error)
+            verdict = Verdict("failed", f"{type(error).__name__}: {redact(str(error))}", False)
+        self.reader.verdicts[table] = verdict
+
     def leave(self, table: str, closed: bool) -> None:
         """A resource has ended.
 
@@ -236,6 +253,7 @@ class Run:
 
     def _keep(self, begun: Mapping[str, Begun]) -> None:
         self._state.pop(KEPT, None)
+        begun = {name: each for name, each in begun.items() if self._refused.isdisjoint(each.tables)}
         if begun:
             self._state[KEPT] = {name: each.asdict() for name, each in begun.items()}
 
@@ -329,7 +347,13 @@ class _Taking:
         self.result = run.results[self.name]
         schema = dlt.current.source_schema()
         self.known = schema.tables.get(schema.naming.normalize_table_identifier(self.name), {}).get("columns", {})
-        self.rows = RowMaker(shape, self.known, lambda path: schema.naming.normalize_path("__".join(path)))
+        naming = type(schema.naming)()  # without the destination's limit: names that are too long are not cut
+        self.contract = _contract(run, shape, self.known)
+        self.rows = RowMaker(
+            shape, self.known, lambda path: str(naming.normalize_path("__".join(path))), self.contract
+        )
+        self.refused = False
+        self.changed_prints: set[str] = set()
         self.load_id = _load_id()
         named = {column.name: column for column in shape.columns}
         self.key_columns = [named[name] for name in shape.table.key]
@@ -338,16 +362,28 @@ class _Taking:
         self.versions = run.versions(shape) if self.name in run.options.history else None
         if self.versions and not self.versions.wanted:
             self.versions = None  # nobody takes them
+        if self.versions:
+            self.versions.settle = self.rows.settle
         self.seen: set[Key] = set()
         self.destination: Held | None = None
+        self.held_versions: Held | None = None
         self.newest: tuple[int, str] | None = None
-        plain = run.first(self.name) and self.versions is None and self.result.marker != "id"
+        if self.contract.tables != EVOLVE and not self.known:
+            self._refuse(SchemaFrozen(self.name))
+            if self.contract.tables != FREEZE:
+                reason = "the destination does not have it, and the schema contract adds no table"
+                self.reader.verdicts[self.name] = Verdict("not loaded", reason, False)
+        plain = not self.refused and run.first(self.name) and self.versions is None and self.result.marker != "id"
         self.reader.makes(self.name, self._make if plain else None)
 
     def _make(self, events: Sequence[WAEvent]) -> Made:
         """Rows of a table of which nothing is held yet: new ones all. Called in the thread that makes rows."""
-        made = self.rows.rows(events, None, [fingerprint(event, False) for event in events])
-        return Made(made.table, tuple(column.name for column in made.inferred))
+        try:
+            return Made(self.rows.loose(events, None, [fingerprint(event, False) for event in events]))
+        except Exception as error:  # the other tables that are read from the same list go on
+            self.run.refuse(self.name, error)
+            self.refused = True
+            return Made(self.rows.loose([]))
 
     def all(self, state: dict[str, Any], own: dict[str, Any]) -> Iterator[Any]:
         """Arrow tables of about `BATCH` rows, and None while there is nothing yet.
@@ -356,11 +392,9 @@ class _Taking:
             state: of the source, in this extraction.
             own: of the resource.
         """
-        import pyarrow as pa
-
         self.state, self.own, self.load_id = state, own, _load_id()
         waiting: list[WAEvent] = []
-        ready: list[pa.Table] = []
+        self.ready: list[pa.Table] = []
         got: list[WAEvent] | Made | Cut | None = None
         while not (got == [] or isinstance(got, Cut)):
             got = self.reader.next(self.name)
@@ -371,22 +405,71 @@ class _Taking:
                 self.started = True
                 self._look_up()
             if isinstance(got, Made):
-                ready.append(self._taken(got))
+                self._add(self._taken(got))
                 self.run.took(got.table.num_rows, got.table.nbytes)
             elif not isinstance(got, Cut):
                 waiting += got
             done = got == [] or got is CUT
             if len(waiting) >= PAGEFUL or (done and waiting):
-                for table in self._made(waiting):
-                    ready.append(table)
+                for table in () if self.refused else self._made(waiting):
+                    self._add(table)
                     self.run.took(table.num_rows, table.nbytes)
                 waiting = []
-            if ready and (done or sum(part.num_rows for part in ready) >= BATCH):
-                yield self._hinted(pa.concat_tables(ready, promote_options="default"))
-                ready = []
+            if done or sum(part.num_rows for part in self.ready) >= BATCH:
+                yield from self._settled(done)
         if got == []:
             yield from self._end()
             self.done = True
+
+    def _add(self, table: pa.Table) -> None:
+        """Rows that are ready, but for what has to be decided with those that come."""
+        if not self.refused and self.contract.frozen and LOOSE in table.column_names:
+            table = self._settle(table)  # there is nothing to decide, and what is refused is refused at once
+        if not self.refused and table is not None:
+            self.ready.append(table)
+
+    def _settled(self, done: bool) -> Iterator[Any]:
+        """What is ready, as one table; nothing yet where columns are to be decided and more may come."""
+        import pyarrow as pa
+
+        if not done and self.contract.frozen:
+            return
+        loose = [part for part in self.ready if LOOSE in part.column_names]
+        undecided = any(part.column(LOOSE).null_count < part.num_rows for part in loose)
+        if not done and undecided and sum(part.nbytes for part in self.ready) < BULK:
+            return
+        parts = [part for part in self.ready if LOOSE not in part.column_names]
+        self.ready = []
+        if loose:
+            parts.append(self._settle(pa.concat_tables(loose)))
+        parts = [part for part in parts if part is not None and part.num_rows]
+        if parts and not self.refused:
+            yield self._hinted(pa.concat_tables(parts, promote_options="default"))
+
+    def _settle(self, loose: pa.Table) -> pa.Table | None:
+        """Rows whose columns are decided; None where the table is refused."""
+        try:
+            made = self.rows.settle(loose)
+        except Exception as error:
+            self._refuse(error)
+            return None
+        result = self.result
+        result.inferred = sorted({*result.inferred, *(column.name for column in made.inferred)})
+        for name, count in made.left_out.items():
+            result.left_out[name] = result.left_out.get(name, 0) + count
+        result.discarded += len(made.discarded)
+        changed = sum(print_ in self.changed_prints for print_ in made.discarded)
+        result.changed -= changed
+        result.new -= len(made.discarded) - changed
+        return made.table
+
+    def _refuse(self, error: Exception) -> None:
+        """Nothing of this load is written to the table."""
+        self.run.refuse(self.name, error)
+        self.refused, self.ready = True, []
+        self.result.new = self.result.changed = self.result.gone = 0
+        if self.versions:
+            self.versions.ready.clear()
 
     def _taken(self, made: Made) -> pa.Table:
         """Rows that were made by the reader, as part of this load."""
@@ -394,8 +477,7 @@ class _Taking:
 
         count = made.table.num_rows
         self.result.read += count
-        self.result.new += count
-        self.result.inferred = sorted({*self.result.inferred, *made.inferred})
+        self.result.new += 0 if self.refused else count
         place = made.table.schema.get_field_index("_dlt_load_id")
         ids = pa.repeat(pa.scalar(self.load_id, pa.string()), count)
         return made.table.set_column(place, made.table.schema.field(place), ids)
@@ -412,14 +494,15 @@ class _Taking:
             self.own["loaded"] = verdict.status == "ok" and verdict.complete  # else all of it is read again
         if self.result.marker == "events" and self.run.options.end is None:
             self._move(verdict)
-        for gone in self._gone(verdict):
-            yield self._hinted(gone)
-        if self.versions:
-            self._finish_versions(verdict)
+        if not self.refused:
+            for gone in self._gone(verdict):
+                yield self._hinted(gone)
+            if self.versions:
+                self._finish_versions(verdict)
         dlt.current.resource_metrics().update(
             {word: value for word, value in vars(self.result).items() if isinstance(value, int)}
         )
-        if not self.known:
+        if not self.known and not (self.refused and self.contract.tables != EVOLVE):
             yield dlt.mark.materialize_table_schema()
 
     def _finish_versions(self, verdict: Verdict) -> None:
@@ -429,7 +512,7 @@ class _Taking:
         for event in self.reader.past.get(self.name, ()):
             between.setdefault(self._key(event), []).append(event)
         self.versions.past(between, self.rows, self.load_id)
-        self.versions.finish(self.run.held_versions(self.shape), self.load_id)
+        self.versions.finish(self.held_versions, self.load_id)
         self.own["history"] = verdict.status == "ok" or bool(self.own.get("history"))
 
     def _look_up(self) -> None:
@@ -438,6 +521,7 @@ class _Taking:
         if self.run.options.credentials.livemode is not None:
             self.state.setdefault("livemode", self.run.options.credentials.livemode)
         self.destination = None if self.run.first(self.name) else self.run.held(self.name)
+        self.held_versions = self.run.held_versions(self.shape) if self.versions else None
         self.fed = self.name in self.reader.fed
         if self.destination and not self.fed:
             self.held = self.destination.fingerprints(self.since)
@@ -471,28 +555,33 @@ class _Taking:
             if deleted and self.run.options.deletes == "hard":
                 continue  # it came and went between two runs
             print_ = fingerprint(event, deleted)
-            if before and before[:2] == (print_, False):
+            if before and not before.deleted and self._same(before.print, print_):
                 result.unchanged += 1
                 if self.versions and not self.own.get("history"):
                     known.append((event, print_, key))
                 continue
             result.new += before is None
             result.changed += before is not None
+            if before is not None:
+                self.changed_prints.add(print_)
             if result.marker == "id":
                 self._note(event)
             fresh.append(event)
             prints.append(print_)
             fresh_keys.append(key)
         if self.versions and known:
-            made = self.rows.rows([each[0] for each in known], self.load_id, [each[1] for each in known])
-            self.versions.rows(made.table, [each[2] for each in known], [each[0].time for each in known])
+            made = self.rows.loose([each[0] for each in known], self.load_id, [each[1] for each in known])
+            self.versions.rows(made, [each[2] for each in known], [each[0].time for each in known])
         if fresh:
-            made = self.rows.rows(fresh, self.load_id, prints)
+            made = self.rows.loose(fresh, self.load_id, prints)
             if self.versions:
-                self.versions.rows(made.table, fresh_keys, [event.time for event in fresh])
-            result.inferred = sorted({*result.inferred, *(column.name for column in made.inferred)})
-            yield made.table
+                self.versions.rows(made, fresh_keys, [event.time for event in fresh])
+            yield made
         yield from self._flag(ended)
+
+    def _same(self, held: str, print_: str) -> bool:
+        """Whether a row is as it is held: whole, or without what the contract still keeps out."""
+        return held == print_ or (self.contract.lacks and held == lacking(print_))
 
     def _flag(self, keys: Mapping[Key, int]) -> Iterator[pa.Table]:
         """The last known rows of what is gone since a unix second each."""
@@ -511,7 +600,7 @@ class _Taking:
         hints = {
             name: self.rows.inferred[name].hint()
             for name in table.column_names
-            if name not in declared and name not in self.known and name in self.rows.inferred
+            if name not in declared and name in self.rows.inferred
         }
         if not hints:
             return table
@@ -576,6 +665,27 @@ class _Taking:
     def _remember(self) -> None:
         if self.newest:
             self.own["id_created"], self.own["id"] = self.newest
+
+
+def _contract(run: Run, shape: TableMap, known: Mapping[str, Any]) -> Contract:
+    """The contract of a table: what was said to dlt of its resource or the source, or the option.
+
+    It is kept here, table by table, so that dlt is told that all may evolve: dlt would end the run at the first table
+    that is frozen, and does not count what it discards.
+    """
+    made = dlt.current.source().resources[shape.table.name]
+    said: Any = made.schema_contract or dlt.current.source_schema().settings.get("schema_contract")
+    contract = contract_of(said) if said else run.options.contract
+    if not any(column.description for column in shape.columns if column.path) and shape.table.name in run.fresh | (
+        set() if known else {shape.table.name}
+    ):
+        contract = replace(contract, columns=EVOLVE, data_type=EVOLVE)  # a private table, of which nothing is declared
+    made.apply_hints(schema_contract="evolve")
+    if known and contract.columns != EVOLVE:
+        there: Any = {name: words for name, words in shape.hints().items() if name in known}
+        made.apply_hints(columns=[])
+        made.apply_hints(columns=there)
+    return contract
 
 
 def _tells(event: WAEvent) -> bool:

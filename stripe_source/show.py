@@ -205,6 +205,12 @@ def show_sync(console: Console, result: SyncResult) -> None:
     for name, table in result.tables.items():
         if table.status == "ok" and table.reason:
             _say(console, (f"{name}: {table.reason}", "yellow"))
+        if table.discarded:
+            _say(console, (f"{name}: {_count(table.discarded, 'row')} discarded by the schema contract, because of "
+                           f"{', '.join(table.left_out)}", "yellow"))
+        elif table.left_out:
+            left = ", ".join(f"{field} ({count:,})" for field, count in table.left_out.items())
+            _say(console, (f"{name}: values left out by the schema contract: {left}", "yellow"))
         if table.inferred:
             _say(console, (f"{name}: Stripe sends fields that the schema map does not know yet; loaded as "
                            f"{', '.join(table.inferred)}", "yellow"))

@@ -51,6 +51,7 @@ def stripe_source(
     client_secret: TSecretStrValue | None = None,
     refresh_token: TSecretStrValue | None = None,
     history: Any = None,
+    schema_contract: Any = None,
     _run: Any = None,
 ) -> Any:
     """The tables of a Stripe account, one dlt resource each.
@@ -84,6 +85,8 @@ def stripe_source(
         client_secret: the app developer's secret key.
         refresh_token: of the app's installation on the account.
         history: names of tables of which every version is kept, in `<table>_history`.
+        schema_contract: what may become of tables, columns and types that are new: "evolve", "freeze", "discard_row" or
+            "discard_value", or a mapping such as `{"columns": "freeze"}`. dlt's own ways to say it count first.
 
     Returns:
         A `DltSource` whose resources are named as the tables; one more, `changes`, feeds those that go by the change
@@ -129,7 +132,7 @@ def history_resource(shape: TableMap, rows: Callable[[], Iterator[Any]]) -> DltR
     columns: Any = versions.hints()
     made: DltResource = dlt.resource(
         items, name=versions.table.name, primary_key=list(versions.key), write_disposition="merge", columns=columns,
-        file_format="parquet", section="stripe",
+        file_format="parquet", section="stripe", schema_contract="evolve",  # it follows its table
     )
     return made.apply_hints(additional_table_hints={"description": versions.description})
 
