@@ -12,9 +12,8 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import dlt
-
 from stripe_source.held import Held, Key
+from stripe_source.prepare import empty
 from stripe_source.rows import RowMaker, fingerprint
 from stripe_source.schema_map import Column, TableMap
 from stripe_source.waevent import WAEvent
@@ -104,7 +103,10 @@ class Versions:
 
     def take(self) -> Iterator[Any]:
         """What the resource of the history does: Arrow tables, and None while there is nothing yet."""
+        any_ = False
         while self.ready or not self.done:
+            any_ = any_ or bool(self.ready)
             yield self.ready.popleft() if self.ready else None
         self.done = False  # the source may be run again
-        yield dlt.mark.materialize_table_schema()
+        if not any_:
+            yield from empty()
