@@ -116,7 +116,8 @@ def latest(pipeline: dlt.Pipeline) -> duckdb.DuckDBPyConnection:
     client = _client(pipeline)
     client.open_connection()
     client.create_views_for_all_tables()
-    connection, client.memory_db = client.memory_db, None  # it is not closed with the client
+    connection = client.memory_db
+    client.memory_db = None  # type: ignore[assignment]  # so that it is not closed with the client
     connection.execute(f"USE {client.fully_qualified_dataset_name()}")
     return connection
 
