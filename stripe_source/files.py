@@ -149,25 +149,6 @@ class Compacted:
     rows: int
 
 
-def purge(pipeline: dlt.Pipeline) -> None:
-    """Remove rows that are flagged from the Iceberg tables of which Stripe's deletions are to be removed.
-
-    dlt's merge into Iceberg has no deletions; it leaves the flagged rows there.
-    """
-    client = _client(pipeline) if _on_files(pipeline) else None
-    for name in pipeline.default_schema.data_table_names(seen_data_only=True) if client else ():
-        columns = pipeline.default_schema.tables[name]["columns"]
-        flags = [column for column, hint in columns.items() if hint.get("hard_delete")]
-        if client and flags and client.remote_client.is_open_table("iceberg", name):
-            table, gone = client.remote_client.load_open_table("iceberg", name), f"{flags[0]} = true"
-            if table.scan(row_filter=gone, selected_fields=(flags[0],), limit=1).to_arrow().num_rows:
-                table.delete(gone)
-
-
-def _on_files(pipeline: dlt.Pipeline) -> bool:
-    return bool(pipeline.destination) and pipeline.destination.destination_type.endswith(".filesystem")
-
-
 def compact(pipeline: dlt.Pipeline) -> dict[str, Compacted]:
     """Make the Parquet files of a pipeline hold the newest version of each row, and nothing else.
 

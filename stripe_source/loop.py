@@ -16,12 +16,11 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from stripe_source.alone import alone, loads_of
 from stripe_source.client import Figures
+from stripe_source.destinations import suit
 from stripe_source.errors import Busy, DestinationError, StripeSourceError, redact
-from stripe_source.files import purge
 from stripe_source.history import SUFFIX
 from stripe_source.options import Options
 from stripe_source.pace import OpenDuckDB, brief_notes, collecting_rarely, few_arenas
-from stripe_source.postgres import keep_empty_text
 from stripe_source.prepare import empty, make_tables
 from stripe_source.reader import Whose, identify, wait_for
 from stripe_source.run import Run, TableResult
@@ -144,7 +143,7 @@ def sync(
             whose, asked = wait_for(_identify(chosen))  # before anything is made: a refused key leaves no table
             progress.tables([table.name for table in chosen.tables])
             progress.phase("preparing")
-            keep_empty_text(pipeline)
+            suit(pipeline)
             _finish(pipeline, notes)
             with collecting_rarely():
                 runs, loads = _load(pipeline, chosen, whose, progress, notes)
@@ -218,8 +217,6 @@ def _portions(pipeline: dlt.Pipeline, run: Run, progress: Progress, database: Op
             if not database.relax(failure):
                 raise
             loads.append(pipeline.load())
-        if run.options.deletes == "hard":
-            purge(pipeline)
         mine += loads[-1].loads_ids
         if loads_of(pipeline, mine)[0] != others:
             _go_back(pipeline, cursors)  # two loads went on at once, and may have lost or doubled each other's rows

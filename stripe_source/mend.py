@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import dlt
 
-from stripe_source.files import purge
+from stripe_source.destinations import suit
 from stripe_source.look import Sight
 from stripe_source.options import Options
-from stripe_source.postgres import keep_empty_text
 from stripe_source.readback import Readback
 from stripe_source.rows import arrow_type
 from stripe_source.schema_map import Column, table_map
@@ -55,11 +54,10 @@ def mend(
             options = replace(o, markers=marked, deletes="hard" if back.hard(table) else "soft")
             yield resource(options, table_map(table), rows)
 
-    keep_empty_text(pipeline)
+    suit(pipeline)
     pipeline.extract(tables(), loader_file_format="parquet")
     pipeline.normalize()
     pipeline.load()
-    purge(pipeline)
     return written
 
 

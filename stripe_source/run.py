@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import dlt
 
 from stripe_source.alone import hold
+from stripe_source.destinations import suit
 from stripe_source.errors import MixedData
 from stripe_source.held import Held, Key, Version, sql_client
 from stripe_source.history import SUFFIX, Versions, versions_map
 from stripe_source.listing import unix_second
 from stripe_source.options import Options
 from stripe_source.plan import Ask, wanted
-from stripe_source.postgres import keep_empty_text
 from stripe_source.prepare import empty
 from stripe_source.reader import CUT, Cut, Made, Reader, Verdict, Whose
 from stripe_source.resume import KEPT, Begun, begins, goes_on, kept
@@ -108,7 +108,7 @@ class Run:
         """A resource is ready to take its table; when all selected ones are, the reading begins."""
         if not self._asks:
             if _load_id():
-                keep_empty_text(dlt.current.pipeline())
+                suit(dlt.current.pipeline())
             self._free = hold() if _load_id() else None  # first of all: where it is refused, nothing has begun
             self.reader, self._sql, self._left, self.results, self._held = None, None, set(), {}, {}
         if ask.table.name not in self._asks and ask.table.name in self.options.history:
