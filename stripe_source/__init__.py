@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from stripe_source.ddl import schema_ddl as schema_ddl
     from stripe_source.diff import SchemaDiff as SchemaDiff
     from stripe_source.diff import schema_diff as schema_diff
+    from stripe_source.files import compact as compact
+    from stripe_source.files import latest as latest
     from stripe_source.loop import SyncResult as SyncResult
     from stripe_source.loop import sync as sync
     from stripe_source.migrate import MigrateResult as MigrateResult
@@ -31,7 +33,8 @@ __version__ = "0.1.0"
 # Loaded when first used: dlt and pyarrow take most of a second, and many commands need neither
 _HOMES = {
     "CheckResult": "checks", "MigrateResult": "migrate", "SchemaDiff": "diff", "SyncResult": "loop", "Table": "table",
-    "VerifyResult": "proof", "WAEvent": "waevent", "check": "checks", "demo": "showcase", "list_tables": "catalogue",
+    "VerifyResult": "proof", "WAEvent": "waevent", "check": "checks", "compact": "files", "demo": "showcase",
+    "latest": "files", "list_tables": "catalogue",
     "schema_ddl": "ddl", "schema_diff": "diff", "schema_history": "versions", "schema_migrate": "migrate",
     "schema_show": "catalogue", "stripe_source": "source", "sync": "loop", "verify": "proof",
 }

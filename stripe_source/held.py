@@ -49,7 +49,12 @@ def unnoted() -> Iterator[None]:
 def sql_client(pipeline: dlt.Pipeline) -> Any:
     """What reads a pipeline's dataset, not opened yet."""
     with unnoted():
-        return pipeline.sql_client()
+        client: Any = pipeline.sql_client()
+    if type(client).__module__ == "dlt.destinations.impl.filesystem.sql_client":
+        from stripe_source.files import files_client
+
+        return files_client(client)
+    return client
 
 
 class Version(NamedTuple):

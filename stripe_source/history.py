@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import dlt
 
 from stripe_source.held import Held, Key
+from stripe_source.prepare import empty
 from stripe_source.rows import LOOSE, RowMaker, Rows, fingerprint
 from stripe_source.schema_map import Column, TableMap
 from stripe_source.waevent import WAEvent
@@ -106,13 +107,16 @@ class Versions:
 
     def take(self) -> Iterator[Any]:
         """What the resource of the history does: Arrow tables, and None while there is nothing yet."""
+        any_ = False
         while self.ready or not self.done:
+            any_ = any_ or bool(self.ready)
             if self.done or sum(part.num_rows for part in self.ready) >= FULL:
                 yield from self._taken()
             else:
                 yield None
         self.done = False  # the source may be run again
-        yield dlt.mark.materialize_table_schema()
+        if not any_:
+            yield from empty()
 
     def _taken(self) -> Iterator[Any]:
         import pyarrow as pa

@@ -18,6 +18,7 @@ from stripe_source.alone import alone, loads_of
 from stripe_source.backfill import Coverage
 from stripe_source.client import Figures
 from stripe_source.contract import EVOLVE
+from stripe_source.destinations import suit
 from stripe_source.errors import Busy, DestinationError, StripeSourceError, redact
 from stripe_source.history import SUFFIX
 from stripe_source.options import Options
@@ -150,6 +151,7 @@ def sync(
             whose, asked = wait_for(_identify(chosen))  # before anything is made: a refused key leaves no table
             progress.tables([table.name for table in chosen.tables])
             progress.phase("preparing")
+            suit(pipeline)
             _finish(pipeline, notes)
             with collecting_rarely():
                 runs, loads = _load(pipeline, chosen, whose, progress, notes)

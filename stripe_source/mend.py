@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dlt
 
+from stripe_source.destinations import suit
 from stripe_source.look import Sight
 from stripe_source.options import Options
 from stripe_source.readback import Readback
@@ -53,6 +54,7 @@ def mend(
             options = replace(o, markers=marked, deletes="hard" if back.hard(table) else "soft")
             yield resource(options, table_map(table), rows)
 
+    suit(pipeline)
     pipeline.extract(tables(), loader_file_format="parquet")
     pipeline.normalize()
     pipeline.load()
@@ -111,7 +113,7 @@ def _hinted(back: Readback, sights: Sequence[Sight], portion: pa.Table) -> Any:
     """A table with dlt's hints for columns that neither the map nor the destination has."""
     known = back.known(sights[0].table)
     declared = {column.name for column in table_map(sights[0].table).columns}
-    hints = {
+    hints: Any = {
         name: column.hint()
         for sight in sights for name, column in sight.stripe.columns.items()
         if name not in declared and name not in known and name in portion.column_names

@@ -7,10 +7,24 @@ from typing import Any
 import dlt
 from dlt.extract import DltResource
 
+from stripe_source.rows import MADE, arrow_type
+from stripe_source.schema_map import Column
+
 
 def empty(cursor: Any = None) -> Iterator[Any]:
-    """The items of a table that is to be made and gets no row."""
-    yield dlt.mark.materialize_table_schema()
+    """The items of a table that is to be made and gets no row: an Arrow table of its columns.
+
+    dlt 1.31 has a mark for it, which fails where rows are merged by `upsert`: on Delta and Iceberg.
+    """
+    import pyarrow as pa
+
+    hints: Any = dlt.current.source().resources[dlt.current.resource_name()].columns
+    columns = [
+        Column(name, hint["data_type"], None, precision=hint.get("precision"), scale=hint.get("scale"),
+               nullable=hint.get("nullable", True))
+        for name, hint in hints.items() if hint.get("data_type") in MADE
+    ]
+    yield pa.schema([pa.field(each.name, arrow_type(each), each.nullable) for each in columns]).empty_table()
 
 
 def make_tables(pipeline: dlt.Pipeline, resources: Iterable[DltResource]) -> None:

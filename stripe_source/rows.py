@@ -76,7 +76,7 @@ _PLAIN: dict[str, frozenset[type]] = {  # Python types that Arrow takes as they 
 }
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
-_WRITTEN = frozenset({*_PLAIN, "json", "decimal"})  # data types that we make columns of
+MADE = frozenset({*_PLAIN, "json", "decimal"})  # data types that we make columns of
 _INT64 = range(-(2**63), 2**63)
 _SECONDS = range(-62135596800, 253402300800)  # years 1 to 9999: what Python and all destinations have dates for
 
@@ -404,7 +404,7 @@ class RowMaker:
                     name, hint["data_type"], None, precision=hint.get("precision"), scale=hint.get("scale"),
                     hints={FIELD: hint[FIELD]} if FIELD in hint else {},
                 )
-                if name == UNMAPPED or column.data_type in _WRITTEN:
+                if name == UNMAPPED or column.data_type in MADE:
                     self.inferred[name] = column
                     if FIELD in hint:
                         self._origin[name] = tuple(json.loads(hint[FIELD]))

@@ -13,12 +13,14 @@ import dlt
 from stripe_source.alone import hold
 from stripe_source.backfill import Coverage
 from stripe_source.contract import EVOLVE, FREEZE, Contract, contract_of
+from stripe_source.destinations import suit
 from stripe_source.errors import MixedData, SchemaFrozen, StripeSourceError, redact
 from stripe_source.held import Held, Key, Version, sql_client
 from stripe_source.history import SUFFIX, Versions, versions_map
 from stripe_source.listing import unix_second
 from stripe_source.options import Options
 from stripe_source.plan import Ask, wanted
+from stripe_source.prepare import empty
 from stripe_source.reader import CUT, Cut, Made, Reader, Verdict, Whose, judge
 from stripe_source.resume import KEPT, Begun, begins, goes_on, kept
 from stripe_source.rows import LOOSE, RowMaker, fingerprint, lacking
@@ -114,6 +116,8 @@ class Run:
     def join(self, ask: Ask, selected: Sequence[str], state: dict[str, Any]) -> None:
         """A resource is ready to take its table; when all selected ones are, the reading begins."""
         if not self._asks:
+            if _load_id():
+                suit(dlt.current.pipeline())
             self._free = hold() if _load_id() else None  # first of all: where it is refused, nothing has begun
             self.reader, self._sql, self._left, self.results, self._held = None, None, set(), {}, {}
             self._refused = set()
@@ -358,7 +362,7 @@ class _Taking:
         named = {column.name: column for column in shape.columns}
         self.key_columns = [named[name] for name in shape.table.key]
         self.held: dict[Key, Version] = {}
-        self.fed = self.started = self.done = False
+        self.fed = self.started = self.done = self.written = False
         self.versions = run.versions(shape) if self.name in run.options.history else None
         if self.versions and not self.versions.wanted:
             self.versions = None  # nobody takes them
@@ -502,8 +506,8 @@ class _Taking:
         dlt.current.resource_metrics().update(
             {word: value for word, value in vars(self.result).items() if isinstance(value, int)}
         )
-        if not self.known and not (self.refused and self.contract.tables != EVOLVE):
-            yield dlt.mark.materialize_table_schema()
+        if not self.known and not self.written and not (self.refused and self.contract.tables != EVOLVE):
+            yield from empty()
 
     def _finish_versions(self, verdict: Verdict) -> None:
         """Hand over the versions between this run and the one before, and close those that have ended."""
@@ -595,9 +599,10 @@ class _Taking:
 
     def _hinted(self, table: pa.Table) -> Any:
         """A table with dlt's hints for the inferred columns whose type Arrow does not show."""
+        self.written = True
         self.state["loaded"] = self.load_id  # rows move the state, which tells other machines that there was a load
         declared = {column.name for column in self.shape.columns}
-        hints = {
+        hints: Any = {
             name: self.rows.inferred[name].hint()
             for name in table.column_names
             if name not in declared and name in self.rows.inferred

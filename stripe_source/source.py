@@ -20,8 +20,14 @@ from stripe_source.schema_map import TableMap, table_map
 
 
 def _expected(record: logging.LogRecord) -> bool:
-    """False for dlt's warning that a JSON column comes as Arrow text, which is how Arrow has to carry it."""
-    return not (record.funcName == "_compute_tables" and "when merging arrow schema" in record.getMessage())
+    """False for what dlt warns of and we mean: JSON as Arrow text, appended files (`files.py`), CSV for Postgres."""
+    return not any(
+        record.funcName == place and part in record.getMessage()
+        for place, part in (
+            ("_compute_tables", "when merging arrow schema"), ("prepare_load_table", "Falling back to `append`"),
+            ("_loader_file_format_selector", "ADBC driver for postgres"), ("_get_items_normalizer", "`parquet`"),
+        )
+    )
 
 
 logging.getLogger("dlt").addFilter(_expected)

@@ -1,0 +1,194 @@
+"""What is promised of a load holds in every destination that can be run here, and the docs say which they are."""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+from destinations import DATASET, PLACES, TABLES, Absent, Place, differences, python
+
+from stripe_source import compact, latest, sandbox, sync
+from stripe_source.errors import InvalidOption
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:implicitly coercing SELECT"),  # of dlt's merge on SQLAlchemy
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:pyiceberg"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:dlt"),
+]
+POINTS = {
+    "initial": "initial load equals Stripe", "updates": "second load, with updates", "soft": "deletions, soft",
+    "hard": "deletions, hard", "children": "child rows that are gone", "json": "JSON columns",
+    "decimals": "decimals, 12 places", "64 bit": "64-bit amounts", "times": "UTC timestamps",
+    "empty text": "empty text is not null", "growth": "a new field becomes a column",
+    "restored": "goes on from another machine", "twice": "run twice: nothing written, no row twice",
+}
+BIG, FINE = 9_007_199_254_740_993, "0.000000000001"
+PAGE = Path(__file__).parent.parent / "docs" / "destinations.md"
+
+
+class Story:
+    """What happens at Stripe, loaded into one destination, and what went wrong there, by point."""
+
+    def __init__(self, place: Place, folder: Path, deletes: str) -> None:
+        self.place, self.folder, self.deletes = place, folder, deletes
+        self.wrong: dict[str, list[str]] = {}
+        self.tables = TABLES.split(";")
+        with sandbox.serve(seed=7, scale=0.05) as self.stripe:
+            self.world = self.stripe.world
+            self.tell()
+
+    def pipeline(self, machine: str) -> dlt.Pipeline:
+        return dlt.pipeline("places", destination=self.place.make(), dataset_name=DATASET,
+                            pipelines_dir=str(self.folder / machine))
+
+    def run(self, pipeline: dlt.Pipeline) -> Any:
+        result = sync(pipeline, tables=TABLES, api_base=self.stripe.url, api_key=self.stripe.api_key,
+                      deletes=self.deletes)
+        self.place.prepare(pipeline)
+        return result
+
+    def equal(self) -> list[str]:
+        dump = self.world.dump()
+        account = dump["accounts"][0].object["id"]
+        return [line for name in self.tables for line in differences(self.place.rows(name), name, dump[name], account)]
+
+    def row(self, table: str, id: str) -> dict[str, Any]:
+        return next((row for row in self.place.rows(table) if row["id"] == id), {})
+
+    def some(self, table: str) -> str:
+        return str(next(truth.object["id"] for truth in self.world.dump()[table] if not truth.deleted))
+
+    def check(self, point: str, actual: Any, expected: Any) -> None:
+        if actual != expected:
+            self.wrong.setdefault(point, []).append(f"{actual!r} instead of {expected!r}")
+
+    def tell(self) -> None:
+        world, first = self.world, self.pipeline("one")
+        customer, price = self.some("customers"), self.some("prices")
+        world.update("customer", customer, balance=BIG, description="", metadata={"ключ": '"\\\n', "n": "1"})
+        world.update("price", price, unit_amount_decimal=FINE)
+        self.run(first)
+        self.check("initial", self.equal(), [])
+        row = self.row("customers", customer)
+        self.check("64 bit", row["balance"], BIG)
+        self.check("empty text", row["description"], "")
+        self.check("json", python(row["metadata"], "json"), {"ключ": '"\\\n', "n": "1"})
+        created = next(t.object["created"] for t in world.dump()["customers"] if t.object["id"] == customer)
+        self.check("times", python(row["created"], "timestamp").timestamp(), created)
+        self.check("decimals", Decimal(str(self.row("prices", price)["unit_amount_decimal"])), Decimal(FINE))
+
+        world.advance(3 * 86_400)
+        world.live(20)
+        product, named = self.some("products"), {r["id"]: r["name"] for r in self.place.rows("products")}
+        world.delete("product", product)
+        item = next(t for t in world.dump()["subscription_items"] if not t.deleted)
+        world.delete("subscription_item", item.object["id"])
+        world.update("customer", customer, shoe_size=44, tier={"level": "gold"})
+        self.run(first)
+        self.check("updates", self.equal(), [])
+        gone = self.row("products", product)
+        if self.deletes == "soft":
+            self.check("soft", (gone.get("name"), bool(gone.get("_deleted")), gone.get("_deleted_at") is None),
+                       (named[product], True, False))
+        else:
+            self.check("hard", gone, {})
+        there = [r for r in self.place.rows("subscription_items") if r["id"] == item.object["id"] and not r["_deleted"]]
+        self.check("children", there, [])
+        row = self.row("customers", customer)
+        self.check("growth", (row.get("shoe_size"), row.get("tier__level")), (44, "gold"))
+
+        world.advance(3_600)
+        world.live(10)
+        second = self.pipeline("two")
+        result = self.run(second)
+        self.check("restored", self.equal(), [])
+        self.check("restored", result.tables["customers"].new < 20, True)
+        before = {name: sorted(map(str, self.place.rows(name))) for name in self.tables}
+        result = self.run(second)
+        self.check("twice", {(t.new, t.changed, t.gone) for t in result.tables.values()}, {(0, 0, 0)})
+        self.check("twice", {name: sorted(map(str, self.place.rows(name))) for name in self.tables} == before, True)
+
+
+@contextmanager
+def place(name: str, folder: Path) -> Iterator[Place]:
+    """A destination, or the reason why there is none on this machine."""
+    try:
+        with PLACES[name](folder) as there:
+            yield there
+    except Absent as absent:
+        pytest.skip(str(absent))
+
+
+RESULTS: dict[str, dict[str, list[str]]] = {}
+VERSIONS: dict[str, str] = {}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_a_load_is_what_it_is_promised_to_be(name: str, tmp_path: Path) -> None:
+    """Every point, with deletions kept and with deletions removed."""
+    wrong: dict[str, list[str]] = {}
+    for deletes in ("soft", "hard"):
+        folder = tmp_path / deletes
+        folder.mkdir()
+        with place(name, folder) as there:
+            for point, lines in Story(there, folder, deletes).wrong.items():
+                wrong.setdefault(point, []).extend(lines)
+            VERSIONS[name] = there.version
+    RESULTS[name] = wrong
+
+    assert wrong == {}
+
+
+def written() -> str:
+    """The table of the docs, from what the tests found."""
+    names = list(RESULTS)
+    lines = [["", *names], ["---", *["---"] * len(names)], ["read by", *(VERSIONS[name] for name in names)]]
+    lines += [[words, *("no" if RESULTS[name].get(point) else "yes" for name in names)] for point, words in
+              POINTS.items()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def test_the_table_in_the_docs_is_what_ran() -> None:
+    """With every destination here. `DESTINATIONS=write` writes the table that a change asks for."""
+    if RESULTS.keys() != PLACES.keys():
+        pytest.skip("not every destination ran")
+    text = PAGE.read_text() if PAGE.exists() else "<!-- table -->\n\n<!-- end -->\n"
+    head, rest = text.split("<!-- table -->\n")
+    if os.environ.get("DESTINATIONS") == "write":
+        PAGE.write_text(f"{head}<!-- table -->\n{written()}\n{rest[rest.index('<!-- end -->'):]}")
+    else:
+        shown = [line.split(" | ") for line in rest[:rest.index("<!-- end -->")].splitlines()]
+        ran = [line.split(" | ") for line in written().splitlines()]
+        assert [line for line in shown if line[0] != "| read by"] == [line for line in ran if line[0] != "| read by"]
+
+
+def test_versions_of_parquet_rows(tmp_path: Path) -> None:
+    """Plain files hold every version until they are compacted; `latest` shows one row for each key all the same."""
+    pipeline = dlt.pipeline("lake", destination=dlt.destinations.filesystem(str(tmp_path / "lake")),
+                            dataset_name=DATASET, pipelines_dir=str(tmp_path / "pipelines"))
+    with sandbox.serve(seed=7, scale=0.02) as stripe:
+        options = {"tables": "customers", "api_base": stripe.url, "api_key": stripe.api_key}
+        sync(pipeline, **options)
+        id = stripe.world.dump()["customers"][0].object["id"]
+        stripe.world.update("customer", id, name="Anew")
+        sync(pipeline, **options)
+        views = latest(pipeline)
+        shown = views.execute(f"SELECT name FROM customers WHERE id = '{id}'").fetchall()
+        number = views.execute("SELECT count(*) FROM customers").fetchone()
+        views.close()
+        done, again = compact(pipeline), compact(pipeline)
+
+    assert shown == [("Anew",)]
+    assert (done["customers"].versions - done["customers"].rows, again) == (1, {})
+    assert number == (done["customers"].rows,)
+
+
+def test_only_files_are_compacted(new_pipeline: Any) -> None:
+    """Elsewhere there is nothing to compact, and a message that says so."""
+    with pytest.raises(InvalidOption, match="filesystem"):
+        compact(new_pipeline())
