@@ -116,7 +116,7 @@ def test_a_list_that_fails_in_the_middle_goes_on_from_there(
     assert (first.tables["charges"].status, second.tables["charges"].status) == ("failed", "ok")
     assert given >= 3_500
     assert held(tmp_path / "test.duckdb", "charges") == truth(bulk, "charges")
-    assert bulk.figures()["objects"] <= 8_000 - given + 500
+    assert bulk.figures()["objects"] <= 8_000 - given + 2_500  # two pages of each span that was cut short
 
 
 @pytest.mark.usefixtures("portions")
