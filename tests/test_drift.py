@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from test_rows import JSON, Leaf, leaves
 
-from stripe_source import sandbox, stripe_source, sync
+from stripe_source import sandbox, schema_diff, schema_migrate, stripe_source, sync, verify
+from stripe_source.schema_map import TableMap, table_map
 
 pytestmark = pytest.mark.usefixtures("hasty")
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -98,7 +100,8 @@ def test_a_new_field_has_one_column_whatever_comes_later_in_the_load(copy: Copy)
 
 def test_a_field_that_becomes_something_else_fails_no_load(copy: Copy) -> None:
     """Its column stays, what does not fit is in one column beside it, and the run says so."""
-    copy.load([{"id": "1", "ref": "r", "n": 1, "o": {"x": 1}, "name": "A", "requirements": {"performance_location": "x"}}])
+    copy.load([{"id": "1", "ref": "r", "n": 1, "o": {"x": 1}, "name": "A",
+                "requirements": {"performance_location": "x"}}])
     result = copy.load([{"id": "2", "ref": {"id": "q", "k": 1}, "n": "x", "o": [1], "name": {"en": "B"},
                          "requirements": "none"}])
 
@@ -206,7 +209,8 @@ def test_freeze_names_what_is_new_and_loads_nothing_of_that_table(copy: Copy) ->
     assert copy.rows() == [{"id": "1", "name": "A"}]
     assert copy.load(NEW).exit_code == 0
     assert copy.rows() == [
-        {"id": "1", "name": "changed"}, {"id": "2", "name": "B", "surprise__a": 1}, {"id": "3", "name__v_json": {"en": "C"}},
+        {"id": "1", "name": "changed"}, {"id": "2", "name": "B", "surprise__a": 1},
+        {"id": "3", "name__v_json": {"en": "C"}},
     ]
 
 
@@ -306,6 +310,26 @@ def test_a_surprise_in_one_table_is_its_verdict(copy: Copy, monkeypatch: pytest.
     assert copy.load([{"id": "1"}]).tables["tax_codes"].new == 1
 
 
+
+def test_what_drifted_is_verified(copy: Copy) -> None:
+    """`verify` decides as the run did; a value that the contract kept out is a difference."""
+    copy.load([{"id": "1", "n": 1, "o": {"x": 1}, "l": []}])
+    second = [{"id": "1", "n": "x", "o": "id", "l": []}, {"id": "2", **NAMES}]
+    copy.load(second)
+    options = {"api_base": copy.stripe.url, "api_key": copy.stripe.api_key, "tables": "tax_codes"}
+    copy.serve(second)
+    good = verify(copy.pipeline(), **options)
+    third = [*second, {"id": "3", "later": 1}]
+    copy.load(third, schema_contract="discard_value")
+    copy.stripe.world.faults.clear()
+    for _ in range(2):  # what differs is read twice
+        body = {"object": "list", "url": CODES, "has_more": False, "data": third}
+        copy.stripe.world.faults.add(path=CODES, status=200, body=json.dumps(body), times=1)
+    bad = verify(copy.pipeline(), **options)
+
+    assert (good.exit_code, bad.exit_code) == (0, 4)
+
+
 # ---- any drift at all
 
 
@@ -338,7 +362,9 @@ def lost(copy: Copy, objects: dict[str, dict[str, Any]]) -> list[tuple[str, Any]
 FIELDS = ["description", "name", "requirements", "new", "newer", "Order ID", "order_id", "deep", "select", "x" * 70]
 ODD = st.one_of(
     JSON,
-    st.sampled_from([{}, [], "", 2**63, -(2**70), 1e300, "x" * 10_000, "\ud83d\ude00 \u0645\u0631", "\0", 0.1, True, "7"]),
+    st.sampled_from([
+        {}, [], "", 2**63, -(2**70), 1e300, "x" * 10_000, "\U0001f600 \u0645\u0631", "\0", 0.1, True, "7"
+    ]),
     st.integers(1, 12).map(lambda depth: json.loads('{"in": ' * depth + "1" + "}" * depth)),
     st.dictionaries(st.sampled_from(["id", "a", "b", "é", "C D"]), JSON, max_size=4),
     st.integers(0, 40).map(lambda size: {f"k{number}": number for number in range(size)}),
@@ -410,3 +436,51 @@ def test_two_hundred_drifts_lose_nothing(
 ) -> None:
     """The same, 200 times."""
     check_drift(stripe, tmp_path_factory.mktemp("drift"), loads)
+
+
+# ---- an API version that brings columns
+
+
+def test_twelve_columns_of_an_api_version_are_added_without_rewriting_the_table(
+    tmp_path: Path, postgres: Callable[..., list[tuple[Any, ...]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`schema diff` names them; ALTER TABLE adds them: the same file of Postgres, and not one row is another one."""
+    before, after = "2026-03-25.dahlia", "2026-08-26.dahlia"
+    new = schema_diff(f"api:{before}", f"api:{after}", tables="subscriptions").columns_added["subscriptions"]
+    names = ["stripe_source.loop.table_map", "stripe_source.run.table_map", "stripe_source.source.table_map"]
+    uri = postgres.uri  # type: ignore[attr-defined]
+    pipeline = dlt.pipeline(
+        "versions", destination=dlt.destinations.postgres(uri), dataset_name="versions",
+        pipelines_dir=str(tmp_path / "dlt"),
+    )
+
+    def older(table: Any) -> TableMap:
+        shape = table_map(table)
+        return replace(shape, columns=tuple(column for column in shape.columns if column.name not in new))
+
+    def table() -> tuple[Any, ...]:
+        file, = postgres("SELECT relfilenode FROM pg_class WHERE oid = 'versions.subscriptions'::regclass")
+        rows = postgres("SELECT ctid::text, xmin::text, id, _dlt_id FROM versions.subscriptions ORDER BY id")
+        columns = postgres("SELECT column_name FROM information_schema.columns WHERE table_schema = 'versions' "
+                           "AND table_name = 'subscriptions'")
+        return file, rows, {name for name, in columns}
+
+    with sandbox.serve(seed=7, scale=0.05) as stripe:
+        options = {"tables": "subscriptions", "api_base": stripe.url, "api_key": stripe.api_key}
+        with monkeypatch.context() as past:
+            for name in names:
+                past.setattr(name, older)
+            sync(pipeline, **options, schema_contract={"columns": "discard_value"})
+        file, rows, columns = table()
+        frozen = sync(pipeline, **options, schema_contract={"columns": "freeze"}, refresh="subscriptions")
+        assert table() == (file, rows, columns)
+        migrated = schema_migrate(pipeline, "subscriptions")
+        after_that = table()
+        last = sync(pipeline, **options, refresh="subscriptions")
+
+    assert (len(new), len(rows) > 0) == (12, True)
+    assert "no column for `billing_schedules`, `managed_payments.enabled`" in frozen.tables["subscriptions"].reason
+    assert migrated.columns_added == {"subscriptions": new}
+    assert after_that == (file, rows, columns | new.keys())
+    assert (last.exit_code, last.tables["subscriptions"].changed) == (0, len(rows))
+    assert postgres("SELECT count(*) FROM versions.subscriptions WHERE managed_payments__enabled IS NULL") == [(0,)]
