@@ -5,8 +5,8 @@ Each of these takes the place of a step of dlt 1.31, for tables of ours only, on
 - Postgres: dlt takes our rows there as CSV, in which a null is nothing and an empty text is `""`, and tells Postgres to
   take both for null. With the ADBC driver installed it takes Parquet, and fails on a table without rows.
 - SQLAlchemy: JSON comes from Parquet as text, and is written as JSON that is a text.
-- MySQL and MariaDB: text is `TEXT`, which holds 64 KB (dlt's own schema is longer) and takes `cus_A` and `cus_a` for the
-  same key.
+- MySQL and MariaDB: text is `TEXT`, which holds 64 KB (dlt's own schema is longer) and takes `cus_A` and `cus_a` for
+  the same key.
 - Iceberg: pyiceberg's upsert fails where a load has not the columns of the table in their order, compares every value
   in Python, commits every 1,000 rows, and removes nothing.
 """
@@ -42,6 +42,7 @@ def _csv(preferred: Any, supported: Sequence[Any], /, *, table_schema: Any) -> t
 
 
 def _suit_postgres() -> None:
+    from dlt.common.destination.configuration import CsvFormatConfiguration
     from dlt.destinations.impl.postgres.postgres import PostgresCsvCopyJob
 
     theirs = PostgresCsvCopyJob.run
@@ -49,10 +50,9 @@ def _suit_postgres() -> None:
         return
 
     def run(self: Any) -> None:
-        if self._job_client.schema.name != "stripe" or self._job_client.config.csv_format:
-            theirs(self)
-        else:
-            _copy(self)
+        csv = self._job_client.config.csv_format  # whoever chose another one wants dlt's way
+        usual = csv is None or dict(csv) == dict(CsvFormatConfiguration())
+        (_copy if usual and self._job_client.schema.name == "stripe" else theirs)(self)
 
     PostgresCsvCopyJob.run = run  # type: ignore[method-assign]
 
