@@ -106,7 +106,7 @@ class Readback:
         return self._schema.tables.get(self._stored(table), {}).get("columns", {})
 
     def normalize(self, path: Sequence[str]) -> str:
-        """The name of the column for a path, by dlt's naming convention without a limit to its length, as in a run."""
+        """The name of the column for a path, by dlt's naming convention without a limit on the length."""
         return str(type(self._schema.naming)().normalize_path("__".join(path)))
 
     def loaded(self, table: Table) -> bool:

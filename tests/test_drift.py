@@ -11,6 +11,7 @@ from typing import Any
 
 import dlt
 import duckdb
+import orjson
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -397,6 +398,14 @@ def drifting(draw: st.DrawFn) -> list[list[list[dict[str, Any]]]]:
     return loads
 
 
+def as_read(text: bytes) -> Any:
+    """JSON as the client reads it: a whole number of more than 64 bits is the nearest double."""
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        return json.loads(text)
+
+
 def check_drift(stripe: Any, folder: Path, loads: Sequence[Sequence[Sequence[dict[str, Any]]]]) -> None:
     copy = Copy(stripe, folder)
     for pages in loads:
@@ -407,7 +416,8 @@ def check_drift(stripe: Any, folder: Path, loads: Sequence[Sequence[Sequence[dic
         result = copy.load(*[page for page in unique if page])
 
         assert result.exit_code == 0, result.tables
-        assert lost(copy, first) == []
+        read = {id: as_read(json.dumps(thing).encode()) for id, thing in first.items()}
+        assert lost(copy, read) == []
         flagged = dict(copy.query("SELECT id, _deleted FROM stripe.tax_codes"))
         assert {id for id, deleted in flagged.items() if not deleted} == first.keys()
 
@@ -419,7 +429,7 @@ def fuzzed(examples: int) -> Any:
     )
 
 
-@fuzzed(12)
+@fuzzed(8)
 @given(loads=drifting())
 def test_some_drift_loses_nothing(
     stripe: Any, tmp_path_factory: pytest.TempPathFactory, loads: list[list[list[dict[str, Any]]]]
