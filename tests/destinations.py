@@ -189,14 +189,46 @@ def iceberg(folder: Path) -> Iterator[Place]:
     yield Place(lambda: files(folder, preferred_table_format="iceberg"), rows, f"pyiceberg {major('pyiceberg', 2)}")
 
 
+@contextmanager
+def ducklake(folder: Path) -> Iterator[Place]:
+    from importlib.util import find_spec
+
+    import duckdb
+
+    wheels = ("ducklake", "sqlite_scanner")
+    found = [find_spec(f"duckdb_extension_{name}") for name in wheels]
+    if None in found:
+        raise Absent("DuckLake needs DuckDB 1.5 and the wheels of its extensions, in an environment of their own")
+    for name, spec in zip(wheels, found, strict=True):
+        assert spec and spec.origin
+        file = next(Path(spec.origin).parent.glob(f"extensions/*/{name}.duckdb_extension"))
+        with duckdb.connect() as connection:
+            connection.execute(f"INSTALL '{file}'")
+
+    def make() -> Any:
+        from dlt.destinations.impl.ducklake.configuration import DuckLakeCredentials
+
+        return dlt.destinations.ducklake(DuckLakeCredentials(
+            "lake", catalog=f"sqlite:///{folder}/catalog.sqlite", storage=str(folder / "lake")))
+
+    def rows(table: str) -> Rows:
+        with duckdb.connect() as connection:
+            connection.execute("LOAD ducklake; LOAD sqlite_scanner")
+            connection.execute(f"ATTACH 'ducklake:sqlite:{folder}/catalog.sqlite' AS lake")
+            return of_cursor(connection.cursor(), f'SELECT * FROM lake."{DATASET}"."{table}"')
+
+    yield Place(make, rows, f"DuckLake, DuckDB {version('duckdb')}")
+
+
 def major(package: str, parts: int = 1) -> str:
     return ".".join(version(package).split(".")[:parts])
 
 
 PLACES = {
     "DuckDB": duckdb_, "Postgres": postgres, "SQLite": sqlite, "MariaDB": mariadb, "Parquet files": parquet,
-    "Delta tables": delta, "Iceberg tables": iceberg,
+    "Delta tables": delta, "Iceberg tables": iceberg, "DuckLake": ducklake,
 }
+BY_HAND = {"DuckLake"}  # needs another DuckDB than the newest
 
 
 def python(value: Any, data_type: str) -> Any:
