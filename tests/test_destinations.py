@@ -12,7 +12,7 @@ import dlt
 import pytest
 from destinations import BY_HAND, DATASET, PLACES, TABLES, Absent, Place, differences, python
 
-from stripe_source import compact, latest, sandbox, sync
+from stripe_source import compact, latest, sandbox, sync, verify
 from stripe_source.errors import InvalidOption
 
 pytestmark = [
@@ -201,3 +201,24 @@ def test_only_files_are_compacted(new_pipeline: Any) -> None:
     """Elsewhere there is nothing to compact, and a message that says so."""
     with pytest.raises(InvalidOption, match="filesystem"):
         compact(new_pipeline())
+
+
+@pytest.mark.parametrize("table_format", [None, "delta", "iceberg"])
+def test_files_are_verified_and_mended(table_format: str | None, tmp_path: Path) -> None:
+    """A row that Stripe has otherwise is found and written anew, and then there is no difference."""
+    options: Any = {"preferred_table_format": table_format} if table_format else {}
+    pipeline = dlt.pipeline("lake", destination=dlt.destinations.filesystem(str(tmp_path / "lake"), **options),
+                            dataset_name=DATASET, pipelines_dir=str(tmp_path / "pipelines"))
+    with sandbox.serve(seed=7, scale=0.02) as stripe:
+        given = {"tables": "products;coupons", "api_base": stripe.url, "api_key": stripe.api_key}
+        sync(pipeline, **given)
+        equal = verify(pipeline, **given)
+        id = next(truth.object["id"] for truth in stripe.world.dump()["products"] if not truth.deleted)
+        stripe.world.update("product", id, name="Anew")
+        found = verify(pipeline, **given, repair=True)
+        mended = verify(pipeline, **given)
+    with latest(pipeline) as views:
+        shown = views.execute(f"SELECT name FROM products WHERE id = '{id}'").fetchall()
+
+    assert (equal.exit_code, found.exit_code, mended.exit_code) == (0, 0, 0)
+    assert shown == [("Anew",)]
