@@ -386,23 +386,3 @@ class Sweep:
 
 async def _first(pages: AsyncIterator[Page]) -> Page | None:
     return await anext(pages, None)
-
-
-async def oldest_first(client: Client, what: List, low: int | None, high: int) -> AsyncIterator[Batch]:
-    """The objects created in [low, high), oldest first."""
-    ready: asyncio.Queue[Batch | None] = asyncio.Queue(1)
-
-    async def read() -> None:
-        try:
-            await Sweep(client, what, low, high, ordered=True).run(ready.put)
-        finally:
-            await ready.put(None)
-
-    reading = asyncio.ensure_future(read())
-    try:
-        while batch := await ready.get():
-            yield batch
-        await reading
-    finally:
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
