@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -216,9 +216,10 @@ class Sweep:
         upcoming = asyncio.ensure_future(_first(pages))
         try:
             while page := await upcoming:
-                if self._strays(span, page):
+                times = what.times(page.objects)
+                if self._strays(span, times):
                     return
-                self._look(span, page)
+                self._look(span, page, times)
                 if page.has_more:  # asked for while this one is handed over
                     upcoming = asyncio.ensure_future(_first(pages))
                 batch = Batch(page.objects, page.date, page.has_more)
@@ -253,9 +254,8 @@ class Sweep:
                 self._spans.pop(0)
             self._news.set()
 
-    def _strays(self, span: _Span, page: Page) -> bool:
+    def _strays(self, span: _Span, times: Sequence[int]) -> bool:
         """Whether a span is given up, because the list is not filtered: then the newest one reads all of it."""
-        times = [at for thing in page.objects if (at := self._what.when(thing)) is not None]
         if times and not (span.floor <= min(times) and max(times) < span.high) and not self._unfiltered:
             self._unfiltered = True
             self._head, self._rest = None, None
@@ -265,9 +265,8 @@ class Sweep:
 
     # ---- where to cut
 
-    def _look(self, span: _Span, page: Page) -> None:
+    def _look(self, span: _Span, page: Page, times: Sequence[int]) -> None:
         """Note what a page shows, and split its span where that is worth it, before the next page is asked for."""
-        times = [at for thing in page.objects if (at := self._what.when(thing)) is not None]
         span.pages += 1
         span.count += len(page.objects)
         self._count += len(page.objects)
@@ -380,7 +379,7 @@ class Sweep:
         page = await self._client.page(
             self._what.path, self._what.between(None, moment, 1), account=self._what.account
         )
-        times = [at for thing in page.objects if (at := self._what.when(thing)) is not None]
+        times = self._what.times(page.objects)
         return times[0] if times else None
 
 

@@ -529,8 +529,7 @@ class Feed:
         async for batch in newest_first(self._client, what, low if table.created else None):
             for thing in batch.objects:
                 self._watched[table.name][str(thing.get("id"))] = (thing, batch.read_at)
-            times = [what.when(thing) for thing in batch.objects]
-            if low is not None and not table.created and any(time is not None and time < low for time in times):
+            if low is not None and not table.created and any(time < low for time in what.times(batch.objects)):
                 break
 
     async def _apply_watched(self, root: Wanted) -> None:

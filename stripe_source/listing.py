@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -57,9 +57,12 @@ class List:
             return second
         return datetime.fromtimestamp(max(second, 0), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
-    def when(self, thing: Object) -> int | None:
-        """The second in which an object was created; None where it does not say."""
-        return unix_second(thing.get(self.time))
+    def times(self, objects: Sequence[Object]) -> list[int]:
+        """The seconds in which objects were created, of those that say it."""
+        times: list[Any] = [thing.get(self.time) for thing in objects]
+        if set(map(type, times)) == {int}:
+            return times
+        return [second for at in times if (second := unix_second(at)) is not None]
 
 
 def unix_second(value: Any) -> int | None:

@@ -22,7 +22,7 @@ from stripe_source.destinations import suit
 from stripe_source.errors import Busy, DestinationError, StripeSourceError, redact
 from stripe_source.history import SUFFIX
 from stripe_source.options import Options
-from stripe_source.pace import OpenDuckDB, brief_notes, collecting_rarely, few_arenas
+from stripe_source.pace import OpenDuckDB, brief_notes, collecting_rarely, few_arenas, whole_writes
 from stripe_source.prepare import empty, make_tables
 from stripe_source.reader import Whose, identify, wait_for
 from stripe_source.run import Run, TableResult
@@ -31,7 +31,7 @@ from stripe_source.source import history_resource, resource, stripe_source
 from stripe_source.source import options as check_options
 
 LOADS = "stripe_loads"  # in dlt's local state: how many loads the destination had when the pending one was begun
-PORTION = 16_000  # rows of one load; a run that is killed has to read so many again, and what waits for the next load
+PORTION = 20_000  # rows of one load; a run that is killed has to read so many again, and what waits for the next load
 FURTHER = 2_000  # rows more for each further table, up to as many again: a load costs dlt some time for each
 LONG = 600.0  # seconds after which a run looks once more what has happened meanwhile
 LITTLE = 100_000  # bytes; with less than this left, a disk is full
@@ -236,7 +236,7 @@ def _portions(pipeline: dlt.Pipeline, run: Run, progress: Progress, database: Op
         cursors = pipeline.state.get("sources", {})
         pipeline.set_local_state_val(LOADS, others + loads_of(pipeline, mine)[1] if mine else others)
         progress.phase("reading")
-        with brief_notes():
+        with brief_notes(), whole_writes():
             pipeline.extract(stripe_source(_run=run), loader_file_format="parquet")
         if run.left:
             database.keep_open()

@@ -35,6 +35,7 @@ from stripe_source.held import Held
 from stripe_source.listing import Batch, List, Object, after, newest_first, unix_second
 from stripe_source.plan import Ask, Wanted, asked, at, days, expansions, filled, refused, take, wanted, ways
 from stripe_source.resume import Begun
+from stripe_source.rows import LOOSE
 from stripe_source.table import Found, Table
 from stripe_source.tables import BY_NAME, parent_column
 from stripe_source.waevent import INSERT, WAEvent
@@ -46,17 +47,34 @@ log = logging.getLogger("stripe_source")
 T = TypeVar("T")
 
 EVENTS = "/v1/events"
-WAITING = 16_000  # WAEvents or rows read ahead of dlt, over all tables
+WAITING = 20_000  # WAEvents or rows read ahead of dlt, over all tables
 LONG = 2_500  # bytes of Arrow: what a row may have that counts as one
 FAN_OUT = 16  # child lists of one page of parents that are asked side by side
 
 
 @dataclass(frozen=True)
 class Made:
-    """WAEvents that were made into rows already, which needs no look at the destination where it holds nothing."""
+    """WAEvents that were made into rows already, which needs no look at the destination where it holds nothing.
+
+    Args:
+        table: the rows, as `RowMaker.loose` makes them.
+        rows: how many.
+        size: bytes of Arrow, about.
+        undecided: some of them have something that no declared column holds; None where all columns are decided.
+    """
 
     table: pa.Table
-    inferred: tuple[str, ...] = ()
+    rows: int
+    size: int
+    undecided: bool | None
+
+    @classmethod
+    def of(cls, table: pa.Table) -> Made:
+        """What is known of rows, found out once: a table of 200 columns takes a while to ask."""
+        place, undecided = table.schema.get_field_index(LOOSE), None
+        if place >= 0:
+            undecided = table.column(place).null_count < table.num_rows
+        return cls(table, table.num_rows, table.get_total_buffer_size(), undecided)
 
 
 class Cut:
@@ -938,7 +956,7 @@ class Reader:
 
 def _size(things: list[WAEvent] | Made) -> int:
     """What counts towards `WAITING`: rows, and long ones for several."""
-    return max(things.table.num_rows, things.table.nbytes // LONG) if isinstance(things, Made) else len(things)
+    return max(things.rows, things.size // LONG) if isinstance(things, Made) else len(things)
 
 
 def _within(created: Any, ask: Ask) -> bool:

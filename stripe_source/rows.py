@@ -21,16 +21,17 @@ readable version that a test compares it with.
 """
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import math
 import re
+from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from functools import cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -90,10 +91,9 @@ def fingerprint(event: WAEvent, deleted: bool) -> str:
         content = orjson.dumps(event.data, option=orjson.OPT_SORT_KEYS)
     except TypeError:
         content = "".join(pieces(event.data, ordered=True)).encode("utf-8", "surrogatepass")
-    digest = hashlib.blake2b(content, digest_size=15)
     whose = f"\0{event.table}\0{event.account}\0{event.parent}\0{event.position}\0{event.pair}\0{deleted}"
-    digest.update(whose.encode("utf-8", "surrogatepass"))
-    return base64.b64encode(digest.digest()).decode()
+    content += whose.encode("utf-8", "surrogatepass")
+    return b2a_base64(hashlib.blake2b(content, digest_size=15).digest(), newline=False).decode()
 
 
 # ---- reading values
@@ -146,49 +146,69 @@ def _rows_of_others(value: Any) -> bool:
 
 
 _EMPTY: dict[str, Any] = {}
-_Cells = list["list[Any] | None"]
+_Cells = list["Sequence[Any] | None"]
 
 
-def _read(node: _Node, objects: Sequence[Mapping[str, Any]], cells: _Cells, odd: Callable[[int], None]) -> None:
+def _read(
+    node: _Node, objects: Sequence[Mapping[str, Any] | None], cells: _Cells, odd: Callable[[int], None]
+) -> None:
     """Read objects column by column: of most objects inside of objects there is none in a batch, and nothing to read.
 
     Args:
         node: what is read of them.
-        objects: all of one place; empty ones where there is none.
+        objects: all of one place; None where there is none, but somewhere there is one.
         cells: receives the values of each column; None stays where all are null.
         odd: called with the index of each object that has more than we know.
     """
-    known = node.known.issuperset
-    for index in [index for index, thing in enumerate(objects) if not known(thing)]:
-        odd(index)
-    for key, places in node.columns.items():
-        values = _all(key, objects)
-        for place in places:
-            cells[place] = values
-    for key in node.dropped:
+    found = _alike(objects)
+    if found is None:
+        present = [thing or _EMPTY for thing in objects]
+        known = node.known.issuperset
+        for index in [index for index, thing in enumerate(present) if not known(thing)]:
+            odd(index)
+        found = {
+            key: [thing.get(key) for thing in present] for key in (*node.columns, *node.nodes, *node.dropped)
+        }
+    elif not found.keys() <= node.known:
         for index, thing in enumerate(objects):
-            if (data := thing.get(key)) is not None and not _rows_of_others(data):
+            if thing is not None:
+                odd(index)
+    for key, places in node.columns.items():
+        if key in found:
+            for place in places:
+                cells[place] = found[key]
+    for key in node.dropped & found.keys():
+        for index, data in enumerate(found[key]):
+            if data is not None and not _rows_of_others(data):
                 odd(index)
     for key, inner in node.nodes.items():
-        places = node.columns.get(key, [])
-        found = (cells[places[0]] if places else None) or _all(key, objects)
-        kinds = set(map(type, found))
+        inside = found.get(key, ())
+        kinds = set(map(type, inside))
         if kinds - _OBJECTS:
-            for index, value in enumerate(found):
+            for index, value in enumerate(inside):
                 if type(value) not in _OBJECTS:
                     odd(index)
+            inside = [value if type(value) is dict else None for value in inside]
         if dict in kinds:
-            whole = kinds == {dict}
-            inside = found if whole else [value if type(value) is dict else _EMPTY for value in found]
             _read(inner, inside, cells, odd)
 
 
-def _all(key: str, objects: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """One member of each object, None where there is none. Stripe sends members that are null as well."""
+def _alike(objects: Sequence[Mapping[str, Any] | None]) -> dict[str, Sequence[Any]] | None:
+    """The values of each member where all objects have the same members, as those of a list of Stripe's mostly have.
+
+    A third of the time of asking each object for each member; None where they differ.
+    """
+    first = next((thing for thing in objects if thing is not None), None)
+    if not first:
+        return None
+    get = itemgetter(*first) if len(first) > 1 else lambda thing: (thing[next(iter(first))],)
+    nothing = (None,) * len(first)
     try:
-        return [thing[key] for thing in objects]  # half the time of the other way
+        rows = [nothing if thing is None else get(thing) for thing in objects]
     except KeyError:
-        return [thing.get(key) for thing in objects]
+        return None
+    sizes = {len(first) if thing is None else len(thing) for thing in objects}
+    return None if len(sizes) > 1 else dict(zip(first, zip(*rows, strict=True), strict=True))
 
 
 _OBJECTS = frozenset({dict, type(None)})
@@ -316,11 +336,10 @@ def _array(values: Sequence[Any], column: Column, misfit: Callable[[int, Any], A
     import pyarrow.compute as pc
 
     kind, held_as = column.data_type, arrow_type(column)
-    if values.count(None) == len(values):  # most columns of a wide table, and twice as fast as looking at types
+    if not values or (values[0] is None and values.count(None) == len(values)):  # most columns of a wide table
         return _nothing(held_as, len(values))
-    types = set(map(type, values))
     plain = _PLAIN.get(kind)
-    if plain is not None and types <= plain:
+    if kind == "text" or (plain is not None and plain.issuperset(map(type, values))):
         try:
             if kind != "timestamp":
                 made = pa.array(values, held_as)
@@ -331,8 +350,8 @@ def _array(values: Sequence[Any], column: Column, misfit: Callable[[int, Any], A
             ends = pc.min_max(seconds)
             if ends["min"].as_py() in _SECONDS and ends["max"].as_py() in _SECONDS:
                 return seconds.cast(pa.timestamp("s", tz="UTC")).cast(held_as)
-        except (OverflowError, UnicodeError):
-            pass  # too large, or text that is not what destinations take: one by one
+        except (OverflowError, UnicodeError, pa.ArrowTypeError):
+            pass  # too large, no text, or text that is not what destinations take: one by one
     fitted: list[Any] = []
     for index, value in enumerate(values):
         held = None if value is None else fit(value, column)
@@ -708,4 +727,4 @@ def _objects(node: _Node, path: Path = ()) -> Iterator[Path]:
 
 def lacking(print_: str) -> str:
     """The fingerprint of a row some of whose values the contract kept out: once they are wanted, the row differs."""
-    return base64.b64encode(hashlib.blake2b(f"{print_}\0lacking".encode(), digest_size=15).digest()).decode()
+    return b2a_base64(hashlib.blake2b(f"{print_}\0lacking".encode(), digest_size=15).digest(), newline=False).decode()

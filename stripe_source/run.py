@@ -383,11 +383,11 @@ class _Taking:
     def _make(self, events: Sequence[WAEvent]) -> Made:
         """Rows of a table of which nothing is held yet: new ones all. Called in the thread that makes rows."""
         try:
-            return Made(self.rows.loose(events, None, [fingerprint(event, False) for event in events]))
+            return Made.of(self.rows.loose(events, None, [fingerprint(event, False) for event in events]))
         except Exception as error:  # the other tables that are read from the same list go on
             self.run.refuse(self.name, error)
             self.refused = True
-            return Made(self.rows.loose([]))
+            return Made.of(self.rows.loose([]))
 
     def all(self, state: dict[str, Any], own: dict[str, Any]) -> Iterator[Any]:
         """Arrow tables of about `BATCH` rows, and None while there is nothing yet.
@@ -398,7 +398,7 @@ class _Taking:
         """
         self.state, self.own, self.load_id = state, own, _load_id()
         waiting: list[WAEvent] = []
-        self.ready: list[pa.Table] = []
+        self.ready: list[Made] = []
         got: list[WAEvent] | Made | Cut | None = None
         while not (got == [] or isinstance(got, Cut)):
             got = self.reader.next(self.name)
@@ -409,28 +409,31 @@ class _Taking:
                 self.started = True
                 self._look_up()
             if isinstance(got, Made):
-                self._add(self._taken(got))
-                self.run.took(got.table.num_rows, got.table.nbytes)
+                self.result.read += got.rows
+                self.result.new += 0 if self.refused else got.rows
+                self._add(got)
             elif not isinstance(got, Cut):
                 waiting += got
             done = got == [] or got is CUT
             if len(waiting) >= PAGEFUL or (done and waiting):
                 for table in () if self.refused else self._made(waiting):
-                    self._add(table)
-                    self.run.took(table.num_rows, table.nbytes)
+                    self._add(Made.of(table))
                 waiting = []
-            if done or sum(part.num_rows for part in self.ready) >= BATCH:
+            if done or sum(part.rows for part in self.ready) >= BATCH:
                 yield from self._settled(done)
         if got == []:
             yield from self._end()
             self.done = True
 
-    def _add(self, table: pa.Table) -> None:
+    def _add(self, made: Made) -> None:
         """Rows that are ready, but for what has to be decided with those that come."""
-        if not self.refused and self.contract.frozen and LOOSE in table.column_names:
-            table = self._settle(table)  # there is nothing to decide, and what is refused is refused at once
-        if not self.refused and table is not None:
-            self.ready.append(table)
+        self.run.took(made.rows, made.size)
+        if not self.refused and self.contract.frozen and made.undecided is not None:
+            table = self._settle(made.table)  # there is nothing to decide, and what is refused is refused at once
+            if table is not None:
+                self.ready.append(Made.of(table))
+        elif not self.refused:
+            self.ready.append(made)
 
     def _settled(self, done: bool) -> Iterator[Any]:
         """What is ready, as one table; nothing yet where columns are to be decided and more may come."""
@@ -438,17 +441,25 @@ class _Taking:
 
         if not done and self.contract.frozen:
             return
-        loose = [part for part in self.ready if LOOSE in part.column_names]
-        undecided = any(part.column(LOOSE).null_count < part.num_rows for part in loose)
-        if not done and undecided and sum(part.nbytes for part in self.ready) < BULK:
+        undecided = any(part.undecided for part in self.ready)
+        if not done and undecided and sum(part.size for part in self.ready) < BULK:
             return
-        parts = [part for part in self.ready if LOOSE not in part.column_names]
+        loose = [part.table for part in self.ready if part.undecided is not None]
+        parts: list[pa.Table | None] = [part.table for part in self.ready if part.undecided is None]
         self.ready = []
         if loose:
             parts.append(self._settle(pa.concat_tables(loose)))
-        parts = [part for part in parts if part is not None and part.num_rows]
-        if parts and not self.refused:
-            yield self._hinted(pa.concat_tables(parts, promote_options="default"))
+        rows = [part for part in parts if part is not None and part.num_rows]
+        if rows and not self.refused:
+            yield self._hinted(self._of_this_load(pa.concat_tables(rows, promote_options="default")))
+
+    def _of_this_load(self, rows: pa.Table) -> pa.Table:
+        """The same rows: those that the reader made do not know yet which load they travel in."""
+        import pyarrow as pa
+
+        place = rows.schema.get_field_index("_dlt_load_id")
+        ids = pa.repeat(pa.scalar(self.load_id, pa.string()), rows.num_rows)
+        return rows.set_column(place, rows.schema.field(place), ids)
 
     def _settle(self, loose: pa.Table) -> pa.Table | None:
         """Rows whose columns are decided; None where the table is refused."""
@@ -474,17 +485,6 @@ class _Taking:
         self.result.new = self.result.changed = self.result.gone = 0
         if self.versions:
             self.versions.ready.clear()
-
-    def _taken(self, made: Made) -> pa.Table:
-        """Rows that were made by the reader, as part of this load."""
-        import pyarrow as pa
-
-        count = made.table.num_rows
-        self.result.read += count
-        self.result.new += 0 if self.refused else count
-        place = made.table.schema.get_field_index("_dlt_load_id")
-        ids = pa.repeat(pa.scalar(self.load_id, pa.string()), count)
-        return made.table.set_column(place, made.table.schema.field(place), ids)
 
     def _end(self) -> Iterator[Any]:
         """What is gone, and the verdict."""
