@@ -31,7 +31,7 @@ from stripe_source.source import history_resource, resource, stripe_source
 from stripe_source.source import options as check_options
 
 LOADS = "stripe_loads"  # in dlt's local state: how many loads the destination had when the pending one was begun
-PORTION = 20_000  # rows of one load; a run that is killed has to read so many again, and what waits for the next load
+PORTION = 26_000  # rows of one load; a run that is killed has to read so many again, and what waits for the next load
 FURTHER = 2_000  # rows more for each further table, up to as many again: a load costs dlt some time for each
 LONG = 600.0  # seconds after which a run looks once more what has happened meanwhile
 LITTLE = 100_000  # bytes; with less than this left, a disk is full
@@ -245,6 +245,7 @@ def _portions(pipeline: dlt.Pipeline, run: Run, progress: Progress, database: Op
         if loads_of(pipeline, mine)[0] != others:
             _go_back(pipeline)
             return None
+        database.settle()
         try:
             loads.append(pipeline.load())
         except PipelineStepFailed as failure:
@@ -258,6 +259,7 @@ def _portions(pipeline: dlt.Pipeline, run: Run, progress: Progress, database: Op
         pipeline.set_local_state_val(LOADS, None)
         if not run.left:
             return loads
+        database.loaded()
         gc.collect()  # dlt leaves its schemas in cycles, and the collector comes rarely
 
 

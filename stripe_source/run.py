@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("stripe_source")
 
 CHANGES = "changes"  # the resource of the change feed; no table has that name
-BATCH = 20_000  # rows of one Arrow table: dlt checks the schema of each for 30 ms, whatever its length
+BATCH = 32_000  # rows of one Arrow table: dlt checks the schema of each for 30 ms, whatever its length
 BULK = 64_000_000  # bytes of Arrow, after which a load is cut off however few rows they are
 PAGEFUL = 500  # WAEvents that are made into rows at once
 
