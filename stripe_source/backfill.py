@@ -111,6 +111,7 @@ class Sweep:
         self._count = 0
         self._worth = WORTH
         self._idle = 0
+        self.readers = 0  # spans that are being read
         self._waiting = 0  # objects that wait for their turn
         self._news = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -164,6 +165,7 @@ class Sweep:
                     running.add(asyncio.ensure_future(self._read(span, handle)))
                 if not running:
                     return
+                self.readers = len(running)
                 self._idle = max(self._readers() - len(running), 0)
                 news = asyncio.ensure_future(self._news.wait())
                 try:

@@ -22,7 +22,7 @@ from stripe_source.destinations import suit
 from stripe_source.errors import Busy, DestinationError, StripeSourceError, redact
 from stripe_source.history import SUFFIX
 from stripe_source.options import Options
-from stripe_source.pace import OpenDuckDB, brief_notes, collecting_rarely, few_arenas, whole_writes
+from stripe_source.pace import OpenDuckDB, brief_notes, collecting_rarely, few_arenas, known_hashes, whole_writes
 from stripe_source.prepare import empty, make_tables
 from stripe_source.reader import Whose, identify, wait_for
 from stripe_source.run import Run, TableResult
@@ -31,7 +31,7 @@ from stripe_source.source import history_resource, resource, stripe_source
 from stripe_source.source import options as check_options
 
 LOADS = "stripe_loads"  # in dlt's local state: how many loads the destination had when the pending one was begun
-PORTION = 26_000  # rows of one load; a run that is killed has to read so many again, and what waits for the next load
+PORTION = 24_000  # rows of one load; a run that is killed has to read so many again, and what waits for the next load
 FURTHER = 2_000  # rows more for each further table, up to as many again: a load costs dlt some time for each
 LONG = 600.0  # seconds after which a run looks once more what has happened meanwhile
 LITTLE = 100_000  # bytes; with less than this left, a disk is full
@@ -153,7 +153,7 @@ def sync(
             progress.phase("preparing")
             suit(pipeline)
             _finish(pipeline, notes)
-            with collecting_rarely():
+            with collecting_rarely(), known_hashes():
                 runs, loads = _load(pipeline, chosen, whose, progress, notes)
                 results = runs[-1].results
                 if time.monotonic() - began > LONG and "events" in chosen.markers.values() and chosen.end is None:
@@ -260,7 +260,8 @@ def _portions(pipeline: dlt.Pipeline, run: Run, progress: Progress, database: Op
         if not run.left:
             return loads
         database.loaded()
-        gc.collect()  # dlt leaves its schemas in cycles, and the collector comes rarely
+        if len(loads) % 3 == 0:
+            gc.collect()  # dlt leaves its schemas in cycles, and the collector comes rarely
 
 
 def _go_back(pipeline: dlt.Pipeline, cursors: Mapping[str, Any] | None = None) -> None:

@@ -47,8 +47,10 @@ log = logging.getLogger("stripe_source")
 T = TypeVar("T")
 
 EVENTS = "/v1/events"
-WAITING = 20_000  # WAEvents or rows read ahead of dlt, over all tables
+WAITING = 24_000  # WAEvents or rows read ahead of dlt, over all tables
 LONG = 2_500  # bytes of Arrow: what a row may have that counts as one
+PILE = 500  # WAEvents that are made into rows together: one by one, each page takes twice as long
+COMPANY = 0.2  # seconds that a page waits for others
 FAN_OUT = 16  # child lists of one page of parents that are asked side by side
 
 
@@ -90,6 +92,8 @@ class _Pile:
 
     def __init__(self) -> None:
         self.events: list[WAEvent] = []
+        self.pages = 0
+        self.enough = asyncio.Event()
         self.error: BaseException | None = None
         self.done = False
 
@@ -226,6 +230,7 @@ class Reader:
         self._queues: dict[str, deque[tuple[int, list[WAEvent] | Made]]] = {}
         self._open: set[str] = set()
         self._waiting = 0
+        self._full = False
         self._news = threading.Condition()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -278,7 +283,8 @@ class Reader:
             if queue and (self.cut is None or queue[0][0] <= self.cut):
                 _, things = queue.popleft()
                 self._waiting -= _size(things)
-                if self._waiting < WAITING and self._room:
+                if self._full and self._waiting < WAITING and self._room:
+                    self._full = False
                     self._tell(self._room.set)
                 return things
             if self.error is not None:
@@ -925,6 +931,7 @@ class Reader:
                 self._waiting += _size(things)
                 self._news.notify_all()
             if self._waiting >= WAITING:
+                self._full = True
                 self._room.clear()
 
     async def _how(self, name: str) -> Make | None:
@@ -937,11 +944,22 @@ class Reader:
         return self._makes.get(name)
 
     async def _make(self, name: str, make: Make, events: list[WAEvent]) -> None:
-        """Make rows in a thread that does nothing else, of all that has come while it made others: that is faster."""
+        """Make rows in a thread that does nothing else, of several pages at once: that is faster.
+
+        They wait for each other, but not where nobody is left who could bring another one.
+        """
         pile = self._piles.setdefault(name, _Pile())
         pile.events += events
+        pile.pages += 1
+        readers = sum(sweep.readers for sweep in self._sweeps[name].values()) if name in self._sweeps else 1
+        if len(pile.events) >= PILE or pile.pages >= readers:
+            pile.enough.set()
         async with self._making[name]:
             if not pile.done:
+                if not pile.enough.is_set():
+                    patience = asyncio.get_running_loop().call_later(COMPANY, pile.enough.set)
+                    await pile.enough.wait()
+                    patience.cancel()
                 self._piles.pop(name)
                 pile.done = True
                 try:

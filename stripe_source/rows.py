@@ -333,7 +333,6 @@ def _has_nul(array: pa.Array) -> bool:
 def _array(values: Sequence[Any], column: Column, misfit: Callable[[int, Any], Any]) -> pa.Array:
     """An Arrow array of the column's type, with misfit(index, value) in place of a value that it cannot hold."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     kind, held_as = column.data_type, arrow_type(column)
     if not values or (values[0] is None and values.count(None) == len(values)):  # most columns of a wide table
@@ -346,10 +345,9 @@ def _array(values: Sequence[Any], column: Column, misfit: Callable[[int, Any], A
                 if kind != "text" or not _has_nul(made):
                     return made
                 raise UnicodeError("NUL")
-            seconds = pa.array(values, pa.int64())
-            ends = pc.min_max(seconds)
-            if ends["min"].as_py() in _SECONDS and ends["max"].as_py() in _SECONDS:
-                return seconds.cast(pa.timestamp("s", tz="UTC")).cast(held_as)
+            there = [second for second in values if second is not None]
+            if min(there) in _SECONDS and max(there) in _SECONDS:
+                return pa.array(values, pa.int64()).view(pa.timestamp("s", tz="UTC")).cast(held_as)
         except (OverflowError, UnicodeError, pa.ArrowTypeError):
             pass  # too large, no text, or text that is not what destinations take: one by one
     fitted: list[Any] = []
