@@ -188,7 +188,7 @@ class Sweep:
         client = self._client
         flow = client.governor.flow(self._what.account or client.account, operation(self._what.path)) or UNLIMITED
         under_way = flow * (LONG_AGO if client.latency is None else client.latency)
-        return min(max(math.ceil(under_way * 1.25) + 2, FEWEST), MOST)
+        return min(max(math.ceil(under_way * 2.0) + 4, FEWEST), MOST)
 
     def _next(self) -> _Span | None:
         """The oldest span that nobody reads; None where there is none, or too much waits in memory already."""
