@@ -23,7 +23,7 @@ from stripe_source.plan import Ask, wanted
 from stripe_source.prepare import empty
 from stripe_source.reader import CUT, Cut, Made, Reader, Verdict, Whose, judge
 from stripe_source.resume import KEPT, Begun, begins, goes_on, kept
-from stripe_source.rows import LOOSE, RowMaker, fingerprint, lacking
+from stripe_source.rows import RowMaker, fingerprint, lacking
 from stripe_source.schema_map import TableMap, table_map
 from stripe_source.tables import BY_NAME, pair_column, parent_column
 from stripe_source.waevent import DELETE, WAEvent

@@ -1,0 +1,161 @@
+"""What takes the place of steps of dlt does what they do, in less time."""
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dlt
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from dlt.common.schema import utils
+
+from stripe_source.destinations import suit
+from stripe_source.pace import OpenDuckDB, known_hashes, whole_writes
+
+Row = dict[str, Any]
+
+
+def pipeline_into(folder: Path) -> dlt.Pipeline:
+    return dlt.pipeline("pace", destination=dlt.destinations.duckdb(str(folder / "pace.duckdb")), dataset_name="data",
+                        pipelines_dir=str(folder / "dlt"))
+
+
+def load(pipeline: dlt.Pipeline, rows: list[Row], *, hard: bool = False, format: Any = "parquet") -> None:
+    """A load as ours are: Arrow, merged by a key, in the schema `stripe`."""
+
+    @dlt.source(name="stripe", section="stripe")
+    def source() -> Any:
+        hints: Any = {"gone": {"data_type": "bool", **({"hard_delete": True} if hard else {})}}
+
+        @dlt.resource(name="things", write_disposition="merge", primary_key=["account", "id"], columns=hints)
+        def things() -> Iterator[Any]:
+            schema = pa.schema([("account", pa.string()), ("id", pa.string()), ("n", pa.int64()), ("gone", pa.bool_())])
+            yield pa.Table.from_pylist(rows, schema)
+
+        return things
+
+    suit(pipeline)
+    pipeline.run(source(), loader_file_format=format)
+
+
+def held(pipeline: dlt.Pipeline) -> list[tuple[Any, ...]]:
+    with pipeline.sql_client() as client:
+        return client.execute_sql("SELECT id, n FROM things ORDER BY ALL") or []
+
+
+def jobs(pipeline: dlt.Pipeline) -> list[str]:
+    """The kinds of jobs of the last load."""
+    folder = Path(pipeline.working_dir) / "load" / "loaded" / pipeline.list_completed_load_packages()[-1]
+    files = (folder / "completed_jobs").iterdir()
+    return sorted(file.name.split(".")[3] for file in files if file.name.startswith("things"))
+
+
+def thing(id: str, n: int, gone: bool | None = False) -> Row:
+    return {"account": "acct_1", "id": id, "n": n, "gone": gone}
+
+
+def test_rows_go_from_the_file_into_the_place_of_those_with_their_keys(tmp_path: Path) -> None:
+    """New ones are added, changed ones replaced, the others stay; no copy in a staging table, no second job."""
+    pipeline = pipeline_into(tmp_path)
+    load(pipeline, [thing("a", 1), thing("b", 1)])
+    load(pipeline, [thing("b", 2), thing("c", 2)])
+
+    assert held(pipeline) == [("a", 1), ("b", 2), ("c", 2)]
+    assert jobs(pipeline) == ["parquet"]
+    with duckdb.connect(str(tmp_path / "pace.duckdb")) as file:
+        assert file.execute("SELECT count(*) FROM data_staging.things").fetchone() == (0,)
+
+
+def test_of_rows_with_one_key_in_a_load_one_is_taken(tmp_path: Path) -> None:
+    """As dlt does where no order is given."""
+    pipeline = pipeline_into(tmp_path)
+    load(pipeline, [thing("a", 1), thing("b", 1), thing("a", 2)])
+
+    assert [id for id, _ in held(pipeline)] == ["a", "b"]
+
+
+def test_flagged_rows_go_where_they_are_to(tmp_path: Path) -> None:
+    """`deletes="hard"`: a flagged row removes the one that is there, and is not added itself."""
+    pipeline = pipeline_into(tmp_path)
+    load(pipeline, [thing("a", 1), thing("b", 1, None)], hard=True)
+    load(pipeline, [thing("a", 1, True), thing("z", 1, True)], hard=True)
+
+    assert held(pipeline) == [("b", 1)]
+
+
+def test_other_file_formats_go_dlts_way(tmp_path: Path) -> None:
+    """A run that asks for INSERT statements merges through the staging table."""
+    pipeline = pipeline_into(tmp_path)
+    load(pipeline, [thing("a", 1), thing("b", 1)])
+    load(pipeline, [thing("b", 2)], format="insert_values")
+
+    assert held(pipeline) == [("a", 1), ("b", 2)]
+    assert "sql" in jobs(pipeline)
+
+
+def test_the_hash_of_a_schema_is_the_one_that_dlt_computes(tmp_path: Path) -> None:
+    """The same, computed once; another one as soon as a column comes, or the order of columns is another."""
+    pipeline = pipeline_into(tmp_path)
+    load(pipeline, [thing("a", 1)])
+    schema: Any = pipeline.default_schema.to_dict()
+    columns = schema["tables"]["things"]["columns"]
+    turned = json.loads(json.dumps(schema))
+    turned["tables"]["things"]["columns"] = dict(reversed(columns.items()))
+    wider = json.loads(json.dumps(schema))
+    wider["tables"]["things"]["columns"]["more"] = {"name": "more", "data_type": "text"}
+    expected = [utils.generate_version_hash(each) for each in (schema, turned, wider)]
+
+    with known_hashes():
+        found = [utils.generate_version_hash(each) for each in (schema, turned, wider, schema)]
+
+    assert found == [*expected, expected[0]]
+    assert len(set(expected)) == 3
+
+
+def test_files_are_whole_when_dlt_closes_them(tmp_path: Path) -> None:
+    """Several tables in one file, larger than what is written at once."""
+    from dlt.common.data_writers.writers import ArrowToParquetWriter
+    from dlt.common.destination import DestinationCapabilitiesContext
+    from dlt.common.destination.configuration import ParquetFormatConfiguration
+
+    table = pa.table({"text": [f"{n:0100}" for n in range(60_000)]})
+    plain: Any = {"compression": "none", "row_group_size": None}
+    with whole_writes(), (tmp_path / "rows.parquet").open("wb") as file:
+        writer = ArrowToParquetWriter(
+            file, DestinationCapabilitiesContext.generic_capabilities("parquet"),
+            _format=ParquetFormatConfiguration(**plain),
+        )
+        lengths = []
+        for _ in range(3):
+            writer.write_data([table])
+            lengths.append(file.tell())
+        writer.write_footer()
+        writer.close()
+        file.flush()
+
+        assert lengths[0] > 6_000_000
+        assert lengths == sorted(set(lengths))
+        assert pq.read_table(tmp_path / "rows.parquet").equals(pa.concat_tables([table] * 3))
+
+
+def test_what_waits_in_the_log_is_written_between_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is kept open has its log written while nothing is loaded, and is as it was when it is closed."""
+    monkeypatch.setattr("stripe_source.pace.OpenDuckDB.LOG", 1)
+    pipeline, log = pipeline_into(tmp_path), tmp_path / "pace.duckdb.wal"
+    load(pipeline, [thing("a", 1)])
+    with OpenDuckDB(pipeline) as database:
+        database.keep_open()
+        load(pipeline, [thing("b", 2)])
+        waited = log.stat().st_size
+        database.loaded()
+        database.settle()
+        written = log.stat().st_size if log.exists() else 0
+        load(pipeline, [thing("c", 3)])
+
+    assert written < waited
+    assert held(pipeline) == [("a", 1), ("b", 2), ("c", 3)]
+    assert not log.exists()
