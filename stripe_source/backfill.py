@@ -34,7 +34,8 @@ WORTH = 6  # pages that must be left of a span for idle readers to be given half
 PARTS = 2  # that the older part of a dense span is split into, where spans wait in memory
 PROBES = 5  # requests side by side that look for the oldest object
 SPANS = 64  # that a list is cut into at the most, until more is known of it
-CLOSE = 0.8  # share of the time line by which the oldest object may be missed: what is empty costs a request or two
+CLOSE = 0.8  # share of the time line by which the oldest object may be missed: what is empty costs few requests
+CLOSER = 0.25  # likewise, where spans are small because they wait in memory for their turn
 UNLIMITED = 100.0  # requests a second to be ready for where there is no limit of ours: an account's limit
 NO_END = 253_402_300_799  # unix second: the last one of year 9999
 LONG_AGO = 0.3  # seconds: what an answer takes, where that is not known yet
@@ -74,7 +75,7 @@ class Coverage:
     """How far a list has been read.
 
     Args:
-        share: of its time line.
+        share: of its time line, or of its objects as far as they can be guessed, whichever is less; it only grows.
         left: objects that are probably still to come; None while nothing can be said.
     """
 
@@ -109,6 +110,7 @@ class Sweep:
         self._newest: _Span | None = None  # where the list begins
         self._unfiltered = False  # this server does not know `created`
         self._count = 0
+        self._share = 0.0
         self._worth = WORTH
         self._idle = 0
         self.readers = 0  # spans that are being read
@@ -147,7 +149,9 @@ class Sweep:
             left += 0 if span.done else max(edge - span.low, 0) * (span.density() or typical)
         if self._rest:
             left += (self._rest[1] - self._rest[0]) * typical
-        return Coverage(1 - min(missing / whole, 1), math.ceil(left))
+        by_time, by_number = 1 - min(missing / whole, 1), self._count / max(self._count + left, 1)
+        self._share = max(self._share, min(by_time, by_number) if missing else 1.0)
+        return Coverage(self._share, math.ceil(left))
 
     async def run(self, handle: Handle) -> None:
         """Read everything.
@@ -356,7 +360,7 @@ class Sweep:
         """
         floor, there, reach = low, edge, scale
         for _ in range(0 if low > ALL_TIME else 2 * PROBES):  # a bound that was asked for is near enough
-            if there - floor <= CLOSE * (edge - floor) or there - floor <= PROBES:
+            if there - floor <= (CLOSER if self._ordered else CLOSE) * (edge - floor) or there - floor <= PROBES:
                 break
             if floor == low and there - reach > low:
                 moments = [there - reach * 4**power for power in range(1, PROBES + 1)]

@@ -123,7 +123,7 @@ def test_spans_are_read_side_by_side() -> None:
     swept(Sweep(long, LIST, None, NOW + 1))
     swept(Sweep(short, LIST, None, NOW + 1))
 
-    assert long.most_under_way >= 6
+    assert long.most_under_way >= 5
     assert (short.requests, short.most_under_way) == (5, 1)
 
 
