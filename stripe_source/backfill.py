@@ -181,6 +181,7 @@ class Sweep:
                     running.discard(task)
                     task.result()
         finally:
+            self.readers = 0
             if self._search:
                 running.add(self._search)  # type: ignore[arg-type]  # it is only cancelled
             for task in running:

@@ -1,8 +1,10 @@
 """What takes the place of steps of dlt does what they do, in less time."""
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 from dlt.common.schema import utils
 
 from stripe_source.destinations import suit
-from stripe_source.pace import OpenDuckDB, known_hashes, whole_writes
+from stripe_source.pace import OpenDuckDB, collecting_rarely, known_hashes, whole_writes
 
 Row = dict[str, Any]
 
@@ -140,6 +142,26 @@ def test_files_are_whole_when_dlt_closes_them(tmp_path: Path) -> None:
         assert lengths[0] > 6_000_000
         assert lengths == sorted(set(lengths))
         assert pq.read_table(tmp_path / "rows.parquet").equals(pa.concat_tables([table] * 3))
+
+
+def test_several_runs_of_a_process_share_what_is_changed(tmp_path: Path) -> None:
+    """Files of a run that began first are whole when it ends last or first, and dlt is as it was in the end."""
+    from dlt.common.data_writers.writers import ParquetDataWriter
+
+    before = (ParquetDataWriter._create_writer, utils.generate_version_hash, gc.get_threshold())
+    first, second = ExitStack(), ExitStack()
+    for several in (first, second):
+        for change in (whole_writes, known_hashes, collecting_rarely):
+            several.enter_context(change())
+    first.close()
+    pipeline = pipeline_into(tmp_path)
+    load(pipeline, [thing("a", 1)])
+    during = (ParquetDataWriter._create_writer, utils.generate_version_hash, gc.get_threshold())
+    second.close()
+
+    assert held(pipeline) == [("a", 1)]
+    assert all(one != other for one, other in zip(before, during, strict=True))
+    assert (ParquetDataWriter._create_writer, utils.generate_version_hash, gc.get_threshold()) == before
 
 
 def test_what_waits_in_the_log_is_written_between_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
