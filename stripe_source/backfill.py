@@ -5,7 +5,7 @@ objects a second, a sixth of what one endpoint allows. So the list is cut into s
 each newest first to its end. No start year is assumed, and nothing is assumed of how the objects lie in time:
 
 - The newest pages are read first, one after the other. Most lists end there, and cost what they always did.
-- Meanwhile a few requests for one object each find out how far back the list goes (`_Oldest`).
+- Meanwhile a few requests for one object each find out how far back the list goes (`_oldest`).
 - From the oldest end on, spans are cut that should hold `PAGES` pages. What the first page of a span shows of its
   density sets the size of the next one; a span that turns out dense is split, and one that idle readers wait for, too.
   A second cannot be split: it is paged through.

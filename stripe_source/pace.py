@@ -1,4 +1,4 @@
-"""Where a run saves time in what surrounds it: Python's garbage collector, and notes of dlt that nobody reads."""
+"""Where a run saves time and memory in what surrounds it: Python, the steps of dlt, and a DuckDB file."""
 from __future__ import annotations
 
 import ctypes
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 OFTEN = 100_000  # new objects between two collections; Python's 700 spends a third of a run on looking at JSON
 AT_ONCE = 8_000_000  # bytes
 MANY = 20  # schemas whose hash is remembered
+_OURS = {"memory_limit", "max_memory", "threads", "checkpoint_threshold", "wal_autocheckpoint"}  # unless one is chosen
 _NOT_HASHED = {"version", "version_hash", "imported_version_hash", "previous_hashes"}
 
 Change = Callable[[], Iterator[None]]
@@ -185,7 +186,7 @@ class OpenDuckDB:
         self._client.open_connection()
         credentials: Any = self._client.credentials
         chosen = {**(credentials.global_config or {}), **(credentials.local_config or {})}
-        if not {"memory_limit", "max_memory", "threads"} & chosen.keys() and not credentials.pragmas:
+        if _OURS.isdisjoint(chosen) and not credentials.pragmas:
             self._client.execute_sql("SET threads = 1")  # a load is one row group, which one thread writes
             self._client.execute_sql(f"SET memory_limit = '{self.LIMIT}'")
             self._client.execute_sql(f"SET checkpoint_threshold = '{self.MOST}'")
@@ -235,5 +236,4 @@ class OpenDuckDB:
         if not self._limited or "memory" not in str(failure).lower():
             return False
         self._client.execute_sql("RESET memory_limit")
-        self._limited = False
         return True
