@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from stripe_source.client import Client, Page
+from stripe_source.client import Client, Keep, Page
 from stripe_source.limits import operation
 from stripe_source.listing import ALL_TIME, Batch, List
 
@@ -51,6 +51,7 @@ class _Span:
     low: int
     high: int
     floor: int = 0  # what `low` was at first
+    split: bool = False  # it was taken off another one for an idle reader
     begun: bool = False
     done: bool = False
     pages: int = 0
@@ -93,13 +94,14 @@ class Sweep:
         high: unix second, exclusive; `NO_END`: to the newest object.
         gaps: what an earlier sweep left over, as [low, high) each; instead of everything.
         ordered: hand over oldest first.
+        keep: asked before each page for who takes it, see `Client.page`.
     """
 
     def __init__(
         self, client: Client, what: List, low: int | None, high: int, *, gaps: Iterable[tuple[int, int]] | None = None,
-        ordered: bool = False,
+        ordered: bool = False, keep: Callable[[], Keep | None] = lambda: None,
     ) -> None:
-        self._client, self._what, self._ordered = client, what, ordered
+        self._client, self._what, self._ordered, self._keep = client, what, ordered, keep
         self._low, self._high = low or ALL_TIME, high  # between which objects may be, as far as is known
         self._pages = FEW if ordered else PAGES
         self._spans: list[_Span] = []  # oldest first
@@ -218,7 +220,7 @@ class Sweep:
         what = self._what
         pages = self._client.pages(
             what.path, lambda: what.between(span.low or None, None if span.high == NO_END else span.high),
-            limit=what.limit, account=what.account,
+            limit=what.limit, account=what.account, keep=self._keep,
         )
         upcoming = asyncio.ensure_future(_first(pages))
         try:
@@ -229,7 +231,7 @@ class Sweep:
                 self._look(span, page, times)
                 if page.has_more:  # asked for while this one is handed over
                     upcoming = asyncio.ensure_future(_first(pages))
-                batch = Batch(page.objects, page.date, page.has_more)
+                batch = Batch(page.objects, page.date, page.has_more, page.kept)
                 if self._ordered:
                     span.kept.append(batch)
                     self._waiting += len(batch.objects)
@@ -311,7 +313,8 @@ class Sweep:
 
     def _pace(self, span: _Span) -> None:
         """Set the size of the next span, and how readily spans are split, by what one held that has been read."""
-        self._worth = min(2 * self._worth, 32 * WORTH) if not span.count else max(self._worth // 2, WORTH)
+        if span.split:
+            self._worth = min(2 * self._worth, 32 * WORTH) if not span.count else max(self._worth // 2, WORTH)
         if span.pages < 2 and self._rest:
             self._step = max(self._step, 4 * (span.high - span.low))
 
@@ -322,7 +325,7 @@ class Sweep:
         span.low = middle
         for start, end in pairwise(bounds):
             if start < end:
-                self._insert(_Span(start, end))
+                self._insert(_Span(start, end, split=True))
         self._idle = 0
         self._news.set()
 

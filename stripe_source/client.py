@@ -8,7 +8,7 @@ import random
 import re
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from stripe_source.apart import Kept
+
 API_BASE = "https://api.stripe.com"
 API_VERSION = "2026-10-28.endive"
 
@@ -41,6 +43,7 @@ log = logging.getLogger("stripe_source")
 
 Params = Mapping[str, Any]
 _Check = Callable[[dict[str, Any]], "str | None"]
+Keep = Callable[[bytes], Awaitable["Kept | None"]]
 
 FIRST_WAIT, LONGEST_WAIT, LONGEST_RETRY_AFTER = 0.5, 32.0, 60.0
 TRAIL = 100  # ids to step back to when the object that a cursor names is gone
@@ -55,11 +58,12 @@ class Answer:
     date: int
     version: str | None = None
     request_id: str | None = None
+    kept: Kept | None = None
 
 
 @dataclass
 class Page:
-    """One page of a list: the objects as they came, newest first in v1."""
+    """One page of a list: the objects as they came, newest first in v1; digests of them where they are `kept`."""
 
     objects: list[dict[str, Any]]
     has_more: bool
@@ -69,6 +73,12 @@ class Page:
     version: str | None = None
     request_id: str | None = None
     next_page_url: str | None = None
+    kept: Kept | None = None
+
+    def leave_out(self, ids: Collection[str]) -> None:
+        """Take objects out of it."""
+        self.objects = [item for item in self.objects if item.get("id") not in ids]
+        self.kept = self.kept and self.kept.only(self.objects)
 
 
 @dataclass
@@ -237,10 +247,19 @@ class Client:
         """
         return await self._ask(path, params, account, None)
 
-    async def page(self, path: str, params: Params | None = None, *, account: str | None = None) -> Page:
-        """Ask for one page of a list, and check that it is one. In v2, `path` may be a `next_page_url`."""
+    async def page(
+        self, path: str, params: Params | None = None, *, account: str | None = None, keep: Keep | None = None
+    ) -> Page:
+        """Ask for one page of a list, and check that it is one. In v2, `path` may be a `next_page_url`.
+
+        Args:
+            path: of the list.
+            params: query parameters.
+            account: instead of the client's.
+            keep: takes the page as it came, and answers with digests of its objects; or with None, and does not.
+        """
         v2 = path.startswith("/v2/")
-        answer = await self._ask(path, params, account, _not_a_v2_page if v2 else _not_a_v1_page)
+        answer = await self._ask(path, params, account, _not_a_v2_page if v2 else _not_a_v1_page, keep)
         body = answer.body
         following = body.get("next_page_url") if v2 else None
         total = body.get("total_count")
@@ -253,6 +272,7 @@ class Client:
             version=answer.version,
             request_id=answer.request_id,
             next_page_url=following,
+            kept=answer.kept,
         )
         self.figures.pages += 1
         self.figures.objects += len(page.objects)
@@ -266,6 +286,7 @@ class Client:
         limit: int | None = 100,
         starting_after: str | None = None,
         account: str | None = None,
+        keep: Callable[[], Keep | None] = lambda: None,
     ) -> AsyncIterator[Page]:
         """Read a list to its end, page by page.
 
@@ -275,6 +296,7 @@ class Client:
             limit: objects per page; None for lists that refuse the parameter.
             starting_after: the id to begin behind; v1 only.
             account: instead of the client's.
+            keep: asked before each page for who takes it, see `page`; v1 only.
 
         Raises:
             EndlessPaging: the list says that it has more and brings nothing new.
@@ -285,10 +307,11 @@ class Client:
 
         if path.startswith("/v2/"):
             return self._pages_v2(path, given(), account)
-        return self._pages_v1(path, given, starting_after, account)
+        return self._pages_v1(path, given, starting_after, account, keep)
 
     async def _pages_v1(
-        self, path: str, params: Callable[[], dict[str, Any]], starting_after: str | None, account: str | None
+        self, path: str, params: Callable[[], dict[str, Any]], starting_after: str | None, account: str | None,
+        keep: Callable[[], Keep | None],
     ) -> AsyncIterator[Page]:
         cursor = starting_after
         trail: deque[str] = deque(maxlen=TRAIL)  # ids read last, in the list's order; the cursor is the last of them
@@ -296,7 +319,7 @@ class Client:
         used: set[str] = set()  # cursors: one id per page, so that the longest list fits in memory
         while True:
             try:
-                page = await self.page(path, {**params(), "starting_after": cursor}, account=account)
+                page = await self.page(path, {**params(), "starting_after": cursor}, account=account, keep=keep())
             except ResourceMissing as error:
                 if error.param != "starting_after" or len(trail) < 2:
                     raise
@@ -319,7 +342,7 @@ class Client:
             if delivered.isdisjoint(ids):
                 delivered.clear()
             else:
-                page.objects = [item for item in page.objects if item.get("id") not in delivered]
+                page.leave_out(delivered)
             if page.objects or not page.has_more:
                 yield page
             if not page.has_more:
@@ -356,7 +379,9 @@ class Client:
             path=path, request_id=page.request_id,
         )
 
-    async def _ask(self, path: str, params: Params | None, account: str | None, check: _Check | None) -> Answer:
+    async def _ask(
+        self, path: str, params: Params | None, account: str | None, check: _Check | None, keep: Keep | None = None
+    ) -> Answer:
         if self._session is None:
             raise RuntimeError("this client is not open; use it inside `async with Client(…) as client:`")
         session = self._session
@@ -372,7 +397,7 @@ class Client:
             headers = {"Authorization": authorization, "Stripe-Version": self.api_version}
             if acting is not None:
                 headers["Stripe-Context" if self.credentials.organization else "Stripe-Account"] = acting
-            outcome = await self._limited(session, url, headers, _Asked(bare, acting, attempt), check)
+            outcome = await self._limited(session, url, headers, _Asked(bare, acting, attempt, keep), check)
             if isinstance(outcome, Answer):
                 return outcome
             if isinstance(outcome.error, AuthenticationError) and not renewed:
@@ -436,12 +461,14 @@ class Client:
             self.latency = took if self.latency is None else 0.9 * self.latency + 0.1 * took
             self.figures.seconds_answering += took
             self.figures.bytes += len(text)
-            return self._read(response.status, response.headers, text, asked, check)
+            kept = await asked.keep(text) if asked.keep and response.status == 200 else None
+            return self._read(response.status, response.headers, text, asked, check, kept)
         kind = BrokenAnswer if broken else Unreachable
         return _Failure(kind(said, path=asked.path, account=asked.account, attempts=asked.attempt), again)
 
     def _read(
-        self, status: int, headers: Mapping[str, str], text: bytes, asked: _Asked, check: _Check | None
+        self, status: int, headers: Mapping[str, str], text: bytes, asked: _Asked, check: _Check | None,
+        kept: Kept | None,
     ) -> Answer | _Failure:
         """What an answer means: data, or an error that may be worth another attempt."""
         import orjson
@@ -452,7 +479,7 @@ class Client:
             "path": asked.path, "account": asked.account, "attempts": asked.attempt, "request_id": request_id,
         }
         try:
-            body = orjson.loads(text)
+            body = kept.body if kept else orjson.loads(text)
         except orjson.JSONDecodeError:
             body = _lenient(text)
         date = _unix(headers.get("Date"))
@@ -467,7 +494,7 @@ class Client:
                 fault = check(body) if check is not None else None
             if fault is None:
                 version = headers.get("Stripe-Version")
-                return Answer(body, int(self._now()) if date is None else date, version, request_id)
+                return Answer(body, int(self._now()) if date is None else date, version, request_id, kept)
             return _Failure(BrokenAnswer(fault, status=status, **facts), True)
         error = refusal(
             status,
@@ -501,6 +528,7 @@ class _Asked:
     path: str
     account: str | None
     attempt: int
+    keep: Keep | None
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,13 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stripe_source.client import Client
 from stripe_source.table import CREATED, Range
+
+if TYPE_CHECKING:
+    from stripe_source.apart import Kept
 
 Object = dict[str, Any]
 ALL_TIME = 0  # Stripe was founded in 2010; nothing is older than unix second 0
@@ -16,11 +19,15 @@ ALL_TIME = 0  # Stripe was founded in 2010; nothing is older than unix second 0
 
 @dataclass(frozen=True)
 class Batch:
-    """Objects of a list as they were read, when by Stripe's clock (unix seconds), and whether the list goes on."""
+    """Objects of a list as they were read, when by Stripe's clock (unix seconds), and whether the list goes on.
+
+    Where they are `kept` elsewhere, these are digests of them.
+    """
 
     objects: list[Object]
     read_at: int
     more: bool = False
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True)

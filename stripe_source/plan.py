@@ -126,6 +126,16 @@ def expansions(node: Wanted, prefix: str = "") -> list[str]:
     return [path for path in dict.fromkeys(paths) if path.count(".") < 3]  # Stripe expands 4 levels, `data.` is one
 
 
+def members(node: Wanted) -> set[str]:
+    """The members of a list's objects that have to be known to read it, and what is found on them."""
+    paths = ["id", "created", "object", node.table.time or "created"]
+    for found in node.children:
+        paths += filter(None, (found.at, found.when, found.id))
+        paths += [name for name, _ in found.where]
+        paths += [match for value in found.params.values() if (match := _template(value))]
+    return {path.partition(".")[0] for path in paths}
+
+
 def refused(root: Wanted, error: PermissionDenied) -> tuple[Wanted, list[Table]]:
     """What is left of a list when a key may not read what is expanded on its objects, and the tables that lose a way.
 
@@ -172,11 +182,17 @@ def there(thing: Object, path: str) -> bool:
     return any(value not in ("", [], {}) for value in at(thing, path))
 
 
+def _template(value: Any) -> str | None:
+    """The path that stands in a parameter in place of a value."""
+    match = re.fullmatch(r"\{(.+)\}", value) if isinstance(value, str) else None
+    return match[1] if match else None
+
+
 def filled(params: Mapping[str, Any], thing: Object) -> dict[str, Any]:
     """Parameters with `{a.b}` replaced by the value at that path of an object."""
     def value(template: Any) -> Any:
-        match = re.fullmatch(r"\{(.+)\}", template) if isinstance(template, str) else None
-        return next(at(thing, match[1]), None) if match else template
+        path = _template(template)
+        return next(at(thing, path), None) if path else template
 
     return {name: value(template) for name, template in params.items()}
 

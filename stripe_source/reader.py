@@ -15,10 +15,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mappin
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from stripe_source.apart import LONG as LONG_LIST
+from stripe_source.apart import Apart, Kept
 from stripe_source.backfill import NO_END, Coverage, Sweep
-from stripe_source.client import Client, fill
+from stripe_source.client import Client, Keep, fill
 from stripe_source.errors import (
     AuthenticationError,
     InvalidRequest,
@@ -33,15 +35,12 @@ from stripe_source.errors import (
 from stripe_source.feed import HORIZON, Feed
 from stripe_source.held import Held
 from stripe_source.listing import Batch, List, Object, after, newest_first, unix_second
-from stripe_source.plan import Ask, Wanted, asked, at, days, expansions, filled, refused, take, wanted, ways
+from stripe_source.piles import Made, Make, Piles
+from stripe_source.plan import Ask, Wanted, asked, at, days, expansions, filled, members, refused, take, wanted, ways
 from stripe_source.resume import Begun
-from stripe_source.rows import LOOSE
 from stripe_source.table import Found, Table
 from stripe_source.tables import BY_NAME, parent_column
 from stripe_source.waevent import INSERT, WAEvent
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 log = logging.getLogger("stripe_source")
 T = TypeVar("T")
@@ -49,34 +48,7 @@ T = TypeVar("T")
 EVENTS = "/v1/events"
 WAITING = 24_000  # WAEvents or rows read ahead of dlt, over all tables
 LONG = 2_500  # bytes of Arrow: what a row may have that counts as one
-PILE = 500  # WAEvents that are made into rows together: one by one, each page takes twice as long
-COMPANY = 0.2  # seconds that a page waits for others
 FAN_OUT = 16  # child lists of one page of parents that are asked side by side
-
-
-@dataclass(frozen=True)
-class Made:
-    """WAEvents that were made into rows already, which needs no look at the destination where it holds nothing.
-
-    Args:
-        table: the rows, as `RowMaker.loose` makes them.
-        rows: how many.
-        size: bytes of Arrow, about.
-        undecided: some of them have something that no declared column holds; None where all columns are decided.
-    """
-
-    table: pa.Table
-    rows: int
-    size: int
-    undecided: bool | None
-
-    @classmethod
-    def of(cls, table: pa.Table) -> Made:
-        """What is known of rows, found out once: a table of 200 columns takes a while to ask."""
-        place, undecided = table.schema.get_field_index(LOOSE), None
-        if place >= 0:
-            undecided = table.column(place).null_count < table.num_rows
-        return cls(table, table.num_rows, table.get_total_buffer_size(), undecided)
 
 
 class Cut:
@@ -84,19 +56,6 @@ class Cut:
 
 
 CUT = Cut()
-Make = Callable[[Sequence[WAEvent]], Made]
-
-
-class _Pile:
-    """WAEvents that are made into rows together."""
-
-    def __init__(self) -> None:
-        self.events: list[WAEvent] = []
-        self.pages = 0
-        self.enough = asyncio.Event()
-        self.error: BaseException | None = None
-        self.done = False
-
 
 @dataclass
 class Verdict:
@@ -214,9 +173,9 @@ class Reader:
         self._made = made
         self._makes: dict[str, Make | None] = {}
         self._told_makes: asyncio.Event | None = None
-        self._piles: dict[str, _Pile] = {}
-        self._making: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._pool = ThreadPoolExecutor(1, "stripe-rows")
+        self._apart = Apart()
+        self._starting: asyncio.Task[None] | None = None
+        self._piles = Piles(self._apart, self._queue)
         self._number = 0  # of what was put
         self.past: dict[str, list[WAEvent]] = {name: [] for name in past}
         self._make_client = client
@@ -371,7 +330,7 @@ class Reader:
             with self._news:
                 self._open.clear()
                 self._news.notify_all()
-            self._pool.shutdown(wait=False)
+            self._piles.close()
 
     async def _read_all(self) -> None:
         self._loop, self._main, self._room = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
@@ -394,6 +353,9 @@ class Reader:
                 for reader in readers:
                     reader.cancel()
                 await asyncio.gather(*readers, return_exceptions=True)
+                if self._starting:
+                    await self._starting
+                    await self._apart.stop()
 
     async def _open_feed(self, client: Client, roots: Sequence[Wanted]) -> list[Wanted]:
         """Decide what goes by the change feed in this run, and read its first page.
@@ -643,12 +605,25 @@ class Reader:
             begun = self.begun.get(table.name)
             until = self._until(bound.until) if bound.ordered else bound.until or NO_END
             gaps = begun.left(number, until) if begun else None
-            sweep = Sweep(client, what, bound.since, until, gaps=gaps, ordered=bound.ordered)
+            sweep = Sweep(
+                client, what, bound.since, until, gaps=gaps, ordered=bound.ordered,
+                keep=lambda: None if bound.ordered else self._keeper(root, sweep),
+            )
             self._sweeps[table.name][number] = sweep
             await sweep.run(hand)
         else:
             async for batch in self._walk(client, what, bound):
                 await hand(batch)
+
+    def _keeper(self, root: Wanted, sweep: Sweep) -> Keep | None:
+        """Who takes the next page of a list as it comes: the process that makes rows, once a list is a long one."""
+        table = root.table
+        plain = root.taken and self._makes.get(table.name) and not table.include and BY_NAME.get(table.name) is table
+        if not plain or table.name not in self._open:
+            return None
+        if self._starting is None and (sweep.coverage().left or 0) >= LONG_LIST and Apart.useful():
+            self._starting = asyncio.ensure_future(self._apart.start())
+        return partial(self._apart.page, members=sorted(members(root))) if self._apart.ready else None
 
     async def _included(self, client: Client, table: Table, listed: Sequence[Object]) -> list[Object]:
         """The objects of a page with the sections that the list leaves out: one request each."""
@@ -689,29 +664,34 @@ class Reader:
         table = root.table
         if self.fed:
             self.dirty[table.name].update(str(thing.get("id")) for thing in batch.objects)
+        taken = []
         for found, kinds in root.children.items():
             if found.at is None and all(kind.table.path and kind.table.name in self.fed for kind in kinds):
                 continue  # they have events of their own
             if found in skip:
                 for thing in batch.objects:
                     take(thing, found)
-                continue
-            await self._children(client, found, kinds, batch.objects, batch.read_at)
+            elif await self._children(client, found, kinds, batch.objects, batch.read_at) and found.at:
+                taken.append(found)
         if root.taken:
             ask = self._asks[table.name]
-            await self.put(table, [
-                self.event(table, thing, batch.read_at)
-                for thing in batch.objects
-                if _within(thing.get(table.time) if table.time else None, ask)
-            ])
+            things = [
+                thing for thing in batch.objects if _within(thing.get(table.time) if table.time else None, ask)
+            ]
+            kept = batch.kept and replace(batch.kept, taken=tuple(taken))
+            await self.put(table, [self.event(table, thing, batch.read_at) for thing in things], kept)
 
     async def _children(
         self, client: Client, found: Found, kinds: list[Wanted], parents: Sequence[Object], read_at: int
-    ) -> None:
-        """Take the objects that are found with these parents, complete them, and hand them over."""
+    ) -> bool:
+        """Take the objects that are found with these parents, complete them, and hand them over.
+
+        Returns:
+            Whether they were taken; not where the key may not read them.
+        """
         below = [table for kind in kinds for table in kind.tables()]
         if not found.may_refuse and all(self.verdicts[table.name].status == "no permission" for table in below):
-            return  # asking for each parent again would say no more
+            return False  # asking for each parent again would say no more
         gate = asyncio.Semaphore(FAN_OUT)
         refused: list[StripeError] = []
         bare = False
@@ -745,7 +725,7 @@ class Reader:
             for kind in kinds:
                 for table in kind.tables():
                     self._fault(table, judge(error), own=False)
-            return
+            return True
         for kind in kinds:
             if bare:
                 reason = f"`{found.at}` of {found.parent} came as ids: the key lacks `{kind.table.permission}`"
@@ -754,6 +734,7 @@ class Reader:
             if refused:
                 self._refused(kind.table, found, len(refused), refused[0])
             await self._family(client, kind, families, found)
+        return True
 
     async def _family(self, client: Client, kind: Wanted, families: Sequence[_Family], found: Found) -> None:
         events: list[WAEvent] = []
@@ -901,7 +882,14 @@ class Reader:
             parent = place = None  # found in several ways, which must not make its row differ
         return WAEvent(table.name, INSERT, read_at, thing, self.account, parent, place, pair)
 
-    async def put(self, table: Table, events: list[WAEvent]) -> None:
+    async def put(self, table: Table, events: list[WAEvent], kept: Kept | None = None) -> None:
+        """Hand WAEvents over.
+
+        Args:
+            table: theirs.
+            events: of one page.
+            kept: where their objects are, if they have digests only.
+        """
         name = table.name
         if name in self._seen:  # reached in several ways: the first one counts
             seen, fresh = self._seen[name], []
@@ -911,14 +899,19 @@ class Reader:
                     seen.add(key)
                     fresh.append(event)
             events = fresh
+        if events:
+            self._on_page(name, len(events))
+        make = await self._how(name) if events else None
+        if make is None and kept:
+            self._apart.forget(kept)  # nobody takes them
+            return
         if not events:
             return
-        self._on_page(name, len(events))
-        make = await self._how(name)
         if make is None:
             self._queue(name, events)
         else:
-            await self._make(name, make, events)
+            readers = sum(sweep.readers for sweep in self._sweeps[name].values()) if name in self._sweeps else 1
+            await self._piles.add(table, make, events, kept and kept.only([event.data for event in events]), readers)
         assert self._room is not None
         await self._room.wait() if self._waiting >= WAITING else await asyncio.sleep(0)
 
@@ -942,34 +935,6 @@ class Reader:
             if name not in self._makes:
                 await self._told_makes.wait()
         return self._makes.get(name)
-
-    async def _make(self, name: str, make: Make, events: list[WAEvent]) -> None:
-        """Make rows in a thread that does nothing else, of several pages at once: that is faster.
-
-        They wait for each other, but not where nobody is left who could bring another one.
-        """
-        pile = self._piles.setdefault(name, _Pile())
-        pile.events += events
-        pile.pages += 1
-        readers = sum(sweep.readers for sweep in self._sweeps[name].values()) if name in self._sweeps else 1
-        if len(pile.events) >= PILE or pile.pages >= readers:
-            pile.enough.set()
-        async with self._making[name]:
-            if not pile.done:
-                if not pile.enough.is_set():
-                    patience = asyncio.get_running_loop().call_later(COMPANY, pile.enough.set)
-                    await pile.enough.wait()
-                    patience.cancel()
-                self._piles.pop(name)
-                pile.done = True
-                try:
-                    made = await asyncio.get_running_loop().run_in_executor(self._pool, make, pile.events)
-                except BaseException as error:
-                    pile.error = error
-                    raise
-                self._queue(name, made)
-            elif pile.error is not None:
-                raise pile.error
 
 
 def _size(things: list[WAEvent] | Made) -> int:

@@ -388,6 +388,39 @@ def _reading(shape: TableMap) -> tuple[tuple[Column, ...], _Node]:
     return read, _tree(read, shape.children)
 
 
+@cache
+def loose_schema(shape: TableMap) -> pa.Schema:
+    """The schema of what `RowMaker.loose` makes: the declared columns, and `LOOSE`."""
+    import pyarrow as pa
+
+    fields = [pa.field(column.name, arrow_type(column), nullable=column.nullable) for column in shape.columns]
+    return pa.schema([*fields, pa.field(LOOSE, pa.string())])
+
+
+def packed(loose: pa.Table) -> pa.Buffer:
+    """Rows as `RowMaker.loose` makes them, as an Arrow stream without the columns in which there is nothing."""
+    import pyarrow as pa
+
+    some = loose.select([place for place, column in enumerate(loose.columns) if column.null_count < len(column)])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, some.schema) as stream:
+        stream.write_table(some)
+    return sink.getvalue()
+
+
+def unpacked_rows(stream: bytes, shape: TableMap) -> pa.Table:
+    """The rows that `packed` made a stream of."""
+    import pyarrow as pa
+
+    some = pa.ipc.open_stream(pa.py_buffer(stream)).read_all()
+    schema, there = loose_schema(shape), set(some.column_names)
+    columns = [
+        some.column(name) if name in there else _nothing(held_as, some.num_rows)
+        for name, held_as in zip(schema.names, schema.types, strict=True)
+    ]
+    return pa.table(columns, schema=schema)
+
+
 class RowMaker:
     """Makes the rows of one table. Remembers the type of each inferred column, so that what comes later agrees.
 
@@ -481,12 +514,10 @@ class RowMaker:
             for column, cells in zip(self._read, columns, strict=True)
         }
         self._bookkeep(events, arrays, load_id, fingerprints)
-        fields = [pa.field(c.name, arrow_type(c), nullable=c.nullable) for c in self.shape.columns]
         texts = [dumps(waiting[i]) if waiting.get(i) else None for i in range(len(events))] if waiting else None
-        loose = _nothing(pa.string(), len(events)) if texts is None else pa.array(texts, pa.string())
-        return pa.table(
-            [*(arrays[f.name] for f in fields), loose], schema=pa.schema([*fields, pa.field(LOOSE, pa.string())])
-        )
+        arrays[LOOSE] = _nothing(pa.string(), len(events)) if texts is None else pa.array(texts, pa.string())
+        schema = loose_schema(self.shape)
+        return pa.table([arrays[name] for name in schema.names], schema=schema)
 
     def settle(self, loose: pa.Table) -> Rows:
         """Decide the columns of what waits, by all rows of a table as `loose` makes them.

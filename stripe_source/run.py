@@ -19,9 +19,10 @@ from stripe_source.held import Held, Key, Version, sql_client
 from stripe_source.history import SUFFIX, Versions, versions_map
 from stripe_source.listing import unix_second
 from stripe_source.options import Options
+from stripe_source.piles import Made
 from stripe_source.plan import Ask, wanted
 from stripe_source.prepare import empty
-from stripe_source.reader import CUT, Cut, Made, Reader, Verdict, Whose, judge
+from stripe_source.reader import CUT, Cut, Reader, Verdict, Whose, judge
 from stripe_source.resume import KEPT, Begun, begins, goes_on, kept
 from stripe_source.rows import RowMaker, fingerprint, lacking
 from stripe_source.schema_map import TableMap, table_map
@@ -383,7 +384,7 @@ class _Taking:
     def _make(self, events: Sequence[WAEvent]) -> Made:
         """Rows of a table of which nothing is held yet: new ones all. Called in the thread that makes rows."""
         try:
-            return Made.of(self.rows.loose(events, None, [fingerprint(event, False) for event in events]))
+            return Made.of(self.rows.loose(events))
         except Exception as error:  # the other tables that are read from the same list go on
             self.run.refuse(self.name, error)
             self.refused = True

@@ -28,7 +28,9 @@ class Stripe(Client):
         self.requests = self.empty = self.under_way = self.most_under_way = 0
         self.governor, self.account, self.latency = Governor(None, True), None, None
 
-    async def page(self, path: str, params: Any = None, *, account: str | None = None) -> Page:
+    async def page(
+        self, path: str, params: Any = None, *, account: str | None = None, keep: Any = None
+    ) -> Page:
         self.requests += 1
         assert self.requests < 3_000
         self.under_way += 1
