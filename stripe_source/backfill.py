@@ -8,7 +8,7 @@ each newest first to its end. No start year is assumed, and nothing is assumed o
 - Meanwhile a few requests for one object each find out how far back the list goes (`_oldest`).
 - From the oldest end on, spans are cut that should hold `PAGES` pages. What the first page of a span shows of its
   density sets the size of the next one; a span that turns out dense is split, and one that idle readers wait for, too.
-  A second cannot be split: it is paged through.
+  A second cannot be split: one that holds many objects is read from both its ends, before anything else.
 
 What is read is handed over page by page as it comes, so that nothing has to wait in memory. `gaps` says what is
 missing: a load that was cut short goes on from there. A table that goes by a cursor needs its objects in order; of such
@@ -21,8 +21,10 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 from stripe_source.client import Client, Keep, Page
+from stripe_source.errors import InvalidRequest, ResourceMissing
 from stripe_source.limits import operation
 from stripe_source.listing import ALL_TIME, Batch, List
 
@@ -40,6 +42,7 @@ UNLIMITED = 100.0  # requests a second to be ready for where there is no limit o
 NO_END = 253_402_300_799  # unix second: the last one of year 9999
 LONG_AGO = 0.3  # seconds: what an answer takes, where that is not known yet
 FEWEST, MOST = 6, 40  # spans that are read side by side
+DENSE = 2  # pages of one second after which it is read from both ends: that costs a request or two
 
 Handle = Callable[[Batch], Awaitable[None]]
 
@@ -60,6 +63,9 @@ class _Span:
     edge: int | None = None  # the oldest second of what was read
     handed: int | None = None  # the oldest second of what was handed over
     kept: list[Batch] = field(default_factory=list)  # what waits for its turn
+    alike: int = 0  # the last so many pages are of one second
+    ids: set[Any] = field(default_factory=set)  # on these
+    meeting: _Meeting | None = None  # of those who read it from both ends
 
     def __post_init__(self) -> None:
         self.floor = self.low
@@ -69,6 +75,23 @@ class _Span:
         if self.first is None or self.edge is None or self.first <= self.edge:
             return 0.0
         return self.count / (self.first - self.edge)
+
+
+@dataclass(eq=False)
+class _Meeting:
+    """Two readers of one second: from its newest object on, and from its oldest. They stop where they meet.
+
+    Args:
+        second: which; all that one of them hands over is of it.
+        above: ids of what the first one has read.
+        below: ids of what the other one has read.
+        met: nothing is left.
+    """
+
+    second: int
+    above: set[Any] = field(default_factory=set)
+    below: set[Any] = field(default_factory=set)
+    met: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,6 +142,8 @@ class Sweep:
         self._waiting = 0  # objects that wait for their turn
         self._news = asyncio.Event()
         self._turn = asyncio.Lock()
+        self._dense = 0  # seconds that are read from both ends
+        self._others = asyncio.Semaphore()  # requests of all others meanwhile
         if gaps is None:
             self._head = self._newest = _Span(self._low, high)
             self._spans = [self._head]
@@ -190,12 +215,15 @@ class Sweep:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    def _readers(self) -> int:
-        """How many spans to read side by side: enough to use the limits, with some who wait for their turn."""
+    def _under_way(self) -> float:
+        """How many requests have to be under way to use the limits."""
         client = self._client
         flow = client.governor.flow(self._what.account or client.account, operation(self._what.path)) or UNLIMITED
-        under_way = flow * (LONG_AGO if client.latency is None else client.latency)
-        return min(max(math.ceil(under_way * 2.0) + 4, FEWEST), MOST)
+        return flow * (LONG_AGO if client.latency is None else client.latency)
+
+    def _readers(self) -> int:
+        """How many spans to read side by side: enough to use the limits, with some who wait for their turn."""
+        return min(max(math.ceil(self._under_way() * 2.0) + 4, FEWEST), MOST)
 
     def _next(self) -> _Span | None:
         """The oldest span that nobody reads; None where there is none, or too much waits in memory already."""
@@ -222,15 +250,19 @@ class Sweep:
             what.path, lambda: what.between(span.low or None, None if span.high == NO_END else span.high),
             limit=what.limit, account=what.account, keep=self._keep,
         )
-        upcoming = asyncio.ensure_future(_first(pages))
+        upcoming = asyncio.ensure_future(self._page(span, pages))
+        below: asyncio.Task[None] | None = None
         try:
             while page := await upcoming:
                 times = what.times(page.objects)
                 if self._strays(span, times):
                     return
                 self._look(span, page, times)
+                if span.meeting:
+                    below = below or asyncio.ensure_future(self._from_below(span.meeting, handle))
+                    self._meet(span.meeting, page)
                 if page.has_more:  # asked for while this one is handed over
-                    upcoming = asyncio.ensure_future(_first(pages))
+                    upcoming = asyncio.ensure_future(self._page(span, pages))
                 batch = Batch(page.objects, page.date, page.has_more, page.kept)
                 if self._ordered:
                     span.kept.append(batch)
@@ -240,9 +272,14 @@ class Sweep:
                     span.handed = span.edge if span.edge is not None and page.has_more else span.handed
                 if not page.has_more:
                     break
+            if below and span.meeting and span.meeting.met:
+                await below  # what it has read last is still to be handed over
         finally:
             upcoming.cancel()
-            await asyncio.gather(upcoming, return_exceptions=True)
+            if below:
+                below.cancel()
+                self._dense -= 1
+            await asyncio.gather(upcoming, *([below] if below else []), return_exceptions=True)
         self._pace(span)
         span.done = True
         if self._ordered:
@@ -250,6 +287,53 @@ class Sweep:
         else:
             self._spans.remove(span)
         self._news.set()
+
+    async def _page(self, span: _Span, pages: AsyncIterator[Page]) -> Page | None:
+        """The next page of a span. Where others read a second that cannot be split, they shall not have to queue."""
+        if span.meeting or not self._dense:
+            return await anext(pages, None)
+        async with self._others:
+            return await anext(pages, None)
+
+    # ---- a second with many objects
+
+    def _meet(self, meeting: _Meeting, page: Page) -> None:
+        """Leave to the other one what it has read from below, and end where that begins."""
+        there = len(page.objects)
+        page.leave_out(meeting.below)
+        meeting.above.update(thing.get("id") for thing in page.objects)
+        if len(page.objects) < there:
+            meeting.met, page.has_more = True, False
+
+    async def _from_below(self, meeting: _Meeting, handle: Handle) -> None:
+        """Read a second from its oldest object on, until what has been read from above.
+
+        Cursors are places in a list, whatever it is filtered by: with `ending_before` an object that is older, the
+        page holds what came next (docs.stripe.com/api/pagination; the SDK pages backwards like this, 2026-11).
+        Whatever is not as it should be is left to who reads from above, who would find it all.
+        """
+        what, client = self._what, self._client
+        older = await client.page(what.path, what.between(None, meeting.second, 1), account=what.account)
+        marker = older.objects[0].get("id") if older.objects else None
+        while marker and not meeting.met:
+            given = {**what.between(None, None, what.limit), "ending_before": marker}
+            try:
+                page = await client.page(what.path, given, account=what.account, keep=self._keep())
+            except (ResourceMissing, InvalidRequest):
+                return  # that object is gone
+            if not page.objects or {thing.get(what.time) for thing in page.objects} != {meeting.second}:
+                return
+            marker = page.objects[0].get("id")
+            there = len(page.objects)
+            page.leave_out(meeting.above)
+            met = len(page.objects) < there
+            page.leave_out(meeting.below)
+            if not page.objects and not met:
+                return
+            meeting.below.update(thing.get("id") for thing in page.objects)
+            self._count += len(page.objects)
+            await handle(Batch(page.objects, page.date, True, page.kept))
+            meeting.met = meeting.met or met
 
     async def _hand_on(self, handle: Handle) -> None:
         """Hand over, oldest first, the spans that nothing older is missing before."""
@@ -282,7 +366,14 @@ class Sweep:
         if not page.has_more or self._what.limit is None or not times or len(times) < len(page.objects):
             return
         span.first = times[0] if span.first is None else span.first
+        if times[0] != times[-1] or times[0] != span.edge:
+            span.alike, span.ids = 0, set()
+        if times[0] == times[-1]:
+            span.alike += 1
+            span.ids.update(thing.get("id") for thing in page.objects)
         span.edge = edge = times[-1]
+        if span.alike >= DENSE and span is not self._head:
+            self._take_turns(span, edge)
         if self._unfiltered or not span.low < edge < span.high:
             return
         if span is self._head:
@@ -303,6 +394,17 @@ class Sweep:
             self._split(span, (span.low + edge) // 2 + 1, 1)
         if span.pages == 1:
             self._step = max(math.ceil(self._pages * self._what.limit / likely), 1)
+
+    def _take_turns(self, span: _Span, second: int) -> None:
+        """Have a second with many objects read from both ends, and what is older by others."""
+        v2 = self._what.path.startswith("/v2/")  # its cursors are of one list with all its filters
+        if span.meeting or self._unfiltered or self._ordered or v2 or not span.low <= second < span.high:
+            return
+        span.meeting = _Meeting(second, span.ids)
+        self._dense += 1
+        self._others = asyncio.Semaphore(math.ceil(self._under_way()) + 1)
+        if span.low < second:
+            self._split(span, second, 1)
 
     def _typical(self) -> float:
         """Objects a second in all that has been read: one page of a burst says little of what is around it."""
@@ -391,7 +493,3 @@ class Sweep:
         )
         times = self._what.times(page.objects)
         return times[0] if times else None
-
-
-async def _first(pages: AsyncIterator[Page]) -> Page | None:
-    return await anext(pages, None)

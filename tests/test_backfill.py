@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -21,10 +22,14 @@ NOW = 1_790_000_000
 class Stripe(Client):
     """A list in memory that pages as Stripe's reference says: newest first, `created` bounds, cursors by id."""
 
-    def __init__(self, times: list[int], *, filters: bool = True, fails_at: int | None = None) -> None:
+    def __init__(
+        self, times: list[int], *, filters: bool = True, fails_at: int | None = None, backwards: str = "as told"
+    ) -> None:
         newest = sorted(times, reverse=True)
         self.objects = [{"id": f"ch_{len(newest) - n}", "created": at} for n, at in enumerate(newest)]
-        self.filters, self.fails_at = filters, fails_at
+        self.filters, self.fails_at, self.backwards = filters, fails_at, backwards
+        self.back = 0  # pages by `ending_before`
+        self.nothing: Counter[tuple[int, int]] = Counter()  # empty answers, by window
         self.requests = self.empty = self.under_way = self.most_under_way = 0
         self.governor, self.account, self.latency = Governor(None, True), None, None
 
@@ -35,7 +40,8 @@ class Stripe(Client):
         assert self.requests < 3_000
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
-        await asyncio.sleep(0)
+        for _ in range(1 + self.requests * 7 % 5):  # answers overtake each other
+            await asyncio.sleep(0)
         self.under_way -= 1
         if self.requests == self.fails_at:
             raise ApiError("down", path=path)
@@ -44,14 +50,17 @@ class Stripe(Client):
         there = [thing for thing in self.objects if low <= thing["created"] < high]
         ids = [thing["id"] for thing in there]
         limit = int(given.get("limit", 10))
-        if given.get("ending_before"):
-            if given["ending_before"] not in ids:
+        if given.get("ending_before") and self.backwards != "ignored":
+            self.back += 1
+            if self.backwards == "gone" or given["ending_before"] not in ids:
                 raise ResourceMissing("No such charge", status=400, param="ending_before", path=path)
             end = ids.index(given["ending_before"])
             return Page(there[max(0, end - limit):end], end > limit, NOW)
         start = ids.index(given["starting_after"]) + 1 if given.get("starting_after") else 0
         found = there[start:start + limit]
         self.empty += not found
+        if not found:
+            self.nothing[low, high] += 1
         return Page(found, len(there) > start + limit, NOW)
 
 
@@ -117,6 +126,37 @@ def test_a_sweep_asks_little_more_than_the_pages_there_are(name: str, ordered: b
     assert len(got) == len(at)
     assert stripe.requests <= 1.3 * len(at) / 100 + 35
     assert stripe.empty <= 40
+    assert max(stripe.nothing.values(), default=0) <= 2
+
+
+@pytest.mark.parametrize("backwards", ["as told", "ignored", "gone"])
+@pytest.mark.parametrize("place", ["in the middle", "newest", "oldest", "alone"])
+def test_a_second_with_many_objects_is_read_from_both_ends(place: str, backwards: str) -> None:
+    """Nothing cuts a second, but it has two ends. Where one of them cannot be had, the other one is enough."""
+    around = {"in the middle": (4_000, 4_000), "newest": (0, 4_000), "oldest": (4_000, 0), "alone": (0, 0)}[place]
+    second = NOW - 1_000_000
+    at = [second + 1 + n * 50 for n in range(around[0])] + [second] * 5_000 + [second - 1 - n for n in range(around[1])]
+    stripe = Stripe(at, backwards=backwards)
+    sweep = Sweep(stripe, LIST, None, NOW + 1)
+    got = swept(sweep)
+
+    assert sorted(thing["id"] for thing in got) == sorted(thing["id"] for thing in stripe.objects)
+    assert sweep.gaps() == []
+    assert stripe.requests <= 1.3 * len(at) / 100 + 35
+    if backwards == "as told":
+        assert (15 <= stripe.back <= 35) if around[1] else not stripe.back
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.tuples(st.integers(NOW - 300, NOW), st.sampled_from([1, 3, 90, 250, 700])), max_size=12))
+def test_seconds_of_any_density_bring_every_object_once(seconds: list[tuple[int, int]]) -> None:
+    """One after the other, with few and with many objects in them."""
+    stripe = Stripe([second for second, number in seconds for _ in range(number)])
+    sweep = Sweep(stripe, LIST, None, NOW + 1)
+    got = swept(sweep)
+
+    assert sorted(thing["id"] for thing in got) == sorted(thing["id"] for thing in stripe.objects)
+    assert sweep.gaps() == []
 
 
 def test_spans_are_read_side_by_side() -> None:
