@@ -32,7 +32,7 @@ HEAD = 5  # pages that are read one after the other before anything else is aske
 PAGES = 96  # that a span should have: the last page of each is half empty on average
 FEW = 20  # likewise, where spans wait in memory for their turn
 WAITING = 10_000  # objects that may wait so before only the oldest span is read
-WORTH = 6  # pages that must be left of a span for idle readers to be given half of it; more where that was for nothing
+WORTH = 4  # pages that must be left of a span for idle readers to be given half of it; more where that was for nothing
 PARTS = 2  # that the older part of a dense span is split into, where spans wait in memory
 PROBES = 5  # requests side by side that look for the oldest object
 SPANS = 64  # that a list is cut into at the most, until more is known of it
@@ -41,6 +41,7 @@ CLOSER = 0.25  # likewise, where spans are small because they wait in memory for
 UNLIMITED = 100.0  # requests a second to be ready for where there is no limit of ours: an account's limit
 NO_END = 253_402_300_799  # unix second: the last one of year 9999
 LONG_AGO = 0.3  # seconds: what an answer takes, where that is not known yet
+QUEUE = 0.25  # seconds that a request may wait for its turn before further readers are of no use
 FEWEST, MOST = 6, 40  # spans that are read side by side
 DENSE = 2  # pages of one second after which it is read from both ends: that costs a request or two
 
@@ -137,7 +138,6 @@ class Sweep:
         self._count = 0
         self._share = 0.0
         self._worth = WORTH
-        self._idle = 0
         self.readers = 0  # spans that are being read
         self._waiting = 0  # objects that wait for their turn
         self._news = asyncio.Event()
@@ -197,7 +197,6 @@ class Sweep:
                 if not running:
                     return
                 self.readers = len(running)
-                self._idle = max(self._readers() - len(running), 0)
                 news = asyncio.ensure_future(self._news.wait())
                 try:
                     done, _ = await asyncio.wait({*running, news}, return_when=asyncio.FIRST_COMPLETED)
@@ -216,14 +215,21 @@ class Sweep:
             await asyncio.gather(*running, return_exceptions=True)
 
     def _under_way(self) -> float:
-        """How many requests have to be under way to use the limits."""
+        """How many requests have to be under way to use the limits, beside other lists that are read."""
         client = self._client
-        flow = client.governor.flow(self._what.account or client.account, operation(self._what.path)) or UNLIMITED
+        flow = client.governor.share(self._what.account or client.account, operation(self._what.path)) or UNLIMITED
         return flow * (LONG_AGO if client.latency is None else client.latency)
 
     def _readers(self) -> int:
         """How many spans to read side by side: enough to use the limits, with some who wait for their turn."""
         return min(max(math.ceil(self._under_way() * 2.0) + 4, FEWEST), MOST)
+
+    def _spare(self) -> bool:
+        """Whether a further reader would be of use: not where requests queue already, or a span waits for one."""
+        client = self._client
+        queue = client.governor.backlog(self._what.account or client.account, operation(self._what.path))
+        waiting = self._rest or not all(span.begun for span in self._spans)
+        return queue < QUEUE and self.readers < self._readers() and not waiting
 
     def _next(self) -> _Span | None:
         """The oldest span that nobody reads; None where there is none, or too much waits in memory already."""
@@ -382,7 +388,7 @@ class Sweep:
             return
         density = span.density()
         if not density:
-            if self._idle:  # one second, so far: the others may begin below it
+            if self._spare():  # one second, so far: the others may begin below it
                 self._split(span, edge, 1)
             return
         likely = min(density, 4 * self._typical())
@@ -390,7 +396,7 @@ class Sweep:
         if self._ordered and left > 2 * self._pages:  # it would wait in memory for too long
             keep = math.ceil(self._pages * self._what.limit / density)
             self._split(span, max(edge - keep, span.low + 1), PARTS)
-        elif self._idle and left >= self._worth:
+        elif left >= self._worth and self._spare():
             self._split(span, (span.low + edge) // 2 + 1, 1)
         if span.pages == 1:
             self._step = max(math.ceil(self._pages * self._what.limit / likely), 1)
@@ -428,7 +434,6 @@ class Sweep:
         for start, end in pairwise(bounds):
             if start < end:
                 self._insert(_Span(start, end, split=True))
-        self._idle = 0
         self._news.set()
 
     def _spread(self, head: _Span, edge: int) -> None:

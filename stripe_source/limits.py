@@ -80,6 +80,10 @@ class Bucket:
         self.refill(now)
         return max(0.0, (ticket - self._served) / self.flow)
 
+    def backlog(self, now: float) -> float:
+        """Seconds that the next ticket would have to wait."""
+        return self.wait(self._issued + 1, now)
+
     def halve(self, now: float) -> None:
         """Stripe said that this was too fast."""
         self.refill(now)
@@ -236,6 +240,24 @@ class Governor:
             bucket = self._bucket((account, endpoint), now)
             bucket.refill(now)
             return bucket.flow
+
+    def share(self, account: str | None, endpoint: str) -> float | None:
+        """Requests a second that an endpoint can have beside those that are asked as well; None for any number."""
+        flow, whole = self.flow(account, endpoint), self.flow(account)
+        if flow is None or whole is None:
+            return None
+        with self._lock:
+            busy = {name for (whose, name), lane in self._lanes.items() if name and whose == account and lane.under_way}
+        return min(flow, whole / len(busy | {endpoint}))
+
+    def backlog(self, account: str | None, endpoint: str) -> float:
+        """Seconds that a further request would wait for its turn."""
+        if self.rate is None:
+            return 0.0
+        now = self._clock()
+        with self._lock:
+            buckets = [self._bucket(key, now) for key in ((account, None), (account, endpoint))]
+            return max(bucket.backlog(now) for bucket in buckets)
 
     def _enter(self, account: str | None, endpoint: str) -> bool:
         now = self._clock()

@@ -1267,6 +1267,35 @@ def test_the_share_is_used() -> None:
     assert [12.5, 50.2, 24.8, 99.2] == rates
 
 
+def test_lists_that_are_read_together_share_the_account() -> None:
+    """One list has its endpoint's 25; of eight each has an eighth of 100; what waits already is seen."""
+    clock = Clock()
+    governor = Governor(1.0, True, clock=clock, sleep=lambda seconds: asyncio.Event().wait())
+    paths = [f"/v1/{number}" for number in range(8)]
+
+    async def story() -> list[float | None]:
+        await governor.acquire(None, paths[0])
+        clock.now += 1
+        told = [governor.share(None, paths[0]), governor.share(None, paths[1]), governor.backlog(None, paths[0])]
+        for path in paths[1:]:
+            clock.now += 1
+            await governor.acquire(None, path)
+        told += [governor.share(None, paths[0]), governor.share("acct_2", paths[0])]
+        queue = [asyncio.ensure_future(governor.acquire(None, paths[0])) for _ in range(50)]
+        await asyncio.sleep(0)
+        told.append(governor.backlog(None, paths[0]))
+        for each in queue:
+            each.cancel()
+        await asyncio.gather(*queue, return_exceptions=True)
+        return [None if value is None else round(value, 2) for value in told]
+
+    one, other, free, eighth, elsewhere, busy = run(story())
+
+    assert (one, other, eighth, elsewhere) == (24.8, 24.8, 12.4, 24.8)
+    assert free is not None and free < 0.1 and busy is not None and busy > 1.5
+    assert (governor_of(clock, None).share(None, "/v1/1"), governor_of(clock, None).backlog(None, "/v1/1")) == (None, 0)
+
+
 def test_files_have_a_lower_limit() -> None:
     """20 a second."""
     clock = Clock()
