@@ -6,10 +6,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 TICK = 0.01  # seconds between two looks
+LOOK = 0.25  # seconds between two looks at the memory of all
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,9 @@ class Ended:
 
     Args:
         seconds: wall time, from its start to its end.
-        megabytes: the most memory that one of its processes had.
+        megabytes: the most memory that one of its processes had, as the system tells it at its end.
+        together: the most that all had at a time, those included that they started, each shared page counted once; as
+            far as looked at, four times a second; 0 where the system does not tell.
         codes: the exit code of each of its processes.
         stopped: why it was killed; None where it ended by itself.
         said: the end of what it wrote on its error output.
@@ -26,6 +30,7 @@ class Ended:
 
     seconds: float
     megabytes: float
+    together: float
     codes: tuple[int, ...]
     stopped: str | None
     said: str
@@ -58,7 +63,7 @@ def run(
     deadline = began + timeout
     children: list[subprocess.Popen[bytes]] = []
     codes: dict[int, int] = {}
-    peak, stopped = 0, None
+    peak, together, looked, stopped = 0, 0, began, None
     with (folder / "out").open("wb") as out, (folder / "err").open("ab") as err:
         try:
             for number, command in enumerate(commands):
@@ -85,12 +90,27 @@ def run(
                         stopped = "killed"
                     if stopped:
                         _kill(children, codes)
+                if time.monotonic() - looked >= LOOK:
+                    looked = time.monotonic()
+                    together = max(together, _memory({child.pid for child in children}))
                 time.sleep(TICK)
             seconds = time.monotonic() - began
         finally:
             _kill(children, codes)
     said = (folder / "err").read_bytes()[-4000:].decode(errors="replace")
-    return Ended(seconds, peak / 1024, tuple(codes[child.pid] for child in children), stopped, said)
+    return Ended(seconds, peak / 1024, together / 1024, tuple(codes[child.pid] for child in children), stopped, said)
+
+
+def _memory(sessions: set[int]) -> int:
+    """Kilobytes of all processes of some sessions."""
+    total = 0
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            session = int((place / "stat").read_text().rpartition(")")[2].split()[3])
+            if session in sessions:
+                told = (place / "smaps_rollup").read_text()
+                total += sum(int(line.split()[1]) for line in told.splitlines() if line.startswith("Pss:"))
+    return total
 
 
 def _kill(children: list[subprocess.Popen[bytes]], codes: Mapping[int, int]) -> None:

@@ -127,7 +127,8 @@ def _sample(ended: child.Ended, figures: dict[str, Any], rows: int) -> Row:
     requests = max(figures["requests"], 1)
     return {
         "seconds": ended.seconds, "per_second": rows / ended.seconds, "per_row": ended.seconds / rows * 1000,
-        "megabytes": ended.megabytes, "requests": figures["requests"], "pages": figures["pages"],
+        "megabytes": ended.megabytes, "together": ended.together, "requests": figures["requests"],
+        "pages": figures["pages"],
         "empty": figures["empty"], "refused": figures["rate_limited"],
         "share_refused": figures["rate_limited"] / requests,
     }

@@ -88,6 +88,6 @@ def _run(
             return {**asked, "trouble": ended.trouble.replace(name, "…")}
         found = compare(contender.loaded(place), account, "charges")
     return {
-        **asked, "per_second": found.distinct / ended.seconds, "megabytes": ended.megabytes, "got": found.distinct,
-        "complete": str(found),
+        **asked, "per_second": found.distinct / ended.seconds, "megabytes": ended.megabytes, "together": ended.together,
+        "got": found.distinct, "complete": str(found),
     }

@@ -23,9 +23,9 @@ class Sizes:
     ours: int = 200_000
     memory: tuple[int, ...] = (200_000, 2_000_000)
     kill: int = 1_000_000
-    skew: int = 20_000
+    skew: int = 50_000
     one_table: int = 500_000
-    eight_tables: int = 100_000
+    eight_tables: int = 400_000
     scale: float = 1.0
 
     def with_rows(self, rows: int) -> Sizes:

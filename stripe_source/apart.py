@@ -68,6 +68,7 @@ class Apart:
 
     def __init__(self) -> None:
         self._process: Process | None = None
+        self._starting: asyncio.Task[None] | None = None
         self._answers: deque[asyncio.Future[bytes]] = deque()
         self._listening: asyncio.Task[None] | None = None
         self._number = 0
@@ -82,6 +83,15 @@ class Apart:
     def ready(self) -> bool:
         """Whether it takes orders."""
         return self._process is not None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody wants it."""
+        return self._starting is not None
+
+    def want(self) -> None:
+        """Start it, and go on meanwhile."""
+        self._starting = asyncio.ensure_future(self.start())
 
     async def start(self) -> None:
         """Start it. Where that fails, all goes on without."""
@@ -126,6 +136,8 @@ class Apart:
 
     async def stop(self) -> None:
         """End it."""
+        if self._starting:
+            await self._starting
         process, self._process = self._process, None
         if process is None:
             return

@@ -15,8 +15,9 @@ from stripe_source.errors import AuthenticationError, PermissionDenied, Resource
 from stripe_source.listing import List, unix_second
 from stripe_source.options import Options
 from stripe_source.plan import Wanted, asked, at, expansions, refused, wanted, ways
-from stripe_source.reader import judge, wait_for
+from stripe_source.reader import wait_for
 from stripe_source.table import Found, Table
+from stripe_source.verdict import judge
 
 
 @dataclass

@@ -418,7 +418,7 @@ class Feed:
         """What the destination holds of the objects of a list."""
         if not root.taken or not ids:
             return {}
-        found = await self._reader.ask_held(root.table, lambda held: held.versions([(id,) for id in ids]))
+        found = await self._reader.handover.ask(root.table.name, lambda held: held.versions([(id,) for id in ids]))
         return {key[0]: version for key, version in (found or {}).items()}
 
     # ---- handing over
@@ -496,7 +496,7 @@ class Feed:
 
     async def _where(self, table: Table, column: str, values: Iterable[str | None]) -> list[str]:
         """Ids of the rows that hold one of these values in a column."""
-        found = await self._reader.ask_held(table, lambda held: held.where(["id"], column, values))
+        found = await self._reader.handover.ask(table.name, lambda held: held.where(["id"], column, values))
         return [str(row[0]) for row in found or ()]
 
     # ---- what has no events
@@ -556,8 +556,8 @@ class Feed:
     async def _read_due(self, root: Wanted, watch: Watch) -> None:
         """Read again what was created in the seconds of rows whose time has come."""
         name, column, due = root.table.name, watch.column or "", watch.due or ""
-        times = await self._reader.ask_held(
-            root.table, lambda held: held.due(column, str(watch.value), due, self._now)
+        times = await self._reader.handover.ask(
+            root.table.name, lambda held: held.due(column, str(watch.value), due, self._now)
         )
         spans: list[list[int]] = []
         for second in sorted(times or ()):
@@ -590,7 +590,7 @@ class Feed:
                         await self._safely(root, self._ask_showing(root, table, want, column, changed[other]))
 
     async def _ask_showing(self, root: Wanted, table: Table, want: str, column: str, ids: Sequence[str]) -> None:
-        found = await self._reader.ask_held(table, lambda held: held.showing(want, column, ids))
+        found = await self._reader.handover.ask(table.name, lambda held: held.showing(want, column, ids))
         shown = {id for owners in (found or {}).values() for id in owners if not self._done.get((root.table.name, id))}
         await asyncio.gather(*(self._ask(root, id) for id in sorted(shown)))
 

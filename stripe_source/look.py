@@ -13,12 +13,13 @@ from stripe_source.listing import List, newest_first
 from stripe_source.options import Options
 from stripe_source.plan import Ask, Wanted, wanted
 from stripe_source.readback import FEW, Readback, Span
-from stripe_source.reader import Reader, Verdict, Whose, wait_for
+from stripe_source.reader import Reader, Whose, wait_for
 from stripe_source.rows import RowMaker
 from stripe_source.schema_map import table_map
 from stripe_source.spool import ALTERED, EXTRA, MISSING, Comparison, Difference, Pile, Spool
 from stripe_source.table import Table
 from stripe_source.tables import BY_NAME, parent_column
+from stripe_source.verdict import Verdict
 from stripe_source.waevent import WAEvent
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class Look:
         try:
             while left:
                 for name in list(left):  # in turn: reading halts where too much waits for any of them
-                    events = reader.next(name)
+                    events = reader.handover.next(name)
                     if isinstance(events, list) and events:
                         sides[name].take(events)
                     elif events is not None:

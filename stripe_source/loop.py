@@ -259,7 +259,7 @@ def _portions(pipeline: dlt.Pipeline, run: Run, progress: Progress, database: Op
         pipeline.set_local_state_val(LOADS, None)
         if not run.left:
             return loads
-        if run.reader and run.reader.reading:
+        if run.reader and run.reader.handover.reading:
             database.loaded()
         if len(loads) % 3 == 0:
             gc.collect()  # dlt leaves its schemas in cycles, and the collector comes rarely

@@ -7,10 +7,9 @@ it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import threading
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from typing import Any, TypeVar
 from stripe_source.apart import LONG as LONG_LIST
 from stripe_source.apart import Apart, Kept
 from stripe_source.backfill import NO_END, Coverage, Sweep
+from stripe_source.children import FAN_OUT, Children
 from stripe_source.client import Client, Keep, fill
 from stripe_source.errors import (
     AuthenticationError,
@@ -29,71 +29,24 @@ from stripe_source.errors import (
     PermissionDenied,
     ResourceMissing,
     StripeError,
-    StripeSourceError,
     redact,
 )
 from stripe_source.feed import HORIZON, Feed
+from stripe_source.handover import Handover
 from stripe_source.held import Held
 from stripe_source.listing import Batch, List, Object, after, newest_first, unix_second
-from stripe_source.piles import Made, Make, Piles
-from stripe_source.plan import Ask, Wanted, asked, at, days, expansions, filled, members, refused, take, wanted, ways
+from stripe_source.piles import Piles
+from stripe_source.plan import Ask, Wanted, expansions, members, refused, take, wanted, ways
 from stripe_source.resume import Begun
 from stripe_source.table import Found, Table
 from stripe_source.tables import BY_NAME, parent_column
+from stripe_source.verdict import Verdict, Verdicts, judge
 from stripe_source.waevent import INSERT, WAEvent
 
 log = logging.getLogger("stripe_source")
 T = TypeVar("T")
 
 EVENTS = "/v1/events"
-WAITING = 24_000  # WAEvents or rows read ahead of dlt, over all tables
-LONG = 2_500  # bytes of Arrow: what a row may have that counts as one
-FAN_OUT = 16  # child lists of one page of parents that are asked side by side
-
-
-class Cut:
-    """In place of more: what comes next belongs to the next load."""
-
-
-CUT = Cut()
-
-@dataclass
-class Verdict:
-    """How the reading of one table ended.
-
-    Args:
-        status: "ok", "no permission", "not enabled", "not loaded" or "failed".
-        reason: what Stripe or the network said, and the way out.
-        complete: everything that Stripe has was read, so that what was not seen is gone.
-        error: what was raised.
-        near: it is about the table's own list, or that of its parents; otherwise about one further away.
-    """
-
-    status: str = "ok"
-    reason: str = ""
-    complete: bool = True
-    error: StripeSourceError | None = None
-    near: bool = True
-
-
-def judge(error: StripeSourceError) -> Verdict:
-    """The verdict that an error means for a table."""
-    status = "failed"
-    if isinstance(error, PermissionDenied):
-        status = "no permission"
-    elif isinstance(error, NotEnabled):
-        status = "not enabled"
-    return Verdict(status, str(error), False, error)
-
-
-@dataclass(frozen=True)
-class _Family:
-    """The objects that one owner has, or one pair of owners, and when they were read."""
-
-    owner: str | None
-    objects: list[Object]
-    read_at: int
-    pair: str | None = None
 
 
 @dataclass(frozen=True)
@@ -167,46 +120,30 @@ class Reader:
             if each.gaps:
                 known = self.began
                 known.update({name: min(each.position, known.get(name, each.position)) for name in each.tables})
-        self.cut: int | None = None  # what was put after this belongs to the next load
         self._sweeps: dict[str, dict[str, Sweep]] = defaultdict(dict)
         self._over: set[str] = set()  # lists that were read to their end
-        self._made = made
-        self._makes: dict[str, Make | None] = {}
-        self._told_makes: asyncio.Event | None = None
+        self.handover = Handover(holds, made)
         self._apart = Apart()
-        self._starting: asyncio.Task[None] | None = None
-        self._piles = Piles(self._apart, self._queue)
-        self._number = 0  # of what was put
+        self._piles = Piles(self._apart, self.handover.put)
         self.past: dict[str, list[WAEvent]] = {name: [] for name in past}
         self._make_client = client
-        self._holds, self._before, self._lookback = holds, list(seen), lookback
-        self._questions: deque[Callable[[], None]] = deque()
+        self._before, self._lookback = list(seen), lookback
         self._held, self._whose = held, whose
         self.account = held or option or "self"
         self._on_page = on_page or (lambda table, objects: None)
         self._on_cover = on_cover or (lambda table, coverage: None)
         self._asks: dict[str, Ask] = {}
-        self._queues: dict[str, deque[tuple[int, list[WAEvent] | Made]]] = {}
-        self._open: set[str] = set()
-        self._waiting = 0
-        self._full = False
-        self._news = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
-        self._room: asyncio.Event | None = None
         self._sources_left: dict[str, int] = defaultdict(int)
         self._seen: dict[str, set[tuple[str, str | None]]] = {}
-        self._spare: dict[str, dict[str, WAEvent]] = {}
-        self._refusals: dict[str, int] = defaultdict(int)
-        self._all_ids: dict[str, asyncio.Future[list[str | None]]] = {}
-        self.verdicts: dict[str, Verdict] = defaultdict(Verdict)
+        self.verdicts = Verdicts()
         self.fed: set[str] = set()
-        self.families: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        self._children = Children(self, self._asks)
+        self.families = self._children.families  # owners whose children were read, by table and column
         self.dirty: dict[str, set[str]] = defaultdict(set)
         self.feed: Feed | None = None
         self.notes: list[str] = []
-        self.error: BaseException | None = None
         self.figures: Any = None
         self.now: int | None = None
 
@@ -214,51 +151,18 @@ class Reader:
 
     def start(self, asks: Iterable[Ask]) -> None:
         """Begin to read. Returns at once."""
-        self._asks = {ask.table.name: ask for ask in asks}
-        self._queues = {name: deque() for name in self._asks}
-        self._open = set(self._asks)
+        self._asks.update({ask.table.name: ask for ask in asks})
+        self.handover.begin(self._asks)
         self._thread = threading.Thread(target=self._run, name="stripe-reader", daemon=True)
         self._thread.start()
 
-    def makes(self, table: str, make: Make | None) -> None:
-        """Say how the rows of a table are made in here; None: its WAEvents are wanted."""
-        self._makes[table] = make
-        if self._told_makes:
-            self._tell(self._told_makes.set)
-
-    def next(self, table: str, patience: float = 0.05) -> list[WAEvent] | Made | Cut | None:
-        """What comes next of a table: None if there is nothing yet, an empty list when the table is done.
-
-        Raises:
-            StripeSourceError: the whole run failed, not this table only (the key was refused, say).
-        """
-        queue = self._queues[table]
-        with self._news:
-            idle = not queue and not self._questions and table in self._open and self._waiting == 0
-            if idle and self.cut is None:
-                self._news.wait(patience)
-        self.answer()
-        with self._news:
-            if queue and (self.cut is None or queue[0][0] <= self.cut):
-                _, things = queue.popleft()
-                self._waiting -= _size(things)
-                if self._full and self._waiting < WAITING and self._room:
-                    self._full = False
-                    self._tell(self._room.set)
-                return things
-            if self.error is not None:
-                raise self.error
-            if queue or (self.cut is not None and table in self._open):
-                return CUT
-            return None if table in self._open else []
-
     def part(self) -> None:
         """Ask for a cut: what was put before it, and `kept`, belong to this load, and what comes after to the next."""
-        self._tell(self._part)
+        def part() -> None:
+            self.kept = self.unfinished()
+            self.handover.part()
 
-    def go_on(self) -> None:
-        """The next load has begun."""
-        self.cut = None
+        self.handover.tell(part)
 
     def unfinished(self) -> dict[str, Begun]:
         """How far the lists have come whose first reading is not over; asked in the reader's thread, or after it."""
@@ -275,47 +179,17 @@ class Reader:
         """The second before which objects are read; that of the run's beginning is not over yet."""
         return end or (self.now or 0) + 1
 
-    def _part(self) -> None:
-        self.kept = self.unfinished()
-        with self._news:
-            self.cut = self._number
-            self._news.notify_all()
-
-    @property
-    def reading(self) -> bool:
-        """Whether there is more to come."""
-        return bool(self._open) and self.error is None
-
-    def answer(self) -> None:
-        """Answer what the reader wants to know of the destination, in the thread that may ask it."""
-        while self._questions:
-            self._questions.popleft()()
-
     def leave(self, table: str) -> None:
         """Nobody will take this table any more. When no table is left, the reading stops."""
-        with self._news:
-            self._open.discard(table)
-            self._waiting -= sum(_size(things) for _, things in self._queues.get(table, ()))
-            self._queues[table] = deque()
-            last = not self._open
-            if self._room:
-                self._tell(self._room.set)
-        self.makes(table, None)
-        if last:
+        if self.handover.leave(table):
             self.stop()
 
     def stop(self) -> None:
         """Stop reading and wait for the thread."""
         if self._main:
-            self._tell(self._main.cancel)
+            self.handover.tell(self._main.cancel)
         if self._thread and self._thread is not threading.current_thread():
             self._thread.join(timeout=10)
-
-    def _tell(self, what: Callable[[], Any]) -> None:
-        """Do something in the reader's thread, if it is still there."""
-        with contextlib.suppress(RuntimeError):  # the loop may close between a question and the call
-            if self._loop:
-                self._loop.call_soon_threadsafe(what)
 
     # ---- the side of Stripe
 
@@ -325,16 +199,14 @@ class Reader:
         except asyncio.CancelledError:
             pass
         except BaseException as error:  # handed to the thread that waits for it
-            self.error = error
+            self.handover.error = error
         finally:
-            with self._news:
-                self._open.clear()
-                self._news.notify_all()
+            self.handover.keep_open(())
             self._piles.close()
 
     async def _read_all(self) -> None:
-        self._loop, self._main, self._room = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
-        self._told_makes = asyncio.Event()
+        self._main = asyncio.current_task()
+        self.handover.enter()
         async with self._make_client() as client:
             self.figures = client.figures
             whose = self._whose or await identify(client)
@@ -353,9 +225,7 @@ class Reader:
                 for reader in readers:
                     reader.cancel()
                 await asyncio.gather(*readers, return_exceptions=True)
-                if self._starting:
-                    await self._starting
-                    await self._apart.stop()
+                await self._apart.stop()
 
     async def _open_feed(self, client: Client, roots: Sequence[Wanted]) -> list[Wanted]:
         """Decide what goes by the change feed in this run, and read its first page.
@@ -429,37 +299,9 @@ class Reader:
         self.fed -= {root.table.name for root in roots if root not in chosen}
         return chosen
 
-    async def ask_held(self, table: Table, question: Callable[[Held], T]) -> T | None:
-        """Have a question about what the destination holds of a table answered by dlt's thread.
-
-        Returns:
-            The answer, or None where nothing is held.
-        """
-        loop = asyncio.get_running_loop()
-        answered: asyncio.Future[T | None] = loop.create_future()
-
-        def settle(result: Any, error: BaseException | None) -> None:
-            if not answered.done():
-                answered.set_exception(error) if error else answered.set_result(result)
-
-        def reply() -> None:
-            result: Any = None
-            error: BaseException | None = None
-            try:
-                held = self._holds(table.name)
-                result = held and question(held)
-            except Exception as trouble:  # the destination's, raised where it was asked
-                error = trouble
-            self._tell(partial(settle, result, error))
-
-        with self._news:
-            self._questions.append(reply)
-            self._news.notify_all()
-        return await answered
-
     def fail(self, table: Table, error: StripeError) -> None:
         """A table could not be read."""
-        self._blame(table.name, judge(error))
+        self.verdicts.blame(table.name, judge(error))
 
     def _jobs(self, client: Client, roots: Sequence[Wanted], fed: Sequence[Wanted]) -> Iterable[Any]:
         singletons: dict[str, list[Wanted]] = defaultdict(list)
@@ -468,7 +310,7 @@ class Reader:
         for root in roots:
             if root.table.mode and livemode is not None and root.table.mode != ("live" if livemode else "test"):
                 if root.taken:
-                    self._blame(root.table.name, Verdict("not loaded", f"{root.table.mode} mode only", False))
+                    self.verdicts.blame(root.table.name, Verdict("not loaded", f"{root.table.mode} mode only", False))
             elif root.table.singleton:
                 singletons[root.table.path or ""].append(root)
             elif root not in fed:
@@ -484,14 +326,14 @@ class Reader:
                 for table, found in ways(root):
                     self._sources_left[table.name] += 1
                     if found and found.spare:
-                        self._spare.setdefault(table.name, {})
+                        self._children.look_for(table)
                     if len(table.found) + len(table.passes) + len(table.also) > 1:
                         self._seen[table.name] = set()
         for name, ask in self._asks.items():
             if ask.table.never:
-                self._blame(name, Verdict("not loaded", ask.table.never, False))
+                self.verdicts.blame(name, Verdict("not loaded", ask.table.never, False))
             if not self._sources_left[name]:
-                self._open.discard(name)
+                self.handover.open.discard(name)
         return [self._guard(client, several, job) for several, job in jobs]
 
     async def _guard(self, client: Client, roots: list[Wanted], job: Callable[[], Any]) -> None:
@@ -510,28 +352,12 @@ class Reader:
         for root, table, found in every:
             if failed:
                 near = found is None or found.parent == root.table.name
-                self._fault(table, failed if near else replace(failed, near=False), own=found is None)
+                self.verdicts.fault(table, failed if near else replace(failed, near=False), own=found is None)
             if self._sources_left[table.name] == 1:
-                await self._hand_spares(client, table)  # before it counts as done: what comes later is not taken
+                # before it counts as done: what comes later is not taken
+                await self._children.hand_spares(client, table, self._seen.get(table.name, set()))
             self._sources_left[table.name] -= 1
-        with self._news:
-            self._open = {name for name in self._open if self._sources_left[name] > 0}
-            self._news.notify_all()
-
-    def _fault(self, table: Table, verdict: Verdict, *, own: bool) -> None:
-        """One way to a table failed. It is the verdict if it was its own list or the only way; else it is not whole."""
-        if own or (not table.path and len(table.found) == 1):
-            self._blame(table.name, verdict)
-        else:
-            held = self.verdicts[table.name]
-            held.complete, held.reason = False, held.reason or verdict.reason
-            if verdict.status == "failed":
-                self._blame(table.name, verdict)
-
-    def _blame(self, name: str, verdict: Verdict) -> None:
-        held = self.verdicts[name]
-        if held.status == "ok" or (verdict.near and not held.near):
-            self.verdicts[name] = verdict
+        self.handover.keep_open(name for name, left in self._sources_left.items() if left > 0)
 
     async def _read_singleton(self, client: Client, path: str, tables: list[Table]) -> None:
         answer = await client.get(path)
@@ -584,7 +410,7 @@ class Reader:
         except PermissionDenied as error:
             lesser, lost = refused(root, error)
             for table in lost:
-                self._fault(table, judge(error), own=False)
+                self.verdicts.fault(table, judge(error), own=False)
             await self._read_pass(client, lesser, bound, params, number)
 
     async def _read_expanded(
@@ -618,11 +444,11 @@ class Reader:
     def _keeper(self, root: Wanted, sweep: Sweep) -> Keep | None:
         """Who takes the next page of a list as it comes: the process that makes rows, once a list is a long one."""
         table = root.table
-        plain = root.taken and self._makes.get(table.name) and not table.include and BY_NAME.get(table.name) is table
-        if not plain or table.name not in self._open:
+        plain = root.taken and not table.include and BY_NAME.get(table.name) is table
+        if not plain or self.handover.known(table.name) is None:
             return None
-        if self._starting is None and (sweep.coverage().left or 0) >= LONG_LIST and Apart.useful():
-            self._starting = asyncio.ensure_future(self._apart.start())
+        if not self._apart.wanted and (sweep.coverage().left or 0) >= LONG_LIST and Apart.useful():
+            self._apart.want()
         return partial(self._apart.page, members=sorted(members(root))) if self._apart.ready else None
 
     async def _included(self, client: Client, table: Table, listed: Sequence[Object]) -> list[Object]:
@@ -671,7 +497,7 @@ class Reader:
             if found in skip:
                 for thing in batch.objects:
                     take(thing, found)
-            elif await self._children(client, found, kinds, batch.objects, batch.read_at) and found.at:
+            elif await self._children.of(client, found, kinds, batch.objects, batch.read_at) and found.at:
                 taken.append(found)
         if root.taken:
             ask = self._asks[table.name]
@@ -680,199 +506,6 @@ class Reader:
             ]
             kept = batch.kept and replace(batch.kept, taken=tuple(taken))
             await self.put(table, [self.event(table, thing, batch.read_at) for thing in things], kept)
-
-    async def _children(
-        self, client: Client, found: Found, kinds: list[Wanted], parents: Sequence[Object], read_at: int
-    ) -> bool:
-        """Take the objects that are found with these parents, complete them, and hand them over.
-
-        Returns:
-            Whether they were taken; not where the key may not read them.
-        """
-        below = [table for kind in kinds for table in kind.tables()]
-        if not found.may_refuse and all(self.verdicts[table.name].status == "no permission" for table in below):
-            return False  # asking for each parent again would say no more
-        gate = asyncio.Semaphore(FAN_OUT)
-        refused: list[StripeError] = []
-        bare = False
-
-        fed = any(table.name in self.fed for kind in kinds for table in kind.tables())
-
-        async def of(parent: Object) -> list[_Family]:
-            known = parent.get("id")
-            nothing = _Family(str(known) if known is not None else None, [], read_at)
-            nonlocal bare
-            if not asked(parent, found):
-                return [nothing] if fed else []
-            things, more = take(parent, found)
-            bare = bare or (more and not found.rest)
-            family = replace(nothing, objects=things)
-            if not more or not found.rest:
-                return [family] if things or fed else []
-            try:
-                return await self._rest(client, found, kinds, parent, family, gate)
-            except (NotEnabled, PermissionDenied) as error:
-                if not found.may_refuse:
-                    raise
-                refused.append(error)
-                return []
-
-        try:
-            families = [family for some in await asyncio.gather(*map(of, parents)) for family in some]
-        except AuthenticationError:
-            raise
-        except StripeError as error:  # the children's trouble is not their parents'
-            for kind in kinds:
-                for table in kind.tables():
-                    self._fault(table, judge(error), own=False)
-            return True
-        for kind in kinds:
-            if bare:
-                reason = f"`{found.at}` of {found.parent} came as ids: the key lacks `{kind.table.permission}`"
-                for table in kind.tables():
-                    self._fault(table, Verdict("no permission", reason, False), own=False)
-            if refused:
-                self._refused(kind.table, found, len(refused), refused[0])
-            await self._family(client, kind, families, found)
-        return True
-
-    async def _family(self, client: Client, kind: Wanted, families: Sequence[_Family], found: Found) -> None:
-        events: list[WAEvent] = []
-        column = parent_column(kind.table) or found.names
-        for family in families:
-            if column and family.owner and kind.table.name in self.fed and not found.spare:
-                self.families[kind.table.name][column].add(family.owner)
-            mine = [  # the place is the one in the whole list, which may hold objects of other tables
-                (place, thing) for place, thing in enumerate(family.objects)
-                if thing.get("object", kind.table.object[0]) in kind.table.object
-            ]
-            for inner, inner_kinds in kind.children.items():
-                await self._children(client, inner, inner_kinds, [thing for _, thing in mine], family.read_at)
-            events += [
-                self.event(kind.table, thing, family.read_at, family.owner, None if found.one else place, family.pair)
-                for place, thing in mine
-            ]
-        if found.spare:
-            for event in events:
-                held = self._spare[kind.table.name].get(str(event.data.get("id")))
-                if held is None or "object" not in held.data:
-                    self._spare[kind.table.name][str(event.data.get("id"))] = event
-        elif kind.taken:
-            await self.put(kind.table, events)
-
-    def _refused(self, table: Table, found: Found, number: int, error: StripeError) -> None:
-        """Some parents' lists were refused, which is to be expected; that all are is the verdict."""
-        self._refusals[table.name] += number
-        verdict = self.verdicts[table.name]
-        verdict.complete = False
-        verdict.error = error
-        verdict.reason = f"{self._refusals[table.name]} lists of {found.parent} were refused: {found.may_refuse}"
-
-    async def _hand_spares(self, client: Client, table: Table) -> None:
-        """Hand over what was found of a table elsewhere and is not in its own list."""
-        seen = self._seen.get(table.name, set())
-        spares = self._spare.pop(table.name, {})
-        if spares and table.name in self.fed:
-            ids = [(id,) for id in spares]
-            held = await self.ask_held(table, lambda held: held.versions(ids))
-            there = {key[0] for key, version in (held or {}).items() if not version.deleted}
-            spares = {id: event for id, event in spares.items() if id not in there}
-        gate = asyncio.Semaphore(FAN_OUT)
-
-        async def whole(event: WAEvent) -> WAEvent | None:
-            if "object" in event.data:
-                return event
-            async with gate:
-                try:
-                    expand = {"expand": table.expand} if table.expand else {}
-                    answer = await client.get(fill(table.one or "", id=event.data["id"]), expand)
-                except StripeError as error:
-                    if not isinstance(error, ResourceMissing):
-                        self._fault(table, judge(error), own=False)
-                    return None
-                return event._replace(data=answer.body, time=answer.date)
-
-        lacking = [event for id, event in spares.items() if (id, None) not in seen]
-        found = await asyncio.gather(*map(whole, lacking))
-        await self.put(table, [event for event in found if event])
-
-    async def _rest(
-        self, client: Client, found: Found, kinds: list[Wanted], parent: Object, family: _Family,
-        gate: asyncio.Semaphore,
-    ) -> list[_Family]:
-        """All children of one parent, by lists of their own. An owner that vanished meanwhile has none."""
-        assert found.rest is not None
-        given = filled(found.params, parent)
-        owners = [str(owner) for owner in at(parent, found.id)]
-        if found.through:
-            async with gate:
-                try:
-                    answer = await client.get(found.through, {found.param or "id": parent["id"]})
-                except ResourceMissing:
-                    return []
-            owners = [str(owner) for owner in at(answer.body, found.id)]
-        if found.window:
-            ask = self._asks[kinds[0].table.name]
-            back = int(ask.table.lookback.total_seconds())
-            begin = ask.since if ask.since is not None else max(0, (unix_second(parent.get("created")) or 0) - back)
-            until = ask.until or self.now or 0
-            if begin >= until:
-                return []  # the parent is younger than what is asked for
-            given.update(zip(found.window, days(begin, until), strict=True))
-        limit = None if any(kind.table.limit is None for kind in kinds) else 100
-        pairs = await self._ids(client, found.pair[0]) if found.pair else [None]
-
-        def expand() -> list[str]:
-            return [] if found.one else [f"data.{path}" for kind in kinds for path in expansions(kind)]
-
-        async def ask_for(owner: str, pair: str | None) -> _Family:
-            path = fill(found.rest or "", id=owner)
-            params = {**given, **({found.param: owner} if found.param and not found.through else {})}
-            if found.pair:
-                params[found.pair[1]] = pair
-            if paths := expand():
-                params["expand"] = paths
-            whole = _Family(owner, [], family.read_at, pair)
-            try:
-                async with gate:
-                    if found.one:
-                        answer = await client.get(path, params)
-                        return replace(whole, objects=[answer.body], read_at=answer.date)
-                    async for page in client.pages(path, params, limit=limit):
-                        whole.objects.extend(page.objects)
-                        whole = replace(whole, read_at=page.date)
-            except ResourceMissing:
-                return replace(family, pair=pair)
-            except PermissionDenied as error:
-                if paths == expand():  # else another parent's list has taught it meanwhile
-                    self._forgo(kinds, error)
-                return await ask_for(owner, pair)
-            return whole
-
-        return await asyncio.gather(*(ask_for(owner, pair) for owner in owners for pair in pairs))
-
-    def _forgo(self, kinds: Sequence[Wanted], error: PermissionDenied) -> None:
-        """Expand no more what the key may not read.
-
-        Raises:
-            PermissionDenied: the error itself, because it is about the list.
-        """
-        for kind in kinds:
-            left, lost = refused(kind, error)
-            kind.children = left.children
-            for table in lost:
-                self._fault(table, judge(error), own=False)
-
-    async def _ids(self, client: Client, name: str) -> list[str | None]:
-        """The ids of all objects of a table, read once a run."""
-        if name not in self._all_ids:
-            async def read() -> list[str | None]:
-                table = BY_NAME[name]
-                what = List(table.path or "", table.params, limit=table.limit)
-                return [str(t["id"]) async for batch in newest_first(client, what) for t in batch.objects if "id" in t]
-
-            self._all_ids[name] = asyncio.ensure_future(read())
-        return await self._all_ids[name]
 
     def event(
         self, table: Table, thing: Object, read_at: int, parent: str | None = None, place: int | None = None,
@@ -901,45 +534,18 @@ class Reader:
             events = fresh
         if events:
             self._on_page(name, len(events))
-        make = await self._how(name) if events else None
+        make = await self.handover.how(name) if events else None
         if make is None and kept:
             self._apart.forget(kept)  # nobody takes them
             return
         if not events:
             return
         if make is None:
-            self._queue(name, events)
+            self.handover.put(name, events)
         else:
             readers = sum(sweep.readers for sweep in self._sweeps[name].values()) if name in self._sweeps else 1
             await self._piles.add(table, make, events, kept and kept.only([event.data for event in events]), readers)
-        assert self._room is not None
-        await self._room.wait() if self._waiting >= WAITING else await asyncio.sleep(0)
-
-    def _queue(self, name: str, things: list[WAEvent] | Made) -> None:
-        assert self._room is not None
-        with self._news:
-            if name in self._open:
-                self._number += 1
-                self._queues[name].append((self._number, things))
-                self._waiting += _size(things)
-                self._news.notify_all()
-            if self._waiting >= WAITING:
-                self._full = True
-                self._room.clear()
-
-    async def _how(self, name: str) -> Make | None:
-        """How the rows of a table are made; who takes it says so at the beginning."""
-        assert self._told_makes is not None
-        while self._made and name not in self._makes and name in self._open:
-            self._told_makes.clear()
-            if name not in self._makes:
-                await self._told_makes.wait()
-        return self._makes.get(name)
-
-
-def _size(things: list[WAEvent] | Made) -> int:
-    """What counts towards `WAITING`: rows, and long ones for several."""
-    return max(things.rows, things.size // LONG) if isinstance(things, Made) else len(things)
+        await self.handover.room()
 
 
 def _within(created: Any, ask: Ask) -> bool:

@@ -15,6 +15,7 @@ from stripe_source.backfill import Coverage
 from stripe_source.contract import EVOLVE, FREEZE, Contract, contract_of
 from stripe_source.destinations import suit
 from stripe_source.errors import MixedData, SchemaFrozen, StripeSourceError, redact
+from stripe_source.handover import CUT, Cut
 from stripe_source.held import Held, Key, Version, sql_client
 from stripe_source.history import SUFFIX, Versions, versions_map
 from stripe_source.listing import unix_second
@@ -22,11 +23,12 @@ from stripe_source.options import Options
 from stripe_source.piles import Made
 from stripe_source.plan import Ask, wanted
 from stripe_source.prepare import empty
-from stripe_source.reader import CUT, Cut, Reader, Verdict, Whose, judge
+from stripe_source.reader import Reader, Whose
 from stripe_source.resume import KEPT, Begun, begins, goes_on, kept
 from stripe_source.rows import RowMaker, fingerprint, lacking
 from stripe_source.schema_map import TableMap, table_map
 from stripe_source.tables import BY_NAME, pair_column, parent_column
+from stripe_source.verdict import Verdict, judge
 from stripe_source.waevent import DELETE, WAEvent
 
 if TYPE_CHECKING:
@@ -110,7 +112,7 @@ class Run:
         self._taken += rows
         self._bytes += size
         enough = self.portion and (self._taken >= self.portion or self._bytes >= BULK)
-        if enough and not self._parting and self.reader and self.reader.reading:
+        if enough and not self._parting and self.reader and self.reader.handover.reading:
             self._parting = True
             self.reader.part()
 
@@ -207,7 +209,7 @@ class Run:
         self._round, self._state = this, state
         self._parting, self._taken, self._bytes, self._left = False, 0, 0, set()
         if self.reader:
-            self.reader.go_on()
+            self.reader.handover.go_on()
 
     def refuse(self, table: str, error: Exception) -> None:
         """The rows of a table are not loaded: that is its verdict, and how far its list was read does not count."""
@@ -240,7 +242,7 @@ class Run:
         if self._taking:
             self._pause()
             return
-        if self.reader and self.reader.error is None:
+        if self.reader and self.reader.handover.error is None:
             self._keep(self.reader.unfinished())  # of what failed
             if self.reader.feed:
                 self._state["feed"] = {"at": self.reader.now, "seen": self.reader.feed.noted}
@@ -278,9 +280,9 @@ def changes(run: Run) -> Iterator[Any]:
     """What the resource `changes` does: it keeps the change feed going while it is read, and has its figures."""
     if set(dlt.current.source().resources.selected) == {CHANGES}:
         return  # it feeds other tables, and has no rows of its own
-    while run.reader is None or (run.reader.reading and run.reader.cut is None):
+    while run.reader is None or (run.reader.handover.reading and run.reader.handover.cut is None):
         if run.reader:
-            run.reader.answer()
+            run.reader.handover.answer()
         yield None
     if run.reader.feed:
         dlt.current.resource_metrics().update({"events": run.reader.feed.read, "asked": run.reader.feed.asked})
@@ -379,7 +381,7 @@ class _Taking:
                 reason = "the destination does not have it, and the schema contract adds no table"
                 self.reader.verdicts[self.name] = Verdict("not loaded", reason, False)
         plain = not self.refused and run.first(self.name) and self.versions is None and self.result.marker != "id"
-        self.reader.makes(self.name, self._make if plain else None)
+        self.reader.handover.makes(self.name, self._make if plain else None)
 
     def _make(self, events: Sequence[WAEvent]) -> Made:
         """Rows of a table of which nothing is held yet: new ones all. Called in the thread that makes rows."""
@@ -402,7 +404,7 @@ class _Taking:
         self.ready: list[Made] = []
         got: list[WAEvent] | Made | Cut | None = None
         while not (got == [] or isinstance(got, Cut)):
-            got = self.reader.next(self.name)
+            got = self.reader.handover.next(self.name)
             if got is None:
                 yield None
                 continue

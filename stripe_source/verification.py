@@ -13,10 +13,11 @@ from stripe_source.money import BALANCE, MEMBERS, PAYOUTS, TRANSACTIONS, MoneyPr
 from stripe_source.options import Options, match_tables
 from stripe_source.proof import TableProof, VerifyResult
 from stripe_source.readback import Readback, Span
-from stripe_source.reader import identify, judge, wait_for
+from stripe_source.reader import identify, wait_for
 from stripe_source.spool import Spool
 from stripe_source.table import Table
 from stripe_source.tables import BY_NAME
+from stripe_source.verdict import judge
 
 if TYPE_CHECKING:
     import dlt

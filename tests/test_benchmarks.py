@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FIGURES = {
     "setting": "code", "case": "ours", "name": "ours", "into": "DuckDB", "rows": 200_000, "seconds": 10.0,
-    "per_second": 20_000.0, "megabytes": 300.4, "requests": 2_000, "refused": 0, "complete": "all", "runs": 5,
-    "note": "",
+    "per_second": 20_000.0, "megabytes": 300.4, "together": 400.2, "requests": 2_000, "refused": 0, "complete": "all",
+    "runs": 5, "note": "",
 }
 TROUBLE = {"setting": "code", "case": "another", "name": "another", "into": "SQLite", "rows": 10,
            "trouble": "exit code 1: a | b", "note": "in Go"}
@@ -45,8 +45,8 @@ def test_a_table_tells_figures_and_troubles() -> None:
 
     lines = table(BENCHMARKS[0].columns, [FIGURES, TROUBLE]).splitlines()
 
-    assert "| code | ours | DuckDB | 200,000 | 10.00 | 20,000 | 300 | 2,000 | 0 | all | 5 |  |" == lines[2]
-    assert "| code | another | SQLite | 10 |  |  |  |  |  | **exit code 1: a \\| b** |  | in Go |" == lines[3]
+    assert "| code | ours | DuckDB | 200,000 | 10.00 | 20,000 | 300 | 400 | 2,000 | 0 | all | 5 |  |" == lines[2]
+    assert "| code | another | SQLite | 10 |  |  |  |  |  |  | **exit code 1: a \\| b** |  | in Go |" == lines[3]
 
 
 def test_figures_of_one_benchmark_leave_the_others_alone(tmp_path: Path) -> None:

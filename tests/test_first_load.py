@@ -18,7 +18,7 @@ from truth import differences
 from stripe_source import sandbox, sync
 from stripe_source.sandbox import Bulk
 
-SMALL = "import stripe_source.loop as l, stripe_source.reader as r; l.PORTION = l.FURTHER = r.WAITING = 500; "
+SMALL = "import stripe_source.loop as l, stripe_source.handover as r; l.PORTION = l.FURTHER = r.WAITING = 500; "
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def portions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loads of 500 rows."""
     monkeypatch.setattr("stripe_source.loop.PORTION", 500)
     monkeypatch.setattr("stripe_source.loop.FURTHER", 0)
-    monkeypatch.setattr("stripe_source.reader.WAITING", 500)
+    monkeypatch.setattr("stripe_source.handover.WAITING", 500)
 
 
 def held(file: Path, table: str, dataset: str = "stripe") -> list[tuple[str, int]]:

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from stripe_source.reader import take
+from stripe_source.plan import take
 from stripe_source.rows import RowMaker
 from stripe_source.schema_map import table_map
 from stripe_source.tables import TABLES, Found, Table

@@ -24,7 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from truth import ELSEWHERE, KEYS, differences
 
 from stripe_source import sandbox, sync
-from stripe_source.reader import Reader
+from stripe_source.handover import Handover
 from stripe_source.sandbox import life
 from stripe_source.sandbox.faults import Lag
 
@@ -270,16 +270,16 @@ def survives() -> Iterator[None]:
 @contextmanager
 def killed_at_take(when: int) -> Iterator[None]:
     """The process ends when dlt asks the reader for the n-th time."""
-    asked, ask = 0, Reader.next
+    asked, ask = 0, Handover.next
 
-    def next_(reader: Reader, table: str, patience: float = 0.05) -> Any:
+    def next_(handover: Handover, table: str, patience: float = 0.05) -> Any:
         nonlocal asked
         asked += 1
         if asked == when:
             raise Killed
-        return ask(reader, table, patience)
+        return ask(handover, table, patience)
 
-    with patch.object(Reader, "next", next_):
+    with patch.object(Handover, "next", next_):
         yield
 
 
