@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stripe_source.row_process import ANSWER, ORDER, WHERE, spelled, without_children
@@ -67,6 +68,7 @@ class Apart:
     """The process, from this side. Its methods are called in one event loop."""
 
     def __init__(self) -> None:
+        self.secrets: Sequence[str] = ()  # that it is not to find in its environment
         self._process: Process | None = None
         self._starting: asyncio.Task[None] | None = None
         self._answers: deque[asyncio.Future[bytes]] = deque()
@@ -75,9 +77,10 @@ class Apart:
 
     @staticmethod
     def useful() -> bool:
-        """Whether there is a second core for it, and an interpreter to start."""
+        """Whether there is a second core for it, and an interpreter to start, as there is not in other programs."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return cores > 1 and bool(sys.executable)
+        python = Path(sys.executable or "").stem.lower().startswith(("python", "pypy"))
+        return cores > 1 and python and not getattr(sys, "frozen", False)
 
     @property
     def ready(self) -> bool:
@@ -96,9 +99,13 @@ class Apart:
     async def start(self) -> None:
         """Start it. Where that fails, all goes on without."""
         path = json.dumps([os.path.abspath(each) for each in sys.path])
+        environment = {
+            name: value for name, value in os.environ.items() if not any(secret in value for secret in self.secrets)
+        }
         try:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-c", _START, path, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, limit=_AT_ONCE
+                sys.executable, "-c", _START, path, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, limit=_AT_ONCE,
+                env=environment,
             )
         except (OSError, NotImplementedError, RuntimeError) as error:
             log.info("rows are made in this process: no other one can be started (%s)", error)

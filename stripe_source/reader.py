@@ -209,6 +209,7 @@ class Reader:
         self.handover.enter()
         async with self._make_client() as client:
             self.figures = client.figures
+            self._apart.secrets = client.credentials.secrets
             whose = self._whose or await identify(client)
             self.now = whose.now
             if self._held is None:

@@ -147,6 +147,31 @@ def test_where_no_process_can_be_started_rows_are_made_here(
     assert (seen.numbers, seen.pages) == ([], 0)
 
 
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="the system does not show the environment")
+@pytest.mark.usefixtures("at_once")
+def test_the_process_knows_no_key(
+    new_pipeline: Callable[..., dlt.Pipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its command nor its environment has it, wherever this process has it from."""
+    shown: list[bytes] = []
+
+    def after(pages: int) -> None:
+        if pages == 1 and not shown:
+            place = Path(f"/proc/{seen.numbers[0]}")
+            shown.extend([(place / "environ").read_bytes(), (place / "cmdline").read_bytes()])
+
+    seen = Seen(monkeypatch, after)
+    with sandbox.serve(world=Bulk({"charges": 2_000})) as stripe:
+        monkeypatch.setenv("STRIPE_API_KEY", stripe.api_key)
+        monkeypatch.setenv("SOURCES__STRIPE__API_KEY", f" {stripe.api_key} ")
+        monkeypatch.setenv("SOMETHING_ELSE", "that stays")
+        sync(new_pipeline(), tables="charges", api_base=stripe.url)
+
+    assert len(shown) == 2
+    assert b"that stays" in shown[0]
+    assert not any(stripe.api_key.encode() in each for each in shown)
+
+
 @pytest.mark.usefixtures("at_once")
 def test_it_ends_with_the_run_also_where_that_fails(
     new_pipeline: Callable[..., dlt.Pipeline], monkeypatch: pytest.MonkeyPatch
