@@ -10,14 +10,16 @@ import asyncio
 import json
 import logging
 import os
+import subprocess
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+import threading
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from queue import SimpleQueue
+from typing import IO, TYPE_CHECKING, Any
 
 from stripe_source.row_process import ANSWER, ORDER, WHERE, spelled, without_children
 from stripe_source.rows import unpacked_rows
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("stripe_source")
 
 LONG = 10_000  # objects that are left of a list: with fewer, a process is not worth its start
-_AT_ONCE = 4_000_000  # bytes of answers that may wait
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from stripe_source.row_process import main; main()"
 
 
@@ -65,15 +66,17 @@ class Kept:
 
 
 class Apart:
-    """The process, from this side. Its methods are called in one event loop."""
+    """The process, from this side. Its methods are called in one event loop, `stop` also after that."""
 
     def __init__(self) -> None:
         self.secrets: Sequence[str] = ()  # that it is not to find in its environment
-        self._process: Process | None = None
-        self._starting: asyncio.Task[None] | None = None
+        self.tried = False  # it was started, or could not be
+        self._process: subprocess.Popen[bytes] | None = None
+        self._threads: list[threading.Thread] = []
+        self._orders: SimpleQueue[tuple[bytes, bytes] | None] = SimpleQueue()
         self._answers: deque[asyncio.Future[bytes]] = deque()
-        self._listening: asyncio.Task[None] | None = None
         self._number = 0
+        self.ready = False  # it takes orders
 
     @staticmethod
     def useful() -> bool:
@@ -82,35 +85,28 @@ class Apart:
         python = Path(sys.executable or "").stem.lower().startswith(("python", "pypy"))
         return cores > 1 and python and not getattr(sys, "frozen", False)
 
-    @property
-    def ready(self) -> bool:
-        """Whether it takes orders."""
-        return self._process is not None
-
-    @property
-    def wanted(self) -> bool:
-        """Whether somebody wants it."""
-        return self._starting is not None
-
-    def want(self) -> None:
-        """Start it, and go on meanwhile."""
-        self._starting = asyncio.ensure_future(self.start())
-
-    async def start(self) -> None:
+    def start(self) -> None:
         """Start it. Where that fails, all goes on without."""
+        self.tried = True
         path = json.dumps([os.path.abspath(each) for each in sys.path])
         environment = {
             name: value for name, value in os.environ.items() if not any(secret in value for secret in self.secrets)
         }
         try:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-c", _START, path, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, limit=_AT_ONCE,
-                env=environment,
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _START, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL, env=environment,
             )
-        except (OSError, NotImplementedError, RuntimeError) as error:
+        except OSError as error:
             log.info("rows are made in this process: no other one can be started (%s)", error)
             return
-        self._listening = asyncio.ensure_future(self._listen(self._process))
+        self.ready = True
+        self._threads = [
+            threading.Thread(target=self._write, args=[self._process.stdin], daemon=True),
+            threading.Thread(target=self._read, args=[self._process.stdout, asyncio.get_running_loop()], daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     async def page(self, text: bytes, members: Sequence[str]) -> Kept | None:
         """Give it a page; None where it could not read it, and keeps nothing."""
@@ -141,18 +137,20 @@ class Apart:
         answer = await self._do({"table": shape.table.name, "account": account, "rows": rows}, b"")
         return unpacked_rows(answer, shape) if answer else None
 
-    async def stop(self) -> None:
-        """End it."""
-        if self._starting:
-            await self._starting
-        process, self._process = self._process, None
+    def stop(self) -> None:
+        """End it, and wait for that."""
+        process, self._process, self.ready = self._process, None, False
         if process is None:
             return
-        with suppress(OSError):
-            process.kill()
-        if self._listening:
-            await asyncio.gather(self._listening, return_exceptions=True)
-        await process.wait()
+        process.kill()
+        process.wait()
+        self._orders.put(None)
+        for thread in self._threads:
+            thread.join()
+        for pipe in (process.stdin, process.stdout):
+            with suppress(OSError):  # what was not written yet
+                if pipe:
+                    pipe.close()
 
     async def _do(self, order: dict[str, Any], body: bytes) -> bytes:
         return await self._send(order, body) if self.ready else b""
@@ -160,30 +158,38 @@ class Apart:
     def _send(self, order: dict[str, Any], body: bytes) -> asyncio.Future[bytes]:
         import orjson
 
-        assert self._process is not None and self._process.stdin is not None
         words = orjson.dumps(order)
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._answers.append(answer)
-        self._process.stdin.write(ORDER.pack(len(words), len(body)) + words)
-        self._process.stdin.write(body)
+        self._orders.put((ORDER.pack(len(words), len(body)) + words, body))
         return answer
 
-    async def _listen(self, process: Process) -> None:
-        """Hand out answers, until it ends."""
-        assert process.stdout is not None
-        try:
-            while True:
-                (size,) = ANSWER.unpack(await process.stdout.readexactly(ANSWER.size))
-                answer = await process.stdout.readexactly(size)
-                waiting = self._answers.popleft()
-                if not waiting.done():
-                    waiting.set_result(answer)
-        except (asyncio.IncompleteReadError, OSError):
-            if self._process is not None:
-                log.warning("the process that made rows has ended; rows are made in this one")
-        finally:
-            self._process = None
-            for waiting in self._answers:
-                if not waiting.done():
-                    waiting.set_result(b"")
-            self._answers.clear()
+    def _write(self, pipe: IO[bytes]) -> None:
+        """Give it orders, in a thread."""
+        with suppress(OSError):  # it has ended, as the other thread sees
+            while order := self._orders.get():
+                pipe.writelines(order)
+                pipe.flush()
+
+    def _read(self, pipe: IO[bytes], loop: asyncio.AbstractEventLoop) -> None:
+        """Take its answers, in a thread, until it ends."""
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+            while len(head := pipe.read(ANSWER.size)) == ANSWER.size:
+                (size,) = ANSWER.unpack(head)
+                answer = pipe.read(size)
+                if len(answer) < size:
+                    break
+                loop.call_soon_threadsafe(self._answered, answer)
+            loop.call_soon_threadsafe(self._ended)
+
+    def _answered(self, answer: bytes) -> None:
+        waiting = self._answers.popleft()
+        if not waiting.done():
+            waiting.set_result(answer)
+
+    def _ended(self) -> None:
+        if self.ready:
+            log.warning("the process that made rows has ended; rows are made in this one")
+        self.ready = False
+        while self._answers:
+            self._answered(b"")

@@ -203,6 +203,7 @@ class Reader:
         finally:
             self.handover.keep_open(())
             self._piles.close()
+            self._apart.stop()
 
     async def _read_all(self) -> None:
         self._main = asyncio.current_task()
@@ -226,7 +227,6 @@ class Reader:
                 for reader in readers:
                     reader.cancel()
                 await asyncio.gather(*readers, return_exceptions=True)
-                await self._apart.stop()
 
     async def _open_feed(self, client: Client, roots: Sequence[Wanted]) -> list[Wanted]:
         """Decide what goes by the change feed in this run, and read its first page.
@@ -448,8 +448,8 @@ class Reader:
         plain = root.taken and not table.include and BY_NAME.get(table.name) is table
         if not plain or self.handover.known(table.name) is None:
             return None
-        if not self._apart.wanted and (sweep.coverage().left or 0) >= LONG_LIST and Apart.useful():
-            self._apart.want()
+        if not self._apart.tried and (sweep.coverage().left or 0) >= LONG_LIST and Apart.useful():
+            self._apart.start()
         return partial(self._apart.page, members=sorted(members(root))) if self._apart.ready else None
 
     async def _included(self, client: Client, table: Table, listed: Sequence[Object]) -> list[Object]:

@@ -41,8 +41,8 @@ class Seen:
         self.orders: list[dict[str, Any]] = []
         start, send = Apart.start, Apart._send
 
-        async def started(apart: Apart) -> None:
-            await start(apart)
+        def started(apart: Apart) -> None:
+            start(apart)
             if apart._process:
                 self.numbers.append(apart._process.pid)
 
@@ -250,7 +250,10 @@ _process = Apart()
 
 @pytest.fixture(scope="module", autouse=True)
 def process() -> Any:
-    _loop.run_until_complete(_process.start())
+    async def start() -> None:
+        _process.start()
+
+    _loop.run_until_complete(start())
     yield
-    _loop.run_until_complete(_process.stop())
+    _process.stop()
     _loop.close()
