@@ -80,6 +80,10 @@ class Bucket:
         self.refill(now)
         return max(0.0, (ticket - self._served) / self.flow)
 
+    def hold(self, seconds: float) -> None:
+        """The last ticket is used later than at its turn, and all that follow keep their distance from it."""
+        self._served -= max(seconds, 0.0) * self.flow
+
     def backlog(self, now: float) -> float:
         """Seconds that the next ticket would have to wait."""
         return self.wait(self._issued + 1, now)
@@ -275,6 +279,8 @@ class Governor:
         with self._lock:
             buckets = [self._bucket(key, now) for key in ((account, None), (account, endpoint))]
             tickets = [bucket.ticket(now) for bucket in buckets]
+            whole, part = (bucket.wait(ticket, now) for bucket, ticket in zip(buckets, tickets, strict=True))
+            buckets[1].hold(whole - part)
         while True:
             now = self._clock()
             with self._lock:
