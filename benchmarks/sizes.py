@@ -25,7 +25,7 @@ class Sizes:
     kill: int = 1_000_000
     skew: int = 50_000
     one_table: int = 500_000
-    eight_tables: int = 400_000
+    eight_tables: int = 200_000
     scale: float = 1.0
 
     def with_rows(self, rows: int) -> Sizes:

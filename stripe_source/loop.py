@@ -211,7 +211,7 @@ def _load(
         runs.append(run := Run(chosen, progress.page, _covered(progress), whose, portion=portion))
         try:
             _prepare(pipeline, run)
-            with OpenDuckDB(pipeline) as database:
+            with OpenDuckDB(pipeline, len(chosen.tables)) as database:
                 loads = _portions(pipeline, run, progress, database)
         finally:
             run.stop()
