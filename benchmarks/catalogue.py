@@ -76,7 +76,7 @@ BENCHMARKS = (
     ),
     Benchmark(
         "memory", "Memory", "The most memory that the loading process had, as the system tells it at its end, and the "
-        "most that it and the process that makes rows had together.",
+        "sum with that of the process that makes rows.",
         measures.of_memory,
         (Column("case", "load"), MEGABYTES, TOGETHER, SECONDS, COMPLETE, RUNS),
     ),

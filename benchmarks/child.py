@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TICK = 0.01  # seconds between two looks
-LOOK = 0.25  # seconds between two looks at the memory of all
+LOOK = 0.5  # seconds between two looks at the memory of all
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Ended:
     Args:
         seconds: wall time, from its start to its end.
         megabytes: the most memory that one of its processes had, as the system tells it at its end.
-        together: the most that all had at a time, those included that they started, each shared page counted once; as
-            far as looked at, four times a second; 0 where the system does not tell.
+        together: the sum of what each had at most, those included that they started, as looked at twice a second; 0
+            where the system does not tell. Pages that they share are counted for each.
         codes: the exit code of each of its processes.
         stopped: why it was killed; None where it ended by itself.
         said: the end of what it wrote on its error output.
@@ -63,7 +63,8 @@ def run(
     deadline = began + timeout
     children: list[subprocess.Popen[bytes]] = []
     codes: dict[int, int] = {}
-    peak, together, looked, stopped = 0, 0, began, None
+    peak, looked, stopped = 0, began, None
+    most: dict[int, int] = {}
     with (folder / "out").open("wb") as out, (folder / "err").open("ab") as err:
         try:
             for number, command in enumerate(commands):
@@ -92,25 +93,28 @@ def run(
                         _kill(children, codes)
                 if time.monotonic() - looked >= LOOK:
                     looked = time.monotonic()
-                    together = max(together, _memory({child.pid for child in children}))
+                    most.update(_memory({child.pid for child in children}))
                 time.sleep(TICK)
             seconds = time.monotonic() - began
         finally:
             _kill(children, codes)
     said = (folder / "err").read_bytes()[-4000:].decode(errors="replace")
-    return Ended(seconds, peak / 1024, together / 1024, tuple(codes[child.pid] for child in children), stopped, said)
+    ended = tuple(codes[child.pid] for child in children)
+    return Ended(seconds, peak / 1024, sum(most.values()) / 1024, ended, stopped, said)
 
 
-def _memory(sessions: set[int]) -> int:
-    """Kilobytes of all processes of some sessions."""
-    total = 0
+def _memory(sessions: set[int]) -> dict[int, int]:
+    """Kilobytes that each process of some sessions has had at most: a look at its pages would slow it down."""
+    found = {}
     for place in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended meanwhile
             session = int((place / "stat").read_text().rpartition(")")[2].split()[3])
             if session in sessions:
-                told = (place / "smaps_rollup").read_text()
-                total += sum(int(line.split()[1]) for line in told.splitlines() if line.startswith("Pss:"))
-    return total
+                told = (place / "status").read_text()
+                found[int(place.name)] = sum(
+                    int(line.split()[1]) for line in told.splitlines() if line.startswith("VmHWM:")
+                )
+    return found
 
 
 def _kill(children: list[subprocess.Popen[bytes]], codes: Mapping[int, int]) -> None:
