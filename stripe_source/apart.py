@@ -2,7 +2,7 @@
 
 The pages of a long list go to that process as they came. It answers with a `digest` of each, by which the reading goes
 on, and makes rows of the objects that it keeps. Nothing depends on it: where it cannot be started, or ends, what it had
-is done here. Of 80 microseconds that a row cost Python in this process, 50 went away (2026-11-26, 200,000 charges).
+is done here. 200,000 charges cost this process 25.4 s of CPU without it, and 14.5 s with it (2026-11-26).
 """
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import dlt
 from dlt.common.destination.exceptions import DestinationException
+from dlt.common.runtime import signals
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from stripe_source.alone import alone, loads_of
@@ -210,7 +211,9 @@ def _load(
         portion = None if chosen.history else PORTION + min(FURTHER * (len(chosen.tables) - 1), PORTION)
         runs.append(run := Run(chosen, progress.page, _covered(progress), whose, portion=portion))
         try:
-            _prepare(pipeline, run)
+            with signals.intercepted_signals():
+                _prepare(pipeline, run)
+                signals.raise_if_signalled()
             with OpenDuckDB(pipeline, len(chosen.tables)) as database:
                 loads = _portions(pipeline, run, progress, database)
         finally:
@@ -240,23 +243,26 @@ def _portions(pipeline: dlt.Pipeline, run: Run, progress: Progress, database: Op
             pipeline.extract(stripe_source(_run=run), loader_file_format="parquet")
         if run.left:
             database.keep_open()
-        pipeline.normalize()
-        progress.phase("loading")
-        if loads_of(pipeline, mine)[0] != others:
-            _go_back(pipeline)
-            return None
-        database.settle()
-        try:
-            loads.append(pipeline.load())
-        except PipelineStepFailed as failure:
-            if not database.relax(failure):
-                raise
-            loads.append(pipeline.load())
-        mine += loads[-1].loads_ids
-        if loads_of(pipeline, mine)[0] != others:
-            _go_back(pipeline, cursors)  # two loads went on at once, and may have lost or doubled each other's rows
-            return None
-        pipeline.set_local_state_val(LOADS, None)
+        with signals.intercepted_signals():  # dlt ends a load in peace, and forgets that it was asked to stop
+            pipeline.normalize()
+            progress.phase("loading")
+            if loads_of(pipeline, mine)[0] != others:
+                _go_back(pipeline)
+                return None
+            database.settle()
+            try:
+                loads.append(pipeline.load())
+            except PipelineStepFailed as failure:
+                if not database.relax(failure):
+                    raise
+                loads.append(pipeline.load())
+            mine += loads[-1].loads_ids
+            if loads_of(pipeline, mine)[0] != others:
+                _go_back(pipeline, cursors)  # two loads went on at once, and may have lost or doubled each other's rows
+                return None
+            pipeline.set_local_state_val(LOADS, None)
+            if run.left:
+                signals.raise_if_signalled()
         if not run.left:
             return loads
         if run.reader and run.reader.handover.reading:

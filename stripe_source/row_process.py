@@ -4,7 +4,7 @@ It reads orders from its standard input and answers each, in their order, on its
 end. It knows no key, asks nobody anything, and ends with its input. An order that it cannot carry out is answered by
 nothing, and is then done by whoever gave it: that is where errors have their place.
 
-An order is a line of JSON and a body, each after its length; an answer is one body.
+An order is some JSON and a body, after the lengths of both; an answer is one body.
 """
 from __future__ import annotations
 
@@ -82,8 +82,9 @@ class _Rows:
             for number, places, read_at, founds in order["rows"]
             for thing in self._things(number, places, founds)
         ]
-        maker = self._makers.setdefault(table.name, RowMaker(table_map(table)))
-        return bytes(packed(maker.loose(events)))
+        if table.name not in self._makers:
+            self._makers[table.name] = RowMaker(table_map(table))
+        return bytes(packed(self._makers[table.name].loose(events)))
 
     def _things(
         self, number: int, places: Sequence[int], founds: Sequence[dict[str, Any]]

@@ -15,7 +15,7 @@ import duckdb
 import pytest
 from truth import differences
 
-from stripe_source import sandbox, sync
+from stripe_source import destinations, sandbox, sync
 from stripe_source.sandbox import Bulk
 
 SMALL = "import stripe_source.loop as l, stripe_source.handover as r; l.PORTION = l.FURTHER = r.WAITING = 500; "
@@ -158,6 +158,30 @@ def test_changes_during_a_first_load_arrive(
         ]
 
     assert found == []
+
+
+@pytest.mark.usefixtures("portions")
+def test_ctrl_c_while_a_portion_is_loaded_ends_the_run_after_it(
+    tmp_path: Path, new_pipeline: Callable[..., dlt.Pipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dlt ends the load first; what it brought is kept, and the next run brings the rest."""
+    bulk, merge = Bulk({"charges": 6_000}), destinations._merge_file
+    asked = iter([False, True])
+
+    def interrupted(*given: Any) -> None:
+        if next(asked, False):
+            os.kill(os.getpid(), signal.SIGINT)
+        merge(*given)
+
+    monkeypatch.setattr(destinations, "_merge_file", interrupted)
+    with sandbox.serve(world=bulk) as stripe:
+        with pytest.raises(KeyboardInterrupt):
+            sync(new_pipeline(), tables="charges", api_base=stripe.url, api_key=stripe.api_key)
+        there = len(held(tmp_path / "test.duckdb", "charges"))
+        sync(new_pipeline(), tables="charges", api_base=stripe.url, api_key=stripe.api_key)
+
+    assert 500 <= there <= 3_000
+    assert held(tmp_path / "test.duckdb", "charges") == truth(bulk, "charges")
 
 
 @pytest.mark.usefixtures("portions")
