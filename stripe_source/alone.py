@@ -58,28 +58,37 @@ def hold() -> Callable[[], None]:
     return _nothing
 
 
-def loads_of(pipeline: dlt.Pipeline, mine: Collection[str] = ()) -> tuple[int, int]:
-    """How many loads that moved its state this pipeline has in the destination, whoever made them; one query.
+class Loads:
+    """The loads that a pipeline of this name has in the destination, from any machine, that moved its state.
 
-    Every load with rows moves it: `run` notes the load in it.
-
-    Args:
-        pipeline: of that name, from any machine.
-        mine: ids of loads to be counted apart.
-
-    Returns:
-        The number of others, and that of `mine`.
+    Every load with rows moves it: `run` notes the load in it. What asks is made once: dlt takes a while for that.
     """
-    if not pipeline.default_schema_name:
-        return 0, 0
-    client = sql_client(pipeline)
-    query = _loads_query(client, pipeline.default_schema, len(mine))
-    try:
-        with client, client.execute_query(query, *mine, pipeline.pipeline_name) as cursor:
-            whole, own = cursor.fetchall()[0]
-            return int(whole) - int(own or 0), int(own or 0)
-    except DestinationUndefinedEntity:
-        return 0, 0  # nothing was ever loaded
+
+    def __init__(self, pipeline: dlt.Pipeline) -> None:
+        self._pipeline = pipeline
+        self._asking: tuple[Any, Schema] | None = None
+
+    def count(self, mine: Collection[str] = ()) -> tuple[int, int]:
+        """How many there are, by one query.
+
+        Args:
+            mine: ids of loads to be counted apart.
+
+        Returns:
+            The number of others, and that of `mine`.
+        """
+        if not self._pipeline.default_schema_name:
+            return 0, 0
+        if self._asking is None:
+            self._asking = sql_client(self._pipeline), self._pipeline.default_schema
+        client, schema = self._asking
+        query = _loads_query(client, schema, len(mine))
+        try:
+            with client, client.execute_query(query, *mine, self._pipeline.pipeline_name) as cursor:
+                whole, own = cursor.fetchall()[0]
+                return int(whole) - int(own or 0), int(own or 0)
+        except DestinationUndefinedEntity:
+            return 0, 0  # nothing was ever loaded
 
 
 def _loads_query(client: Any, schema: Schema, mine: int) -> str:

@@ -33,6 +33,7 @@ PAGES = 96  # that a span should have: the last page of each is half empty on av
 FEW = 20  # likewise, where spans wait in memory for their turn
 WAITING = 10_000  # objects that may wait so before only the oldest span is read
 WORTH = 4  # pages that must be left of a span for idle readers to be given half of it; more where that was for nothing
+LONGEST = 0.7  # share of what is left of the longest span, below which another one is not split: each costs half a page
 PARTS = 2  # that the older part of a dense span is split into, where spans wait in memory
 PROBES = 5  # requests side by side that look for the oldest object
 SPANS = 64  # that a list is cut into at the most, until more is known of it
@@ -169,16 +170,18 @@ class Sweep:
         if self._head and not self._head.done and self._search is None:
             return Coverage(0.0, None)  # it may end with the next page, or go back ten years
         missing = sum(end - start for start, end in self.gaps())
-        left = 0.0
-        typical = self._typical()
-        for span in self._spans:
-            edge = span.high if span.handed is None else span.handed
-            left += 0 if span.done else max(edge - span.low, 0) * (span.density() or typical)
-        if self._rest:
-            left += (self._rest[1] - self._rest[0]) * typical
+        left = self._left()
         by_time, by_number = 1 - min(missing / whole, 1), self._count / max(self._count + left, 1)
         self._share = max(self._share, min(by_time, by_number) if missing else 1.0)
         return Coverage(self._share, math.ceil(left))
+
+    def _left(self) -> float:
+        """Objects that are probably still to be handed over."""
+        left, typical = 0.0, self._typical()
+        for span in self._spans:
+            edge = span.high if span.handed is None else span.handed
+            left += 0 if span.done else max(edge - span.low, 0) * (span.density() or typical)
+        return left + (self._rest[1] - self._rest[0]) * typical if self._rest else left
 
     async def run(self, handle: Handle) -> None:
         """Read everything.
@@ -208,11 +211,17 @@ class Sweep:
                     task.result()
         finally:
             self.readers = 0
+            self._expect(0)
             if self._search:
                 running.add(self._search)  # type: ignore[arg-type]  # it is only cancelled
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+
+    def _expect(self, objects: float) -> None:
+        """Let those who read other lists know how many objects of this one are left."""
+        account, endpoint = self._what.account or self._client.account, operation(self._what.path)
+        self._client.governor.expect(account, endpoint, self, objects / (self._what.limit or 1))
 
     def _under_way(self) -> float:
         """How many requests have to be under way to use the limits, beside other lists that are read."""
@@ -225,11 +234,15 @@ class Sweep:
         return min(max(math.ceil(self._under_way() * 2.0) + 4, FEWEST), MOST)
 
     def _spare(self) -> bool:
-        """Whether a further reader would be of use: not where requests queue already, or a span waits for one."""
+        """Whether a further reader would be of use: not where a span waits for one, or its requests would only queue.
+
+        A list that has fewer readers than its share of the limits needs would be the last one, and alone in the end.
+        """
         client = self._client
         queue = client.governor.backlog(self._what.account or client.account, operation(self._what.path))
         waiting = self._rest or not all(span.begun for span in self._spans)
-        return queue < QUEUE and self.readers < self._readers() and not waiting
+        use = self.readers < self._readers() if queue < QUEUE else self.readers < self._under_way()
+        return use and not waiting
 
     def _next(self) -> _Span | None:
         """The oldest span that nobody reads; None where there is none, or too much waits in memory already."""
@@ -369,6 +382,8 @@ class Sweep:
         span.pages += 1
         span.count += len(page.objects)
         self._count += len(page.objects)
+        if self._head is None or self._head.done:
+            self._expect(self._left())
         if not page.has_more or self._what.limit is None or not times or len(times) < len(page.objects):
             return
         span.first = times[0] if span.first is None else span.first
@@ -391,15 +406,23 @@ class Sweep:
             if self._spare():  # one second, so far: the others may begin below it
                 self._split(span, edge, 1)
             return
-        likely = min(density, 4 * self._typical())
-        left = (edge - span.low) * likely / self._what.limit
+        typical = self._typical()
+        likely = min(density, 4 * typical)
+        left = self._pages_left(span, typical)
         if self._ordered and left > 2 * self._pages:  # it would wait in memory for too long
             keep = math.ceil(self._pages * self._what.limit / density)
             self._split(span, max(edge - keep, span.low + 1), PARTS)
-        elif left >= self._worth and self._spare():
+        elif left >= self._worth and self._spare() and left >= LONGEST * max(
+            self._pages_left(each, typical) for each in self._spans if each.begun and not each.done
+        ):
             self._split(span, (span.low + edge) // 2 + 1, 1)
         if span.pages == 1:
             self._step = max(math.ceil(self._pages * self._what.limit / likely), 1)
+
+    def _pages_left(self, span: _Span, typical: float) -> float:
+        """How many pages of a span are probably still to come, where so many objects a second are usual."""
+        edge = span.high if span.edge is None else span.edge
+        return max(edge - span.low, 0) * min(span.density() or typical, 4 * typical) / (self._what.limit or 1)
 
     def _take_turns(self, span: _Span, second: int) -> None:
         """Have a second with many objects read from both ends, and what is older by others."""

@@ -196,6 +196,7 @@ class Governor:
         self._lock = threading.Lock()
         self._buckets: dict[tuple[str | None, str | None], Bucket] = {}
         self._lanes: dict[tuple[str | None, str | None], Lane] = {}
+        self._needs: dict[tuple[str | None, str], dict[object, float]] = {}
 
     async def acquire(self, account: str | None, endpoint: str) -> float:
         """Wait until a request may be sent, and say how many seconds that took. `release` it when it is answered."""
@@ -241,18 +242,41 @@ class Governor:
             return None
         now = self._clock()
         with self._lock:
-            bucket = self._bucket((account, endpoint), now)
-            bucket.refill(now)
-            return bucket.flow
+            return self._flow((account, endpoint), now)
+
+    def expect(self, account: str | None, endpoint: str, who: object, requests: float) -> None:
+        """Somebody has so many requests to send, with 0 for no more: who has more to ask gets the larger `share`."""
+        with self._lock:
+            needs = self._needs.setdefault((account, endpoint), {})
+            needs[who] = requests
+            if requests <= 0:
+                del needs[who]
+            if not needs:
+                del self._needs[account, endpoint]
 
     def share(self, account: str | None, endpoint: str) -> float | None:
-        """Requests a second that an endpoint can have beside those that are asked as well; None for any number."""
-        flow, whole = self.flow(account, endpoint), self.flow(account)
-        if flow is None or whole is None:
+        """Requests a second that an endpoint can have beside those that are asked as well; None for any number.
+
+        By it, all are done at the same time: one that is left in the end has its own limit, a quarter of the account's.
+        """
+        if self.rate is None:
             return None
+        now = self._clock()
         with self._lock:
             busy = {name for (whose, name), lane in self._lanes.items() if name and whose == account and lane.under_way}
-        return min(flow, whole / len(busy | {endpoint}))
+            needs = {name: sum(self._needs.get((account, name), {}).values()) for name in busy | {endpoint}}
+            flows = {name: self._flow((account, name), now) for name in needs}
+            whole = self._flow((account, None), now)
+        usual = sum(needs.values()) / (sum(1 for need in needs.values() if need) or 1) or 1.0
+        weights = {name: need or usual for name, need in needs.items()}  # of some it is not known
+        while True:
+            portion = whole / sum(weights.values())
+            full = [name for name, weight in weights.items() if weight * portion >= flows[name]]
+            if endpoint in full or not full:
+                return min(flows[endpoint], weights[endpoint] * portion)
+            for name in full:
+                whole -= flows[name]
+                del weights[name]
 
     def backlog(self, account: str | None, endpoint: str) -> float:
         """Seconds that a further request would wait for its turn."""
@@ -288,6 +312,11 @@ class Governor:
             if wait <= 1e-6:  # what rounding leaves of a wait that is over
                 return
             await self._sleep(wait)
+
+    def _flow(self, key: tuple[str | None, str | None], now: float) -> float:
+        bucket = self._bucket(key, now)
+        bucket.refill(now)
+        return bucket.flow
 
     def _bucket(self, key: tuple[str | None, str | None], now: float) -> Bucket:
         bucket = self._buckets.get(key)

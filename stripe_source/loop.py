@@ -15,15 +15,16 @@ from dlt.common.destination.exceptions import DestinationException
 from dlt.common.runtime import signals
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from stripe_source.alone import alone, loads_of
+from stripe_source.alone import Loads, alone
 from stripe_source.backfill import Coverage
 from stripe_source.client import Figures
 from stripe_source.contract import EVOLVE
 from stripe_source.destinations import suit
 from stripe_source.errors import Busy, DestinationError, StripeSourceError, redact
 from stripe_source.history import SUFFIX
+from stripe_source.open_duckdb import OpenDuckDB
 from stripe_source.options import Options
-from stripe_source.pace import OpenDuckDB, brief_notes, collecting_rarely, few_arenas, known_hashes, whole_writes
+from stripe_source.pace import at_pace, few_arenas
 from stripe_source.prepare import empty, make_tables
 from stripe_source.reader import Whose, identify, wait_for
 from stripe_source.run import Run, TableResult
@@ -148,20 +149,19 @@ def sync(
     few_arenas()
     notes: list[str] = []
     try:
-        with alone(pipeline):
+        with alone(pipeline), at_pace():
             whose, asked = wait_for(_identify(chosen))  # before anything is made: a refused key leaves no table
             progress.tables([table.name for table in chosen.tables])
             progress.phase("preparing")
             suit(pipeline)
             _finish(pipeline, notes)
-            with collecting_rarely(), known_hashes():
-                runs, loads = _load(pipeline, chosen, whose, progress, notes)
-                results = runs[-1].results
-                if time.monotonic() - began > LONG and "events" in chosen.markers.values() and chosen.end is None:
-                    whose, again = wait_for(_identify(chosen))  # much has happened since the first page
-                    later, more = _load(pipeline, _going_on(chosen), whose, progress, notes)
-                    results = {name: _added(results[name], result) for name, result in later[-1].results.items()}
-                    runs, loads, asked = [*runs, *later], [*loads, *more], _sum(asked, again)
+            runs, loads = _load(pipeline, chosen, whose, progress, notes)
+            results = runs[-1].results
+            if time.monotonic() - began > LONG and "events" in chosen.markers.values() and chosen.end is None:
+                whose, again = wait_for(_identify(chosen))  # much has happened since the first page
+                later, more = _load(pipeline, _going_on(chosen), whose, progress, notes)
+                results = {name: _added(results[name], result) for name, result in later[-1].results.items()}
+                runs, loads, asked = [*runs, *later], [*loads, *more], _sum(asked, again)
     except PipelineStepFailed as failure:
         reason = _reason(pipeline, failure)
         if reason is failure:
@@ -234,19 +234,19 @@ def _portions(pipeline: dlt.Pipeline, run: Run, progress: Progress, database: Op
     """Load what is read, in portions, while the reading goes on; None where another process has loaded meanwhile."""
     loads: list[Any] = []
     mine: list[str] = []
-    others, _ = loads_of(pipeline)
+    there = Loads(pipeline)
+    others, own = there.count()
     while True:
         cursors = pipeline.state.get("sources", {})
-        pipeline.set_local_state_val(LOADS, others + loads_of(pipeline, mine)[1] if mine else others)
+        pipeline.set_local_state_val(LOADS, others + own)
         progress.phase("reading")
-        with brief_notes(), whole_writes():
-            pipeline.extract(stripe_source(_run=run), loader_file_format="parquet")
+        pipeline.extract(stripe_source(_run=run), loader_file_format="parquet")
         if run.left:
             database.keep_open()
         with signals.intercepted_signals():  # dlt ends a load in peace, and forgets that it was asked to stop
             pipeline.normalize()
             progress.phase("loading")
-            if loads_of(pipeline, mine)[0] != others:
+            if there.count(mine)[0] != others:
                 _go_back(pipeline)
                 return None
             database.settle()
@@ -257,7 +257,8 @@ def _portions(pipeline: dlt.Pipeline, run: Run, progress: Progress, database: Op
                     raise
                 loads.append(pipeline.load())
             mine += loads[-1].loads_ids
-            if loads_of(pipeline, mine)[0] != others:
+            before, (others, own) = others, there.count(mine)
+            if others != before:
                 _go_back(pipeline, cursors)  # two loads went on at once, and may have lost or doubled each other's rows
                 return None
             pipeline.set_local_state_val(LOADS, None)
@@ -305,7 +306,7 @@ def _finish(pipeline: dlt.Pipeline, notes: list[str]) -> None:
         return
     loads = pipeline.state["_local"].get(LOADS)
     pending = [*pipeline.list_extracted_load_packages(), *pipeline.list_normalized_load_packages()]
-    if loads is not None and loads_of(pipeline, pending)[0] != loads:
+    if loads is not None and Loads(pipeline).count(pending)[0] != loads:
         pipeline.abort_packages()  # puts the cursors back; part of it may be loaded, over the rows of the other process
         _go_back(pipeline, pipeline.state.get("sources", {}))
         notes.append("An earlier run had read data that was not loaded yet, and another process has loaded since; it "

@@ -16,7 +16,8 @@ import pytest
 from dlt.common.schema import utils
 
 from stripe_source.destinations import suit
-from stripe_source.pace import OpenDuckDB, collecting_rarely, known_hashes, whole_writes
+from stripe_source.open_duckdb import OpenDuckDB
+from stripe_source.pace import collecting_rarely, known_hashes, whole_writes
 
 Row = dict[str, Any]
 
@@ -166,7 +167,7 @@ def test_several_runs_of_a_process_share_what_is_changed(tmp_path: Path) -> None
 
 def test_what_waits_in_the_log_is_written_between_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is kept open has its log written while nothing is loaded, and is as it was when it is closed."""
-    monkeypatch.setattr("stripe_source.pace.OpenDuckDB.LOG", 1)
+    monkeypatch.setattr("stripe_source.open_duckdb.OpenDuckDB.LOG", 1)
     pipeline, log = pipeline_into(tmp_path), tmp_path / "pace.duckdb.wal"
     load(pipeline, [thing("a", 1)])
     with OpenDuckDB(pipeline) as database:
