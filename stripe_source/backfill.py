@@ -28,11 +28,12 @@ from stripe_source.errors import InvalidRequest, ResourceMissing
 from stripe_source.limits import operation
 from stripe_source.listing import ALL_TIME, Batch, List
 
-HEAD = 5  # pages that are read one after the other before anything else is asked
+HEAD = 3  # pages that are read one after the other before anything else is asked
 PAGES = 96  # that a span should have: the last page of each is half empty on average
 FEW = 20  # likewise, where spans wait in memory for their turn
 WAITING = 10_000  # objects that may wait so before only the oldest span is read
-WORTH = 4  # pages that must be left of a span for idle readers to be given half of it; more where that was for nothing
+WORTH = 4.0  # pages that must be left of a span for idle readers to get half of it; more where that was for nothing
+EASE = 0.98  # what remains of that "more" with each page: half of it after 34
 LONGEST = 0.7  # share of what is left of the longest span, below which another one is not split: each costs half a page
 PARTS = 2  # that the older part of a dense span is split into, where spans wait in memory
 PROBES = 5  # requests side by side that look for the oldest object
@@ -43,6 +44,7 @@ UNLIMITED = 100.0  # requests a second to be ready for where there is no limit o
 NO_END = 253_402_300_799  # unix second: the last one of year 9999
 LONG_AGO = 0.3  # seconds: what an answer takes, where that is not known yet
 QUEUE = 0.25  # seconds that a request may wait for its turn before further readers are of no use
+NEEDED = 1.6  # readers for each request that has to be under way: the others wait for their turn
 FEWEST, MOST = 6, 40  # spans that are read side by side
 DENSE = 2  # pages of one second after which it is read from both ends: that costs a request or two
 
@@ -241,7 +243,7 @@ class Sweep:
         client = self._client
         queue = client.governor.backlog(self._what.account or client.account, operation(self._what.path))
         waiting = self._rest or not all(span.begun for span in self._spans)
-        use = self.readers < self._readers() if queue < QUEUE else self.readers < self._under_way()
+        use = self.readers < (self._readers() if queue < QUEUE else NEEDED * self._under_way())
         return use and not waiting
 
     def _next(self) -> _Span | None:
@@ -382,6 +384,7 @@ class Sweep:
         span.pages += 1
         span.count += len(page.objects)
         self._count += len(page.objects)
+        self._worth = max(self._worth * EASE, WORTH)
         if self._head is None or self._head.done:
             self._expect(self._left())
         if not page.has_more or self._what.limit is None or not times or len(times) < len(page.objects):
@@ -445,7 +448,7 @@ class Sweep:
     def _pace(self, span: _Span) -> None:
         """Set the size of the next span, and how readily spans are split, by what one held that has been read."""
         if span.split:
-            self._worth = min(2 * self._worth, 32 * WORTH) if not span.count else max(self._worth // 2, WORTH)
+            self._worth = min(2 * self._worth, 32 * WORTH) if not span.count else max(self._worth / 2, WORTH)
         if span.pages < 2 and self._rest:
             self._step = max(self._step, 4 * (span.high - span.low))
 

@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from weakref import WeakValueDictionary
 
 from stripe_source.auth import pause
@@ -13,6 +15,10 @@ from stripe_source.errors import InvalidOption
 # Requests a second (docs.stripe.com/rate-limits, 2026-11). Stripe sends no counters, so ours are all there is.
 LIVE, TEST = 100.0, 25.0
 ENDPOINT = 25.0
+LEAD = 1.1  # times its share that an endpoint may have at a time: what others leave of theirs is used as well
+SLOWEST = 2.0  # requests a second that each may have: what is left of a list is a guess
+TOO_LITTLE = 1e-6  # seconds: what rounding leaves of a wait that is over
+PATIENCE = 0.5  # seconds after which it is seen whether one's turn comes sooner
 ENDPOINTS = {"/v1/files": 20.0, "/v1/files/{id}": 20.0, "/v1/search": 20.0}
 
 _GROUPS = frozenset({  # path segments below which collections lie, as `cards` below `issuing`
@@ -45,10 +51,9 @@ def operation(path: str) -> str:
 class Bucket:
     """Requests a second of one kind.
 
-    A bucket holds a tenth of a second's worth, or less where that would bring more than the limit in a second, the
-    first one included: requests that keep their distance of 1/24.8 s are 25 in any second. Told that it was too fast it
-    halves its flow and wins it back: briskly at first, and carefully near the flow that was too fast, since whoever
-    else uses the account is probably still there.
+    A bucket holds a tenth of a second's worth, so that what a busy moment held up is caught up with; but never are more
+    sent in a second than its limit. Told that it was too fast it halves its flow and wins it back: briskly at first,
+    and carefully near the flow that was too fast, since whoever else uses the account is probably still there.
     """
 
     MOST = 0.992  # of the limit: what is sent evenly arrives a little less so
@@ -60,9 +65,11 @@ class Bucket:
 
     def __init__(self, limit: float, rate: float, now: float) -> None:
         wanted = limit * rate
-        self.size = max(1.0, min(wanted * 0.1, limit - wanted))
+        self.size = max(1.0, wanted * 0.1)
         self.full = max(min(wanted, limit * self.MOST), 0.1)
-        self.flow = self.full
+        self._sent: deque[float] = deque(maxlen=int(limit))  # when the last ones went out
+        self.flow = self.full  # what Stripe allows, as far as is known
+        self.pace = math.inf  # what is wanted at present, beside others
         self._issued = 0  # tickets given out
         self._served = self.size  # up to which ticket requests may be sent
         self._at = now
@@ -78,15 +85,29 @@ class Bucket:
     def wait(self, ticket: int, now: float) -> float:
         """Seconds until it is `ticket`'s turn, as things stand: a complaint meanwhile makes it later."""
         self.refill(now)
-        return max(0.0, (ticket - self._served) / self.flow)
+        return max(0.0, (ticket - self._served) / self._speed)
 
     def hold(self, seconds: float) -> None:
-        """The last ticket is used later than at its turn, and all that follow keep their distance from it."""
-        self._served -= max(seconds, 0.0) * self.flow
+        """The ticket whose turn it is is used so much later, and all that follow keep their distance from it."""
+        self._served -= seconds * self._speed
 
-    def backlog(self, now: float) -> float:
-        """Seconds that the next ticket would have to wait."""
-        return self.wait(self._issued + 1, now)
+    def room(self, now: float) -> float:
+        """Seconds until one more does not make too many in a second."""
+        full = len(self._sent) == self._sent.maxlen
+        return max(0.0, self._sent[0] + 1 / self.MOST - now) if full else 0.0
+
+    def sent(self, now: float) -> None:
+        """A request goes out."""
+        self._sent.append(now)
+
+    def queue(self, now: float) -> float:
+        """Tickets that a further one would have to wait for, itself included."""
+        self.refill(now)
+        return max(0.0, self._issued + 1 - self._served)
+
+    @property
+    def _speed(self) -> float:
+        return min(self.flow, self.pace)
 
     def halve(self, now: float) -> None:
         """Stripe said that this was too fast."""
@@ -101,7 +122,7 @@ class Bucket:
         """Bring the bucket up to the present."""
         passed = max(0.0, now - self._at)
         self._at = now
-        self._served = min(self._issued + self.size, self._served + passed * self.flow)
+        self._served = min(self._issued + self.size, self._served + passed * self._speed)
         while passed > 0 and self.flow < self.full:
             target, pace = self.full, self.REGAIN
             if self._too_fast is not None:
@@ -196,7 +217,7 @@ class Governor:
         self._lock = threading.Lock()
         self._buckets: dict[tuple[str | None, str | None], Bucket] = {}
         self._lanes: dict[tuple[str | None, str | None], Lane] = {}
-        self._needs: dict[tuple[str | None, str], dict[object, float]] = {}
+        self._needs: dict[str | None, dict[str, dict[object, float]]] = defaultdict(dict)  # by account and endpoint
 
     async def acquire(self, account: str | None, endpoint: str) -> float:
         """Wait until a request may be sent, and say how many seconds that took. `release` it when it is answered."""
@@ -245,47 +266,64 @@ class Governor:
             return self._flow((account, endpoint), now)
 
     def expect(self, account: str | None, endpoint: str, who: object, requests: float) -> None:
-        """Somebody has so many requests to send, with 0 for no more: who has more to ask gets the larger `share`."""
+        """Somebody has so many requests to send, with 0 for no more: who has more to ask gets the larger `share`.
+
+        All are done at the same time then: one that is left in the end has its own limit, a quarter of the account's.
+        """
+        if self.rate is None:
+            return
+        now = self._clock()
         with self._lock:
-            needs = self._needs.setdefault((account, endpoint), {})
+            needs = self._needs[account].setdefault(endpoint, {})
             needs[who] = requests
             if requests <= 0:
                 del needs[who]
             if not needs:
-                del self._needs[account, endpoint]
+                del self._needs[account][endpoint]
+                self._bucket((account, endpoint), now).pace = math.inf
+            shares = self._shares(account, self._needs[account], now)
+            for name in self._needs[account]:
+                bucket = self._bucket((account, name), now)
+                bucket.refill(now)
+                bucket.pace = max(LEAD * shares[name], SLOWEST)
 
     def share(self, account: str | None, endpoint: str) -> float | None:
-        """Requests a second that an endpoint can have beside those that are asked as well; None for any number.
-
-        By it, all are done at the same time: one that is left in the end has its own limit, a quarter of the account's.
-        """
+        """Requests a second that an endpoint can have beside those that are asked as well; None for any number."""
         if self.rate is None:
             return None
-        now = self._clock()
         with self._lock:
-            busy = {name for (whose, name), lane in self._lanes.items() if name and whose == account and lane.under_way}
-            needs = {name: sum(self._needs.get((account, name), {}).values()) for name in busy | {endpoint}}
-            flows = {name: self._flow((account, name), now) for name in needs}
-            whole = self._flow((account, None), now)
-        usual = sum(needs.values()) / (sum(1 for need in needs.values() if need) or 1) or 1.0
-        weights = {name: need or usual for name, need in needs.items()}  # of some it is not known
-        while True:
-            portion = whole / sum(weights.values())
-            full = [name for name, weight in weights.items() if weight * portion >= flows[name]]
-            if endpoint in full or not full:
-                return min(flows[endpoint], weights[endpoint] * portion)
+            return self._shares(account, [endpoint], self._clock())[endpoint]
+
+    def _shares(self, account: str | None, endpoints: Iterable[str], now: float) -> dict[str, float]:
+        """Requests a second of each of these endpoints, and of those that are asked."""
+        names = {name for (whose, name), lane in self._lanes.items() if name and whose == account and lane.under_way}
+        needs = {name: sum(self._needs[account].get(name, {}).values()) for name in names.union(endpoints)}
+        known = [need for need in needs.values() if need]
+        usual = sum(known) / len(known) if known else 1.0
+        flows = {name: self._flow((account, name), now) for name in needs}
+        left = {name: need or usual for name, need in needs.items()}  # of some it is not known
+        whole = self._flow((account, None), now)
+        shares: dict[str, float] = {}
+        while left:
+            portion = whole / sum(left.values())
+            full = [name for name, need in left.items() if need * portion >= flows[name]]
+            if not full:
+                return {**shares, **{name: need * portion for name, need in left.items()}}
             for name in full:
-                whole -= flows[name]
-                del weights[name]
+                shares[name] = flows[name]
+                whole = max(whole - flows[name], 0.0)
+                del left[name]
+        return shares
 
     def backlog(self, account: str | None, endpoint: str) -> float:
         """Seconds that a further request would wait for its turn."""
-        if self.rate is None:
+        share = self.share(account, endpoint)
+        if share is None:
             return 0.0
         now = self._clock()
         with self._lock:
-            buckets = [self._bucket(key, now) for key in ((account, None), (account, endpoint))]
-            return max(bucket.backlog(now) for bucket in buckets)
+            whole, part = self._bucket((account, None), now), self._bucket((account, endpoint), now)
+            return max(whole.queue(now) / whole.flow, part.queue(now) / share)
 
     def _enter(self, account: str | None, endpoint: str) -> bool:
         now = self._clock()
@@ -299,19 +337,29 @@ class Governor:
             return True
 
     async def _turn(self, account: str | None, endpoint: str) -> None:
+        """Wait for one's turn at the endpoint, and then at the account, where endpoints take turns."""
         now = self._clock()
         with self._lock:
-            buckets = [self._bucket(key, now) for key in ((account, None), (account, endpoint))]
-            tickets = [bucket.ticket(now) for bucket in buckets]
-            whole, part = (bucket.wait(ticket, now) for bucket, ticket in zip(buckets, tickets, strict=True))
-            buckets[1].hold(whole - part)
+            part, whole = self._bucket((account, endpoint), now), self._bucket((account, None), now)
+            ticket = part.ticket(now)
+            wait = part.wait(ticket, now)
+        while wait > TOO_LITTLE:
+            await self._sleep(min(wait, PATIENCE))
+            with self._lock:
+                wait = part.wait(ticket, self._clock())
+        now = self._clock()
+        with self._lock:
+            ticket = whole.ticket(now)
+            part.hold(whole.wait(ticket, now))
         while True:
             now = self._clock()
             with self._lock:
-                wait = max(bucket.wait(ticket, now) for bucket, ticket in zip(buckets, tickets, strict=True))
-            if wait <= 1e-6:  # what rounding leaves of a wait that is over
-                return
-            await self._sleep(wait)
+                wait = max(whole.wait(ticket, now), whole.room(now), part.room(now))
+                if wait <= TOO_LITTLE:
+                    whole.sent(now)
+                    part.sent(now)
+                    return
+            await self._sleep(min(wait, PATIENCE))
 
     def _flow(self, key: tuple[str | None, str | None], now: float) -> float:
         bucket = self._bucket(key, now)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import dlt
 import duckdb
@@ -17,7 +17,7 @@ from dlt.common.schema import utils
 
 from stripe_source.destinations import suit
 from stripe_source.open_duckdb import OpenDuckDB
-from stripe_source.pace import collecting_rarely, known_hashes, whole_writes
+from stripe_source.pace import collecting_rarely, known_hashes, known_hints, plain_copy, whole_writes
 
 Row = dict[str, Any]
 
@@ -182,3 +182,63 @@ def test_what_waits_in_the_log_is_written_between_loads(tmp_path: Path, monkeypa
     assert written < waited
     assert held(pipeline) == [("a", 1), ("b", 2), ("c", 3)]
     assert not log.exists()
+
+
+def test_what_dlt_knows_of_its_annotations_is_what_it_works_out(tmp_path: Path) -> None:
+    """What is wrong with a table is found with the same words, and a secret stays one, however often it is asked."""
+    from dlt.common.configuration import resolve
+    from dlt.common.exceptions import DictValidationException
+    from dlt.common.schema.typing import TTableSchema
+    from dlt.common.typing import TSecretStrValue
+    from dlt.common.validation import validate_dict
+
+    good = {"name": "things", "columns": {"id": {"name": "id", "data_type": "text"}}}
+    bad = {"name": "things", "columns": {"id": {"name": "id", "data_type": "texts"}}}
+
+    def outcome(table: Row) -> str | None:
+        try:
+            validate_dict(TTableSchema, table, ".")
+        except DictValidationException as error:
+            return str(error)
+        return None
+
+    def told() -> list[object]:
+        hints: list[Any] = [TSecretStrValue, str, str | None, Annotated[str, ["no hash"]]]
+        return [outcome(good), outcome(bad), outcome(good), *map(resolve.is_secret_hint, hints)]
+
+    expected = told()
+    with known_hints():
+        assert [told(), told()] == [expected, expected]
+
+    assert expected[0] is None and "texts" in str(expected[1]) and expected[3:5] == [True, False]
+
+
+def test_quick_copies_are_copies() -> None:
+    """All the way down, and of what JSON has no word for, too."""
+    table = {"columns": {"id": {"name": "id", "nullable": False, "at": [1, 2.5, None]}}, "kinds": {"a"}}
+    copied = plain_copy(table)
+    copied["columns"]["id"]["at"].append("more")
+    copied["kinds"].add("b")
+
+    assert table == {"columns": {"id": {"name": "id", "nullable": False, "at": [1, 2.5, None]}}, "kinds": {"a"}}
+    assert copied["columns"]["id"] == {"name": "id", "nullable": False, "at": [1, 2.5, None, "more"]}
+
+
+def test_groups_of_rows_are_left_as_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DuckDB does not write old rows again for each load; afterwards it may, as it does by itself."""
+    monkeypatch.setattr("stripe_source.open_duckdb.OpenDuckDB.LOG", 1)
+    pipeline = pipeline_into(tmp_path)
+    query = "SELECT count(DISTINCT row_group_id) FROM pragma_storage_info('data.things')"
+    usual = "SELECT value FROM duckdb_settings() WHERE name = 'max_vacuum_tasks'"
+    load(pipeline, [thing("0", 0)])
+    with OpenDuckDB(pipeline) as database:
+        database.keep_open()
+        for n in range(1, 6):
+            load(pipeline, [thing(str(n), n)])
+            database.loaded()
+            database.settle()
+    with duckdb.connect(str(tmp_path / "pace.duckdb")) as connection:
+        groups, setting = connection.execute(query).fetchone(), connection.execute(usual).fetchone()
+
+    assert held(pipeline) == [(str(n), n) for n in range(6)]
+    assert groups == (6,) and setting != ("0",)

@@ -1,0 +1,32 @@
+"""Time for tests of what waits: a clock that does not, and what is counted by it."""
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Any
+
+
+class Hurried(asyncio.SelectorEventLoop):
+    """An event loop in whose clock waiting takes no time of ours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        selector: Any = self._selector  # type: ignore[attr-defined]
+        ready = selector.select
+
+        def select(timeout: float | None = None) -> Any:
+            self.now += timeout or 0.0
+            return ready(0)
+
+        selector.select = select
+
+    def time(self) -> float:
+        return self.now
+
+
+def busiest_second(moments: Sequence[float]) -> int:
+    """How many there are in the second that has most."""
+    moments = sorted(moments)
+    return max(bisect_left(moments, moment + 1 - 1e-6) - place for place, moment in enumerate(moments))
