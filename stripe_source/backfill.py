@@ -169,7 +169,7 @@ class Sweep:
     def coverage(self) -> Coverage:
         """How far the list has been read."""
         whole = max(self._high - self._low, 1)
-        if self._head and not self._head.done and self._search is None:
+        if self._head and not self._head.done:
             return Coverage(0.0, None)  # it may end with the next page, or go back ten years
         missing = sum(end - start for start, end in self.gaps())
         left = self._left()

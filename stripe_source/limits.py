@@ -100,6 +100,10 @@ class Bucket:
         """A request goes out."""
         self._sent.append(now)
 
+    def recent(self, now: float) -> int:
+        """How many went out in the last second."""
+        return sum(moment > now - 1 for moment in self._sent)
+
     def queue(self, now: float) -> float:
         """Tickets that a further one would have to wait for, itself included."""
         self.refill(now)
@@ -295,15 +299,19 @@ class Governor:
             return self._shares(account, [endpoint], self._clock())[endpoint]
 
     def _shares(self, account: str | None, endpoints: Iterable[str], now: float) -> dict[str, float]:
-        """Requests a second of each of these endpoints, and of those that are asked."""
+        """Requests a second of each of these endpoints, and of those that are asked.
+
+        Where it is not known how much is left, as of lists that are read page after page, what the last second brought
+        is taken for what is used, and no more is kept free.
+        """
         names = {name for (whose, name), lane in self._lanes.items() if name and whose == account and lane.under_way}
         needs = {name: sum(self._needs[account].get(name, {}).values()) for name in names.union(endpoints)}
-        known = [need for need in needs.values() if need]
-        usual = sum(known) / len(known) if known else 1.0
         flows = {name: self._flow((account, name), now) for name in needs}
-        left = {name: need or usual for name, need in needs.items()}  # of some it is not known
         whole = self._flow((account, None), now)
-        shares: dict[str, float] = {}
+        even = whole / max(len(needs), 1)
+        shares = {name: min(flows[name], even) for name, need in needs.items() if not need}
+        whole = max(whole - sum(self._bucket((account, name), now).recent(now) for name in shares), even)
+        left = {name: need for name, need in needs.items() if need}
         while left:
             portion = whole / sum(left.values())
             full = [name for name, need in left.items() if need * portion >= flows[name]]
@@ -311,7 +319,7 @@ class Governor:
                 return {**shares, **{name: need * portion for name, need in left.items()}}
             for name in full:
                 shares[name] = flows[name]
-                whole = max(whole - flows[name], 0.0)
+                whole = max(whole - flows[name], 0.1)
                 del left[name]
         return shares
 

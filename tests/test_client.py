@@ -1305,36 +1305,41 @@ def test_no_second_brings_more_than_the_limits_allow(readers: list[int], stalls:
 
 
 def test_who_has_more_to_read_has_the_larger_share() -> None:
-    """By what is left of each, up to its own limit; what is not known counts as usual, and what is over not at all."""
+    """By what is left of each, up to its own limit; of what is not known, what it uses is kept free."""
     clock = Clock()
     governor = governor_of(clock, 1.0)
-    paths = [f"/v1/{number}" for number in range(5)]
+    paths = [f"/v1/{number}" for number in range(6)]
 
     def shares() -> list[float]:
         return [round(governor.share(None, path) or 0, 1) for path in paths]
 
     async def story() -> list[list[float]]:
         for path in paths:
-            clock.now += 1
             await governor.acquire(None, path)
+            clock.now += 1
         told = [shares()]
-        for path, need in zip(paths, (100, 100, 100, 700), strict=False):
+        for path, need in zip(paths, (100, 100, 100, 100, 700), strict=False):
             governor.expect(None, path, "reader", need)
+        told.append(shares())
+        for _ in range(10):
+            await governor.acquire(None, paths[5])
+            clock.now += 0.05
         told.append(shares())
         governor.expect(None, paths[0], "another", 10)
         governor.expect(None, paths[0], "reader", 0)
+        clock.now += 1
         told.append(shares())
         governor.expect(None, paths[0], "another", 0)
-        for path in paths[1:4]:
+        for path in paths[1:5]:
             governor.expect(None, path, "reader", 0)
         return [*told, shares(), [round(governor.share("acct_2", paths[0]) or 0, 1)]]
 
-    even, uneven, little, over, elsewhere = run(story())
+    even, uneven, used, little, over, elsewhere = run(story())
 
-    assert even == over == [19.8] * 5
-    assert uneven[3] == 24.8
-    assert abs(sum(uneven) - 99.2) < 0.2 and uneven[:3] == [uneven[0]] * 3 and uneven[4] > uneven[0]
-    assert little[0] < 3 < 20 < little[1] == little[2]
+    assert even == over == [16.5] * 6
+    assert uneven == [18.6, 18.6, 18.6, 18.6, 24.8, 16.5]
+    assert used == [16.1, 16.1, 16.1, 16.1, 24.8, 16.5]  # ten of the last second are those of the sixth
+    assert little == [2.4, 24.0, 24.0, 24.0, 24.8, 16.5]
     assert elsewhere == [24.8]
 
 
