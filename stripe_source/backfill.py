@@ -135,7 +135,7 @@ class Sweep:
         self._rest: tuple[int, int] | None = None  # what no span was cut from yet
         self._step = 1  # seconds of the next span
         self._head: _Span | None = None
-        self._search: asyncio.Task[int | None] | None = None
+        self._search: asyncio.Task[tuple[int, int] | None] | None = None
         self._newest: _Span | None = None  # where the list begins
         self._unfiltered = False  # this server does not know `created`
         self._count = 0
@@ -471,21 +471,25 @@ class Sweep:
             self._search = asyncio.ensure_future(self._oldest(head.low, edge, max(first - edge, 1)))
         if not self._search.done():
             return
-        oldest = self._search.result()
-        if oldest is None:
+        found = self._search.result()
+        if found is None:
             self._unfiltered, self._head = True, None  # the list is read as it comes
             return
+        oldest, there = found
         density = head.density()
         enough = math.ceil(self._pages * (self._what.limit or 0) / density) if density else 0
         self._low, self._head = oldest, None
         head.low = min(max(edge - enough // 2, oldest), edge)
         if head.low > oldest:
+            if not self._ordered and oldest <= there < head.low - 1:  # little may be there, mostly at its newer end
+                self._insert(_Span(oldest, there + 1))
+                oldest = there + 1
             self._rest = (oldest, head.low)
             self._step = max((head.low - oldest) // SPANS, enough, 1)
             self._news.set()
 
-    async def _oldest(self, low: int, edge: int, scale: int) -> int | None:
-        """A second that no object is older than, and not much older than the oldest object.
+    async def _oldest(self, low: int, edge: int, scale: int) -> tuple[int, int] | None:
+        """A second that no object is older than, and not much older than the oldest object; and one with an object.
 
         Args:
             low: nothing older is wanted.
@@ -493,7 +497,7 @@ class Sweep:
             scale: seconds that the pages read so far go back.
 
         Returns:
-            The second; None where the server does not filter by `created`.
+            Both seconds; None where the server does not filter by `created`.
         """
         floor, there, reach = low, edge, scale
         for _ in range(0 if low > ALL_TIME else 2 * PROBES):  # a bound that was asked for is near enough
@@ -515,7 +519,7 @@ class Sweep:
                     return None
                 else:
                     there = min(there, at)
-        return floor
+        return floor, there
 
     async def _newest_before(self, moment: int) -> int | None:
         """When the newest object was created that is older than a second; None where there is none."""

@@ -24,7 +24,7 @@ class OpenDuckDB:
 
     What is written becomes a group of rows of its own, and DuckDB makes one of several small ones when it writes the
     log: 390,000 rows in 16 loads, written after each, cost 15 s of its work, and 4 s without that (DuckDB 2.0.1,
-    2026-11-26). It is left to a later run, which does it once for each table in which it changes something.
+    2026-11-26). It is left to the first later run that changes something, which does it once.
 
     Args:
         pipeline: whose destination it is.
@@ -33,8 +33,8 @@ class OpenDuckDB:
 
     LIMIT = "150MB"
     LOG = 32_000_000  # bytes that may wait in the log while more is read: about what one load writes
-    FURTHER = 32_000_000  # bytes more for each further table: groups of a few thousand rows take twice the room
-    MANY = 256_000_000  # but no more than so many
+    FURTHER = 16_000_000  # bytes more for each further table: groups of a few thousand rows take twice the room
+    MANY = 160_000_000  # but no more than so many: the last of it is written when all has been read
     MOST = 4  # times as many, after which DuckDB writes them itself
 
     def __init__(self, pipeline: dlt.Pipeline, tables: int = 1) -> None:
