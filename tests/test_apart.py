@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from truth import differences
 
-from stripe_source import sandbox, sync
+from stripe_source import destinations, sandbox, sync
 from stripe_source.apart import Apart
 from stripe_source.errors import DestinationError
 from stripe_source.rows import RowMaker
@@ -178,12 +178,19 @@ def test_it_ends_with_the_run_also_where_that_fails(
 ) -> None:
     """No process is left, and none is started for lists that are short."""
     bulk = Bulk({"charges": 3_000})
-    seen = Seen(monkeypatch)
+    seen, merge = Seen(monkeypatch), destinations._merge_file
+
+    def refuse(*job: Any) -> None:
+        """No rows; the tables are made before."""
+        if len(seen.numbers) == 2:
+            raise OSError("no")
+        merge(*job)
+
     with sandbox.serve(world=bulk) as stripe:
         options = {"tables": "charges", "api_base": stripe.url, "api_key": stripe.api_key}
         sync(new_pipeline("one", "one.duckdb"), **options)
         with monkeypatch.context() as patch, pytest.raises(DestinationError):
-            patch.setattr("stripe_source.destinations._merge_file", _refuse)
+            patch.setattr(destinations, "_merge_file", refuse)
             sync(new_pipeline("two", "two.duckdb"), **options)
         monkeypatch.setattr("stripe_source.reader.LONG_LIST", 10_000)
         sync(new_pipeline("three", "three.duckdb"), **options)
@@ -192,10 +199,6 @@ def test_it_ends_with_the_run_also_where_that_fails(
     for number in seen.numbers:
         with pytest.raises(ProcessLookupError):
             os.kill(number, 0)
-
-
-def _refuse(*_: Any) -> None:
-    raise OSError("no")
 
 
 VALUES = st.recursive(
