@@ -32,7 +32,7 @@ class OpenDuckDB:
     """
 
     LIMIT = "150MB"
-    LOG = 32_000_000  # bytes that may wait in the log while more is read: about what one load writes
+    LOG = 96_000_000  # bytes that may wait in the log while more is read: what three loads write
     FURTHER = 16_000_000  # bytes more for each further table: groups of a few thousand rows take twice the room
     MANY = 160_000_000  # but no more than so many: the last of it is written when all has been read
     MOST = 4  # times as many, after which DuckDB writes them itself
