@@ -130,6 +130,7 @@ class Sweep:
     ) -> None:
         self._client, self._what, self._ordered, self._keep = client, what, ordered, keep
         self._low, self._high = low or ALL_TIME, high  # between which objects may be, as far as is known
+        self._asked = what.account or client.account, operation(what.path)  # whose limit, and which
         self._pages = FEW if ordered else PAGES
         self._spans: list[_Span] = []  # oldest first
         self._rest: tuple[int, int] | None = None  # what no span was cut from yet
@@ -222,13 +223,12 @@ class Sweep:
 
     def _expect(self, objects: float) -> None:
         """Let those who read other lists know how many objects of this one are left."""
-        account, endpoint = self._what.account or self._client.account, operation(self._what.path)
-        self._client.governor.expect(account, endpoint, self, objects / (self._what.limit or 1))
+        self._client.governor.expect(*self._asked, self, objects / (self._what.limit or 1))
 
     def _under_way(self) -> float:
         """How many requests have to be under way to use the limits, beside other lists that are read."""
         client = self._client
-        flow = client.governor.share(self._what.account or client.account, operation(self._what.path)) or UNLIMITED
+        flow = client.governor.share(*self._asked) or UNLIMITED
         return flow * (LONG_AGO if client.latency is None else client.latency)
 
     def _readers(self) -> int:
@@ -240,8 +240,7 @@ class Sweep:
 
         A list that has fewer readers than its share of the limits needs would be the last one, and alone in the end.
         """
-        client = self._client
-        queue = client.governor.backlog(self._what.account or client.account, operation(self._what.path))
+        queue = self._client.governor.backlog(*self._asked)
         waiting = self._rest or not all(span.begun for span in self._spans)
         use = self.readers < (self._readers() if queue < QUEUE else NEEDED * self._under_way())
         return use and not waiting

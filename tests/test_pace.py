@@ -17,7 +17,7 @@ from dlt.common.schema import utils
 
 from stripe_source.destinations import suit
 from stripe_source.open_duckdb import OpenDuckDB
-from stripe_source.pace import collecting_rarely, known_hashes, known_hints, plain_copy, whole_writes
+from stripe_source.pace import collecting_rarely, known_hashes, known_hints, whole_writes
 
 Row = dict[str, Any]
 
@@ -211,17 +211,6 @@ def test_what_dlt_knows_of_its_annotations_is_what_it_works_out(tmp_path: Path) 
         assert [told(), told()] == [expected, expected]
 
     assert expected[0] is None and "texts" in str(expected[1]) and expected[3:5] == [True, False]
-
-
-def test_quick_copies_are_copies() -> None:
-    """All the way down, and of what JSON has no word for, too."""
-    table = {"columns": {"id": {"name": "id", "nullable": False, "at": [1, 2.5, None]}}, "kinds": {"a"}}
-    copied = plain_copy(table)
-    copied["columns"]["id"]["at"].append("more")
-    copied["kinds"].add("b")
-
-    assert table == {"columns": {"id": {"name": "id", "nullable": False, "at": [1, 2.5, None]}}, "kinds": {"a"}}
-    assert copied["columns"]["id"] == {"name": "id", "nullable": False, "at": [1, 2.5, None, "more"]}
 
 
 def test_groups_of_rows_are_left_as_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
