@@ -155,13 +155,13 @@ def sync(
             progress.phase("preparing")
             suit(pipeline)
             _finish(pipeline, notes)
-            runs, loads = _load(pipeline, chosen, whose, progress, notes)
+            runs, loaded = _load(pipeline, chosen, whose, progress, notes)
             results = runs[-1].results
             if time.monotonic() - began > LONG and "events" in chosen.markers.values() and chosen.end is None:
                 whose, again = wait_for(_identify(chosen))  # much has happened since the first page
                 later, more = _load(pipeline, _going_on(chosen), whose, progress, notes)
                 results = {name: _added(results[name], result) for name, result in later[-1].results.items()}
-                runs, loads, asked = [*runs, *later], [*loads, *more], _sum(asked, again)
+                runs, loaded.ids, asked = [*runs, *later], [*loaded.ids, *more.ids], _sum(asked, again)
     except PipelineStepFailed as failure:
         reason = _reason(pipeline, failure)
         if reason is failure:
@@ -179,12 +179,12 @@ def sync(
         seconds=time.monotonic() - began,
         figures=_sum(asked, *(each.reader.figures for each in runs if each.reader and each.reader.figures)),
         destination=pipeline.destination.destination_name or "",
-        location=redact(str(loads[-1].destination_displayable_credentials)).removeprefix("duckdb:///"),
+        location=redact(loaded.location).removeprefix("duckdb:///"),
         dataset=pipeline.dataset_name or "",
         pipeline=pipeline.pipeline_name,
         account=reader.account if reader else "self",
         livemode=chosen.credentials.livemode,
-        load_ids=[id for load in loads for id in load.loads_ids],
+        load_ids=loaded.ids,
         schema_version=pipeline.default_schema.version or 0,
         notes=notes,
     )
@@ -204,7 +204,7 @@ def _added(before: TableResult, later: TableResult) -> TableResult:
 
 def _load(
     pipeline: dlt.Pipeline, chosen: Options, whose: Whose, progress: Progress, notes: list[str]
-) -> tuple[list[Run], list[Any]]:
+) -> tuple[list[Run], _Loaded]:
     """Read and load; once more where a process on another machine has loaded meanwhile."""
     runs: list[Run] = []
     while len(runs) < 2:
@@ -215,11 +215,11 @@ def _load(
                 _prepare(pipeline, run)
                 signals.raise_if_signalled()
             with OpenDuckDB(pipeline, len(chosen.tables)) as database:
-                loads = _portions(pipeline, run, progress, database)
+                loaded = _portions(pipeline, run, progress, database)
         finally:
             run.stop()
-        if loads is not None:
-            return runs, loads
+        if loaded is not None:
+            return runs, loaded
         notes.append("Another process loaded the same pipeline meanwhile; what this run had read was read again.")
     raise Busy(pipeline.pipeline_name, dataset=pipeline.dataset_name)
 
@@ -230,10 +230,21 @@ def _covered(progress: Progress) -> Callable[[str, Coverage], None] | None:
     return found
 
 
-def _portions(pipeline: dlt.Pipeline, run: Run, progress: Progress, database: OpenDuckDB) -> list[Any] | None:
-    """Load what is read, in portions, while the reading goes on; None where another process has loaded meanwhile."""
-    loads: list[Any] = []
-    mine: list[str] = []
+@dataclass
+class _Loaded:
+    """What dlt has loaded in a run: ids of the loads, and where to. dlt's own records of a load are not small."""
+
+    ids: list[str] = field(default_factory=list)
+    location: str = ""
+
+
+def _portions(pipeline: dlt.Pipeline, run: Run, progress: Progress, database: OpenDuckDB) -> _Loaded | None:
+    """Load what is read, in portions, while the reading goes on; None where another process has loaded meanwhile.
+
+    The first of them may be the tables themselves, without a row, while the first pages are read.
+    """
+    loaded = _Loaded()
+    made: list[str] = []
     there = Loads(pipeline)
     others, own = there.count()
     while True:
@@ -241,23 +252,25 @@ def _portions(pipeline: dlt.Pipeline, run: Run, progress: Progress, database: Op
         pipeline.set_local_state_val(LOADS, others + own)
         progress.phase("reading")
         pipeline.extract(stripe_source(_run=run), loader_file_format="parquet")
-        if run.left:
+        if run.left and not run.making:
             database.keep_open()
         with signals.intercepted_signals():  # dlt ends a load in peace, and forgets that it was asked to stop
             pipeline.normalize()
-            progress.phase("loading")
+            if not run.making:
+                progress.phase("loading")
+            mine = [*made, *loaded.ids]
             if there.count(mine)[0] != others:
                 _go_back(pipeline)
                 return None
             database.settle()
             try:
-                loads.append(pipeline.load())
+                done = pipeline.load()
             except PipelineStepFailed as failure:
                 if not database.relax(failure):
                     raise
-                loads.append(pipeline.load())
-            mine += loads[-1].loads_ids
-            before, (others, own) = others, there.count(mine)
+                done = pipeline.load()
+            (made if run.making else loaded.ids).extend(done.loads_ids)
+            before, (others, own) = others, there.count([*made, *loaded.ids])
             if others != before:
                 _go_back(pipeline, cursors)  # two loads went on at once, and may have lost or doubled each other's rows
                 return None
@@ -265,10 +278,13 @@ def _portions(pipeline: dlt.Pipeline, run: Run, progress: Progress, database: Op
             if run.left:
                 signals.raise_if_signalled()
         if not run.left:
-            return loads
-        if run.reader and run.reader.handover.reading:
+            loaded.location = str(done.destination_displayable_credentials)
+            return loaded
+        if run.making:
+            run.making = False
+        elif run.reader and run.reader.handover.reading:
             database.loaded()
-        if len(loads) % 3 == 0:
+        if len(loaded.ids) % 3 == 2:
             gc.collect()  # dlt leaves its schemas in cycles, and the collector comes rarely
 
 
@@ -324,7 +340,7 @@ def _finish(pipeline: dlt.Pipeline, notes: list[str]) -> None:
 
 
 def _prepare(pipeline: dlt.Pipeline, run: Run) -> None:
-    """Make every table with all its columns before the first row."""
+    """Make every table with all its columns before the first row; where nothing was ever loaded, while reading."""
     there: Mapping[str, Any] = pipeline.default_schema.tables if pipeline.default_schema_name else {}
     missing = [table for table in run.options.tables if table.name not in there]
     if run.options.contract.tables != EVOLVE:
@@ -332,13 +348,15 @@ def _prepare(pipeline: dlt.Pipeline, run: Run) -> None:
     versions = [name for name in run.options.history if name + SUFFIX not in there]
     if not missing and not versions and not pipeline.first_run:
         return
-
+    run.fresh = {table.name for table in missing}
+    if pipeline.first_run and run.portion and missing:
+        run.making = True
+        return
     make_tables(pipeline, [
         *(resource(run.options, table_map(table), empty) for table in missing),
         *(history_resource(table_map(next(t for t in run.options.tables if t.name == name)), empty)
           for name in versions),
     ])
-    run.fresh = {table.name for table in missing}
 
 
 def _terminal(failure: BaseException) -> bool:

@@ -77,6 +77,7 @@ class Run:
         reader: once all resources are ready.
         fresh: tables that were made just now, and hold nothing.
         portion: rows after which a load is cut off from the next one; None: all is one load.
+        making: this extraction only makes the `fresh` tables, while the reading begins; rows go into the next one.
     """
 
     options: Options
@@ -87,6 +88,7 @@ class Run:
     reader: Reader | None = None
     fresh: set[str] = field(default_factory=set)
     portion: int | None = None
+    making: bool = False
     _taking: dict[str, _Taking] = field(default_factory=dict)
     _taken: int = 0
     _bytes: int = 0
@@ -198,6 +200,9 @@ class Run:
         taking = self._taking.get(name)
         if taking is None:
             taking = self._taking[name] = _Taking(self, shape, self.since(name))
+        if self.making:
+            yield from empty()
+            return
         yield from taking.all(state, own)
         if taking.done:
             del self._taking[name]
@@ -280,7 +285,7 @@ def changes(run: Run) -> Iterator[Any]:
     """What the resource `changes` does: it keeps the change feed going while it is read, and has its figures."""
     if set(dlt.current.source().resources.selected) == {CHANGES}:
         return  # it feeds other tables, and has no rows of its own
-    while run.reader is None or (run.reader.handover.reading and run.reader.handover.cut is None):
+    while run.reader is None or (not run.making and run.reader.handover.reading and run.reader.handover.cut is None):
         if run.reader:
             run.reader.handover.answer()
         yield None
@@ -353,7 +358,8 @@ class _Taking:
         self.name = shape.table.name
         self.result = run.results[self.name]
         schema = dlt.current.source_schema()
-        self.known = schema.tables.get(schema.naming.normalize_table_identifier(self.name), {}).get("columns", {})
+        there = schema.tables.get(schema.naming.normalize_table_identifier(self.name), {}).get("columns", {})
+        self.known: Mapping[str, Any] = shape.hints() if run.making else there  # being made, it has what is declared
         naming = type(schema.naming)()  # without the destination's limit: names that are too long are not cut
         self.contract = _contract(run, shape, self.known)
         self.rows = RowMaker(

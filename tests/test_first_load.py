@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import Any
 import dlt
 import duckdb
 import pytest
+from dlt.common.destination.exceptions import DestinationTerminalException
 from truth import differences
 
 from stripe_source import destinations, sandbox, sync
+from stripe_source.errors import DestinationError
 from stripe_source.sandbox import Bulk
 
 SMALL = "import stripe_source.loop as l, stripe_source.handover as r; l.PORTION = l.FURTHER = r.WAITING = 500; "
@@ -64,6 +67,39 @@ def test_portions_add_up(spread: str, tmp_path: Path, new_pipeline: Callable[...
     assert len(result.load_ids) > 5
     assert "backfill" not in pipeline.state["sources"]["stripe"]
     assert sum(table.new + table.changed + table.gone for table in again.tables.values()) == 0
+
+
+def test_stripe_is_read_while_the_tables_are_made(
+    tmp_path: Path, new_pipeline: Callable[..., dlt.Pipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A destination that takes long to make tables, or cannot: pages come meanwhile, and nobody reads on in vain."""
+    bulk = Bulk({"charges": 250})
+    load, given = dlt.Pipeline.load, 0
+    troubles: list[Exception] = [DestinationTerminalException("no room for tables")]
+
+    def slow(self: dlt.Pipeline) -> Any:
+        until = time.monotonic() + 20
+        while bulk.figures()["objects"] == given and time.monotonic() < until:
+            time.sleep(0.01)
+        if troubles:
+            raise troubles.pop()
+        return load(self)
+
+    monkeypatch.setattr(dlt.Pipeline, "load", slow)
+    with sandbox.serve(world=bulk) as stripe:
+        options = {"tables": "charges", "api_base": stripe.url, "api_key": stripe.api_key}
+        began = time.monotonic()
+        with pytest.raises(DestinationError, match="no room for tables"):
+            sync(new_pipeline(), **options)
+        readers = [thread for thread in threading.enumerate() if thread.name == "stripe-reader"]
+        given = bulk.figures()["objects"]
+        result = sync(new_pipeline(), **options)
+        took = time.monotonic() - began
+
+    assert took < 20  # nobody waited in vain
+    assert readers == []
+    assert held(tmp_path / "test.duckdb", "charges") == truth(bulk, "charges")
+    assert result.tables["charges"].new == 250
 
 
 @pytest.mark.usefixtures("portions")

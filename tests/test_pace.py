@@ -17,7 +17,7 @@ from dlt.common.schema import utils
 
 from stripe_source.destinations import suit
 from stripe_source.open_duckdb import OpenDuckDB
-from stripe_source.pace import collecting_rarely, known_hashes, known_hints, whole_writes
+from stripe_source.pace import STEPS, collecting_rarely, known_hashes, known_hints, short_traces, whole_writes
 
 Row = dict[str, Any]
 
@@ -143,6 +143,46 @@ def test_files_are_whole_when_dlt_closes_them(tmp_path: Path) -> None:
         assert lengths[0] > 6_000_000
         assert lengths == sorted(set(lengths))
         assert pq.read_table(tmp_path / "rows.parquet").equals(pa.concat_tables([table] * 3))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_trace_of_a_run_has_its_last_steps_and_is_written_when_it_is_over(fails: bool, tmp_path: Path) -> None:
+    """After several loads, and after one that failed: what `dlt pipeline trace` shows, and what is in memory."""
+    from dlt.pipeline.exceptions import PipelineStepFailed
+    from dlt.pipeline.trace import load_trace
+
+    pipeline = pipeline_into(tmp_path)
+    file = Path(pipeline.working_dir) / "trace.pickle"
+
+    def steps() -> None:
+        pipeline.extract([{"id": 1}], table_name="things", loader_file_format="parquet")
+        pipeline.normalize()
+        pipeline.load()
+
+    def run() -> None:
+        with short_traces():
+            for _ in range(STEPS):
+                steps()
+            assert not file.exists()
+            if fails:
+                pipeline.extract(iter(lambda: 1 // 0, 1), table_name="things")
+
+    if fails:
+        with pytest.raises(PipelineStepFailed):
+            run()
+    else:
+        run()
+    written, here = load_trace(pipeline.working_dir, ignore_errors=False), pipeline.last_trace
+    assert written and here
+    spans = [step.span_id for step in here.steps]
+    steps()
+    later = pipeline.last_trace
+
+    assert [step.step for step in written.steps[-2:]] == (["load", "extract"] if fails else ["normalize", "load"])
+    assert [step.span_id for step in written.steps] == spans
+    assert len(spans) == STEPS
+    assert bool(written.steps[-1].step_exception) == fails
+    assert later and len(later.steps) == STEPS + 3  # dlt is as it was
 
 
 def test_several_runs_of_a_process_share_what_is_changed(tmp_path: Path) -> None:
