@@ -283,7 +283,7 @@ def _portions(pipeline: dlt.Pipeline, run: Run, progress: Progress, database: Op
         if run.making:
             run.making = False
         elif run.reader and run.reader.handover.reading:
-            database.loaded()
+            database.loaded(run.at_last)
         if len(loaded.ids) % 3 == 2:
             gc.collect()  # dlt leaves its schemas in cycles, and the collector comes rarely
 

@@ -63,9 +63,13 @@ class OpenDuckDB:
             self._client.execute_sql("SET max_vacuum_tasks = 0")
             self._limited = True
 
-    def loaded(self) -> None:
-        """A load is over, and rows are read for the next one: DuckDB may write meanwhile."""
-        if self._limited and self._waiting() >= self._log:
+    def loaded(self, at_last: bool = False) -> None:
+        """A load is over, and rows are read for the next one: DuckDB may write meanwhile.
+
+        Args:
+            at_last: few loads follow: what is not written now is written in the end, when nothing else is done.
+        """
+        if self._limited and (at_last or self._waiting() >= self._log):
             self._writing = threading.Thread(target=self._write, args=[self._client.native_connection.cursor()])
             self._writing.start()
 

@@ -91,6 +91,7 @@ class Run:
     making: bool = False
     _taking: dict[str, _Taking] = field(default_factory=dict)
     _taken: int = 0
+    _ahead: dict[str, int | None] = field(default_factory=dict)
     _bytes: int = 0
     _parting: bool = False
     _round: str | None = None
@@ -108,6 +109,18 @@ class Run:
     def left(self) -> list[str]:
         """The tables that a further extraction has to go on with; empty when all is done."""
         return list(self._taking)
+
+    def covered(self, table: str, coverage: Coverage) -> None:
+        """How far a table has been read; comes from the reader's thread."""
+        self._ahead[table] = coverage.left
+        if self.on_cover:
+            self.on_cover(table, coverage)
+
+    @property
+    def at_last(self) -> bool:
+        """Whether what is still to be read of long lists fits into two more loads, as far as is known."""
+        ahead = list(self._ahead.values())
+        return None not in ahead and sum(left or 0 for left in ahead) <= 2 * (self.portion or 0)
 
     def took(self, rows: int, size: int) -> None:
         """So many rows, and bytes, were taken from the reader. When that is enough for one load, it is cut off."""
@@ -143,7 +156,7 @@ class Run:
             self.reader = Reader(
                 self.options.client, self.options.account_id, state.get("account_id"), self.whose, self.on_page,
                 self.held, state.get("feed", {}).get("seen", ()), self.options.lookback,
-                past=self._versions.keys(), begun=begun, made=True, on_cover=self.on_cover,
+                past=self._versions.keys(), begun=begun, made=True, on_cover=self.covered,
             )
             self._state = state
             self.reader.start(self._asks.values())

@@ -205,16 +205,23 @@ def test_several_runs_of_a_process_share_what_is_changed(tmp_path: Path) -> None
     assert (ParquetDataWriter._create_writer, utils.generate_version_hash, gc.get_threshold()) == before
 
 
-def test_what_waits_in_the_log_is_written_between_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that is kept open has its log written while nothing is loaded, and is as it was when it is closed."""
-    monkeypatch.setattr("stripe_source.open_duckdb.OpenDuckDB.LOG", 1)
+@pytest.mark.parametrize("at_last", [False, True])
+def test_what_waits_in_the_log_is_written_between_loads(
+    at_last: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is kept open has its log written while nothing is loaded, and is as it was when it is closed.
+
+    Much is written at any time, and little when few loads are to come.
+    """
+    if not at_last:
+        monkeypatch.setattr("stripe_source.open_duckdb.OpenDuckDB.LOG", 1)
     pipeline, log = pipeline_into(tmp_path), tmp_path / "pace.duckdb.wal"
     load(pipeline, [thing("a", 1)])
     with OpenDuckDB(pipeline) as database:
         database.keep_open()
         load(pipeline, [thing("b", 2)])
         waited = log.stat().st_size
-        database.loaded()
+        database.loaded(at_last)
         database.settle()
         written = log.stat().st_size if log.exists() else 0
         load(pipeline, [thing("c", 3)])
