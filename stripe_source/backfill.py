@@ -19,12 +19,13 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from stripe_source.client import Client, Keep, Page
-from stripe_source.errors import InvalidRequest, ResourceMissing
+from stripe_source.errors import InvalidRequest, ResourceMissing, StripeError
 from stripe_source.limits import operation
 from stripe_source.listing import ALL_TIME, Batch, List
 
@@ -46,6 +47,7 @@ LONG_AGO = 0.3  # seconds: what an answer takes, where that is not known yet
 QUEUE = 0.25  # seconds that a request may wait for its turn before further readers are of no use
 NEEDED = 1.6  # readers for each request that has to be under way: the others wait for their turn
 FEWEST, MOST = 6, 40  # spans that are read side by side
+BUSY = 6  # spans above the oldest object found, from which on nobody is idle soon, and splits what is below it
 DENSE = 2  # pages of one second after which it is read from both ends: that costs a request or two
 
 Handle = Callable[[Batch], Awaitable[None]]
@@ -482,6 +484,8 @@ class Sweep:
         if head.low > oldest:
             if not self._ordered and oldest <= there < head.low - 1:  # little may be there, mostly at its newer end
                 self._insert(_Span(oldest, there + 1))
+                if (head.low - there) // max(enough, 1) >= BUSY:
+                    self._search = asyncio.ensure_future(self._closer(oldest, there))
                 oldest = there + 1
             self._rest = (oldest, head.low)
             self._step = max((head.low - oldest) // SPANS, enough, 1)
@@ -506,18 +510,39 @@ class Sweep:
                 moments = [there - reach * 4**power for power in range(1, PROBES + 1)]
                 reach *= 4**PROBES
             else:
-                moments = [floor + (there - floor) * part // (PROBES + 1) for part in range(1, PROBES + 1)]
+                moments = _between(floor, there)
             moments = [moment for moment in moments if floor < moment < there]
             if not moments:
                 reach = there - floor  # the scale was too coarse: evenly from here
                 continue
-            for moment, at in zip(moments, await asyncio.gather(*map(self._newest_before, moments)), strict=True):
-                if at is None:
-                    floor = max(floor, moment)
-                elif at >= moment:
-                    return None
-                else:
-                    there = min(there, at)
+            found = await self._ask(moments, floor, there)
+            if found is None:
+                return None
+            floor, there = found
+        return floor, there
+
+    async def _closer(self, floor: int, there: int) -> None:
+        """Look for the oldest object while the list is read, and leave out what is older.
+
+        How much is left would be a bad guess otherwise, and lists that are read together would not end together.
+        """
+        found = None
+        with suppress(StripeError):  # then the guess gets no better
+            found = await self._ask(_between(floor, there), floor, there)
+        if found:
+            self._low = max(self._low, found[0])
+            for span in self._spans:
+                span.low = max(span.low, min(found[0], span.high - 1))
+
+    async def _ask(self, moments: Sequence[int], floor: int, there: int) -> tuple[int, int] | None:
+        """The two seconds of `_oldest`, by what is older than some between them; None where nothing is filtered."""
+        for moment, at in zip(moments, await asyncio.gather(*map(self._newest_before, moments)), strict=True):
+            if at is None:
+                floor = max(floor, moment)
+            elif at >= moment:
+                return None
+            else:
+                there = min(there, at)
         return floor, there
 
     async def _newest_before(self, moment: int) -> int | None:
@@ -527,3 +552,8 @@ class Sweep:
         )
         times = self._what.times(page.objects)
         return times[0] if times else None
+
+
+def _between(floor: int, there: int) -> list[int]:
+    """Seconds that part the time between two evenly."""
+    return [floor + (there - floor) * part // (PROBES + 1) for part in range(1, PROBES + 1)]

@@ -211,12 +211,24 @@ class Limited(Stripe):
             self.governor.release(account, operation(path))
 
 
-@pytest.mark.parametrize("pages", [[150] * 8, [200] + [100] * 7, [30, 30, 200, 200, 200, 60, 60, 20], [100] * 3])
-def test_lists_of_an_account_end_together(pages: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("pages", "a_span", "factor"),
+    [
+        ([150] * 8, 96, 1.3),
+        ([200] + [100] * 7, 96, 1.3),
+        ([30, 30, 200, 200, 200, 60, 60, 20], 96, 1.3),
+        ([100] * 3, 96, 1.3),
+        ([250] * 8, 12, 1.1),  # many spans for each reader: nobody is idle, and sees how little the oldest one holds
+    ],
+)
+def test_lists_of_an_account_end_together(
+    pages: list[int], a_span: int, factor: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Who has more to read gets more of the account's limit: nobody is left in the end with a quarter of it.
 
     Measured in a clock of its own; what the limits allow is a bound that nothing can beat. And they are kept.
     """
+    monkeypatch.setattr("stripe_source.backfill.PAGES", a_span)
     loop = Hurried()
     governor = Governor(1.0, True, clock=loop.time, sleep=asyncio.sleep)
     lists = [Limited(number, governor) for number in pages]
@@ -236,7 +248,7 @@ def test_lists_of_an_account_end_together(pages: list[int]) -> None:
     fewest = max(sum(pages) / 100, max(pages) / 25)
 
     assert asked <= 1.16 * sum(pages)
-    assert loop.now - 1.5 <= fewest * 1.3  # the newest pages of a list, and its oldest object, take that long
+    assert loop.now - 1.5 <= fewest * factor  # the newest pages of a list, and its oldest object, take that long
     assert busiest_second([moment for each in lists for moment in each.sent]) <= 100
     assert max(busiest_second(each.sent) for each in lists) <= 25
 
