@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import math
@@ -513,7 +514,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StripeSourceError as error:
         _complain(str(error))
         return error.exit_code
-    return perform(args)
+    try:
+        return perform(args)
+    finally:
+        if argv is None:
+            gc.freeze()  # the process ends, and Python would look through all that is there: 0.15 s (2026-11-26)
 
 
 if __name__ == "__main__":

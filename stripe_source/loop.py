@@ -26,7 +26,7 @@ from stripe_source.open_duckdb import OpenDuckDB
 from stripe_source.options import Options
 from stripe_source.pace import at_pace, few_arenas
 from stripe_source.prepare import empty, make_tables
-from stripe_source.reader import Whose, identify, wait_for
+from stripe_source.reader import Whose, identify, meanwhile, wait_for
 from stripe_source.run import Run, TableResult
 from stripe_source.schema_map import table_map
 from stripe_source.source import history_resource, resource, stripe_source
@@ -149,8 +149,8 @@ def sync(
     few_arenas()
     notes: list[str] = []
     try:
-        with alone(pipeline), at_pace():
-            whose, asked = wait_for(_identify(chosen))  # before anything is made: a refused key leaves no table
+        with alone(pipeline), meanwhile(_identify(chosen)) as answer, at_pace():  # which loads pyarrow for a while
+            whose, asked = answer()  # before anything is made: a refused key leaves no table
             progress.tables([table.name for table in chosen.tables])
             progress.phase("preparing")
             suit(pipeline)

@@ -10,8 +10,9 @@ import asyncio
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -76,8 +77,15 @@ async def identify(client: Client) -> Whose:
 
 def wait_for(work: Coroutine[Any, Any, T]) -> T:
     """Do asynchronous work and wait for it, also where an event loop runs already, as in a notebook."""
+    with meanwhile(work) as result:
+        return result()
+
+
+@contextmanager
+def meanwhile(work: Coroutine[Any, Any, T]) -> Iterator[Callable[[], T]]:
+    """Begin asynchronous work; what waits for its result is yielded."""
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, work).result()
+        yield thread.submit(asyncio.run, work).result
 
 
 class Reader:
