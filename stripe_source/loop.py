@@ -348,10 +348,10 @@ def _prepare(pipeline: dlt.Pipeline, run: Run) -> None:
     versions = [name for name in run.options.history if name + SUFFIX not in there]
     if not missing and not versions and not pipeline.first_run:
         return
-    run.fresh = {table.name for table in missing}
     if pipeline.first_run and run.portion and missing:
-        run.making = True
+        run.fresh, run.making = {table.name for table in run.options.tables}, True
         return
+    run.fresh = {table.name for table in missing}
     make_tables(pipeline, [
         *(resource(run.options, table_map(table), empty) for table in missing),
         *(history_resource(table_map(next(t for t in run.options.tables if t.name == name)), empty)

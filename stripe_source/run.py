@@ -372,7 +372,7 @@ class _Taking:
         self.result = run.results[self.name]
         schema = dlt.current.source_schema()
         there = schema.tables.get(schema.naming.normalize_table_identifier(self.name), {}).get("columns", {})
-        self.known: Mapping[str, Any] = shape.hints() if run.making else there  # being made, it has what is declared
+        self.known: Mapping[str, Any] = {**shape.hints(), **there} if run.making else there
         naming = type(schema.naming)()  # without the destination's limit: names that are too long are not cut
         self.contract = _contract(run, shape, self.known)
         self.rows = RowMaker(
