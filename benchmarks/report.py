@@ -28,10 +28,20 @@ def machine() -> dict[str, Any]:
 
 
 def remember(folder: Path, name: str, rows: Sequence[Row]) -> Figures:
-    """Put the figures of a benchmark in the place of its old ones; those of the others stay."""
-    figures = read(folder)
+    """Put the figures of a benchmark in the place of its old ones; those of the others stay.
+
+    So do those of other programs and settings, if they are of this machine and these versions.
+    """
+    figures, here = read(folder), machine()
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M")
-    figures[name] = {"date": now, "machine": machine(), "rows": [dict(row) for row in rows]}
+    old = figures.get(name, {})
+    again = {(row.get("setting"), row.get("name")) for row in rows}
+    kept = [
+        row for row in old.get("rows", [])
+        if old["machine"] == here and "setting" in row and (row["setting"], row["name"]) not in again
+    ]
+    together = sorted([*kept, *map(dict, rows)], key=lambda row: str(row.get("setting", "")))
+    figures[name] = {"date": now, "machine": here, "rows": together}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FIGURES).write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
     (folder / TABLES).write_text(tables(figures))

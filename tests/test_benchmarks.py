@@ -62,6 +62,22 @@ def test_figures_of_one_benchmark_leave_the_others_alone(tmp_path: Path) -> None
     assert "| code | ours |" in written and "| default tables | 2.00 |" in written and "3.00" not in written
 
 
+def test_figures_of_one_program_leave_those_of_the_others_alone(tmp_path: Path) -> None:
+    """Measured again, alone, it takes its own place; what another machine has measured goes."""
+    from benchmarks import report
+
+    user, better = {**FIGURES, "setting": "user"}, {**FIGURES, "per_second": 30_000.0}
+    report.remember(tmp_path, "peers", [FIGURES, TROUBLE])
+    report.remember(tmp_path, "peers", [user])
+    both = report.remember(tmp_path, "peers", [better])["peers"]["rows"]
+    file = tmp_path / report.FIGURES
+    file.write_text(file.read_text().replace('"cores": ', '"cores": 1'))
+    alone = report.remember(tmp_path, "peers", [user])["peers"]["rows"]
+
+    assert both == [TROUBLE, better, user]
+    assert alone == [user]
+
+
 def test_the_chart_is_drawn(tmp_path: Path) -> None:
     """With a contender that did not run; without any there is none."""
     from benchmarks import report
