@@ -244,7 +244,7 @@ def _portions(pipeline: dlt.Pipeline, run: Run, progress: Progress, database: Op
     The first of them may be the tables themselves, without a row, while the first pages are read.
     """
     loaded = _Loaded()
-    made: list[str] = []
+    mine: list[str] = []
     there = Loads(pipeline)
     others, own = there.count()
     while True:
@@ -258,7 +258,6 @@ def _portions(pipeline: dlt.Pipeline, run: Run, progress: Progress, database: Op
             pipeline.normalize()
             if not run.making:
                 progress.phase("loading")
-            mine = [*made, *loaded.ids]
             if there.count(mine)[0] != others:
                 _go_back(pipeline)
                 return None
@@ -269,8 +268,9 @@ def _portions(pipeline: dlt.Pipeline, run: Run, progress: Progress, database: Op
                 if not database.relax(failure):
                     raise
                 done = pipeline.load()
-            (made if run.making else loaded.ids).extend(done.loads_ids)
-            before, (others, own) = others, there.count([*made, *loaded.ids])
+            mine += done.loads_ids
+            loaded.ids += [] if run.making else done.loads_ids
+            before, (others, own) = others, there.count(mine)
             if others != before:
                 _go_back(pipeline, cursors)  # two loads went on at once, and may have lost or doubled each other's rows
                 return None
@@ -284,7 +284,7 @@ def _portions(pipeline: dlt.Pipeline, run: Run, progress: Progress, database: Op
             run.making = False
         elif run.reader and run.reader.handover.reading:
             database.loaded(run.at_last)
-        if len(loaded.ids) % 3 == 2:
+        if len(mine) % 3 == 0:
             gc.collect()  # dlt leaves its schemas in cycles, and the collector comes rarely
 
 

@@ -120,7 +120,7 @@ class Run:
     def at_last(self) -> bool:
         """Whether what is still to be read of long lists fits into two more loads, as far as is known."""
         ahead = list(self._ahead.values())
-        return None not in ahead and sum(left or 0 for left in ahead) <= 2 * (self.portion or 0)
+        return bool(ahead) and None not in ahead and sum(left or 0 for left in ahead) <= 2 * (self.portion or 0)
 
     def took(self, rows: int, size: int) -> None:
         """So many rows, and bytes, were taken from the reader. When that is enough for one load, it is cut off."""
