@@ -96,7 +96,7 @@ def _of_lines(loaded: Loaded) -> Iterator[tuple[Any, ...]]:
 
 def truth(account: Account, table: str) -> Iterator[tuple[str, int]]:
     """The id and `created` of each row that the server has."""
-    from stripe_source.sandbox import Bulk
+    from stripe_source.sandbox.bulk.world import Bulk
 
     return iter(Bulk(account.rows, spread=account.spread, years=account.years, livemode=True).truth(table))
 

@@ -105,7 +105,7 @@ def bulk(account: Account, behaviour: Behaviour) -> Server:
     """A server of many rows, live ones: the sandbox's bulk mode."""
     rows = [word for table, number in account.rows.items() for word in ("--bulk", f"{table}={number}")]
     return Server([
-        "stripe_source.cli", "sandbox", "serve", "--port", "0", "--json", "--live", *rows,
+        "stripe_source.cli.main", "sandbox", "serve", "--port", "0", "--json", "--live", *rows,
         "--spread", account.spread, "--years", f"{account.years:g}", "--latency", str(behaviour.latency),
         *(["--limits"] if behaviour.limits else []),
     ])

@@ -8,7 +8,9 @@ from __future__ import annotations
 import dlt
 import duckdb
 
-from stripe_source import SyncResult, sandbox, sync
+from stripe_source import sandbox
+from stripe_source.load.sync import sync
+from stripe_source.load.sync_result import SyncResult
 
 
 def load(pipeline: dlt.Pipeline, **options: object) -> SyncResult:

@@ -6,37 +6,38 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stripe_source import sandbox as sandbox
-    from stripe_source.catalogue import list_tables as list_tables
-    from stripe_source.catalogue import schema_show as schema_show
-    from stripe_source.checks import CheckResult as CheckResult
-    from stripe_source.checks import check as check
-    from stripe_source.ddl import schema_ddl as schema_ddl
-    from stripe_source.diff import SchemaDiff as SchemaDiff
-    from stripe_source.diff import schema_diff as schema_diff
-    from stripe_source.files import compact as compact
-    from stripe_source.files import latest as latest
-    from stripe_source.loop import SyncResult as SyncResult
-    from stripe_source.loop import sync as sync
-    from stripe_source.migrate import MigrateResult as MigrateResult
-    from stripe_source.migrate import schema_migrate as schema_migrate
-    from stripe_source.proof import VerifyResult as VerifyResult
-    from stripe_source.proof import verify as verify
-    from stripe_source.showcase import demo as demo
+    from stripe_source.load.compact import compact as compact
+    from stripe_source.load.compact import latest as latest
+    from stripe_source.load.demo import demo as demo
+    from stripe_source.load.sync import sync as sync
+    from stripe_source.load.sync_result import SyncResult as SyncResult
+    from stripe_source.preflight.check import CheckResult as CheckResult
+    from stripe_source.preflight.check import check as check
+    from stripe_source.rows.waevent import WAEvent as WAEvent
+    from stripe_source.schema.compare import SchemaDiff as SchemaDiff
+    from stripe_source.schema.ddl import schema_ddl as schema_ddl
+    from stripe_source.schema.diff import schema_diff as schema_diff
+    from stripe_source.schema.inspect import schema_history as schema_history
+    from stripe_source.schema.inspect import schema_show as schema_show
+    from stripe_source.schema.migrate import MigrateResult as MigrateResult
+    from stripe_source.schema.migrate import schema_migrate as schema_migrate
     from stripe_source.source import stripe_source as stripe_source
-    from stripe_source.table import Table as Table
-    from stripe_source.versions import schema_history as schema_history
-    from stripe_source.waevent import WAEvent as WAEvent
+    from stripe_source.tables.catalog import list_tables as list_tables
+    from stripe_source.tables.table import Table as Table
+    from stripe_source.verification.result import VerifyResult as VerifyResult
+    from stripe_source.verification.verify import verify as verify
 
 __version__ = "0.1.0"
 
-# A module is not named like a function here: importing it would put it in the function's place.
+# No package is named like a function here: importing it would put it in the function's place.
 # Loaded when first used: dlt and pyarrow take most of a second, and many commands need neither
 _HOMES = {
-    "CheckResult": "checks", "MigrateResult": "migrate", "SchemaDiff": "diff", "SyncResult": "loop", "Table": "table",
-    "VerifyResult": "proof", "WAEvent": "waevent", "check": "checks", "compact": "files", "demo": "showcase",
-    "latest": "files", "list_tables": "catalogue",
-    "schema_ddl": "ddl", "schema_diff": "diff", "schema_history": "versions", "schema_migrate": "migrate",
-    "schema_show": "catalogue", "stripe_source": "source", "sync": "loop", "verify": "proof",
+    "CheckResult": "preflight.check", "MigrateResult": "schema.migrate", "SchemaDiff": "schema.compare",
+    "SyncResult": "load.sync_result", "Table": "tables.table", "VerifyResult": "verification.result",
+    "WAEvent": "rows.waevent", "check": "preflight.check", "compact": "load.compact", "demo": "load.demo",
+    "latest": "load.compact", "list_tables": "tables.catalog", "schema_ddl": "schema.ddl", "schema_diff": "schema.diff",
+    "schema_history": "schema.inspect", "schema_migrate": "schema.migrate", "schema_show": "schema.inspect",
+    "stripe_source": "source", "sync": "load.sync", "verify": "verification.verify",
 }
 
 __all__ = ["__version__", "sandbox", *_HOMES]

@@ -4,144 +4,27 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, Literal
 
-from stripe_source.auth import ApiKey, Credentials, OAuth, is_loopback
-from stripe_source.client import API_BASE, API_VERSION, Client
-from stripe_source.contract import ANYTHING, Contract, contract_of
-from stripe_source.errors import InvalidBounds, InvalidOption, MissingKey, UnknownMarker, UnknownTable
-from stripe_source.limits import Governor, governor
-from stripe_source.table import Table
-from stripe_source.tables import TABLES
+from stripe_source.api.client import API_BASE, API_VERSION, Client
+from stripe_source.api.credentials import ApiKey, Credentials, is_loopback
+from stripe_source.api.oauth import OAuth
+from stripe_source.api.rate_limits import Governor, governor
+from stripe_source.errors import InvalidBounds, InvalidOption, MissingKey
+from stripe_source.rows.contract import ANYTHING, Contract, contract_of
+from stripe_source.tables.markers import Marker, check_marker
+from stripe_source.tables.selection import Tables, select_tables
+from stripe_source.tables.table import Table
 
 log = logging.getLogger("stripe_source")
-
-Tables = str | Sequence[str | Table] | None
-Marker = str | Mapping[str, str | None] | None
 When = datetime | date | str | int | float | None
-
 MODES = ("initial", "incremental", "auto")
-MARKERS = ("auto", "events", "created", "id", None)
 DELETES = ("soft", "hard")
 DEFAULT_RATE = float("0.5")  # compared by identity: where nobody chose a rate, a loopback address gets none
-_MARKER_NAMES = ("auto", "events", "created", "id", "none")
 _FIRST, _LAST = -62135596800, 253402300799  # years 1 to 9999; milliseconds taken for seconds are far beyond
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def _words(text: Tables) -> list[str | Table]:
-    if text is None:
-        return []
-    parts: Iterable[str | Table] = re.split(r"[;,]", text) if isinstance(text, str) else text
-    words = (part.strip() if isinstance(part, str) else part for part in parts)
-    return [word for word in words if word]
-
-
-def match_tables(pattern: str, tables: Sequence[Table] = TABLES) -> list[Table]:
-    """The tables that a name or a pattern with `%` means, in the order of the registry; none if it means none.
-
-    Names are native ones or aliases (Striim's); case and underscores do not matter. A pattern in lower case is meant
-    for native names only, one with capitals for Striim's too.
-
-    >>> [table.name for table in match_tables("credit_note%")]
-    ['credit_note_line_items', 'credit_notes']
-    """
-    wanted = re.compile(".*".join(_plain(part) for part in re.split("%+", pattern)))
-    native = "%" in pattern and pattern == pattern.lower()
-    return [
-        table for table in tables
-        if any(wanted.fullmatch(_plain(name)) for name in (table.name, *(() if native else table.aliases)))
-    ]
-
-
-def select_tables(tables: Tables = None, exclude: Tables = None, known: Sequence[Table] = TABLES) -> list[Table]:
-    """Resolve the options `tables` and `exclude`.
-
-    Args:
-        tables: a list of names, or text with names separated by `;` or `,`; `%` stands for any letters; None is the
-            default selection. An entry may also be a `Table` of one's own.
-        exclude: likewise, what to leave out.
-        known: the registry.
-
-    Returns:
-        The tables in the order of the registry, private ones last.
-
-    Raises:
-        UnknownTable: a name means no table.
-    """
-    own = {word.name: word for word in _words(tables) if isinstance(word, Table) and word not in known}
-    registry = [*(table for table in known if table.name not in own), *own.values()]
-
-    def resolve(words: list[str | Table]) -> set[str]:
-        names: set[str] = set()
-        for word in words:
-            found = [word] if isinstance(word, Table) else match_tables(word, registry)
-            if not found:
-                aliases = [alias for table in registry for alias in table.aliases]
-                raise UnknownTable(str(word), [table.name for table in registry], aliases)
-            names.update(table.name for table in found)
-        return names
-
-    chosen = resolve(_words(tables)) if _words(tables) else {table.name for table in known if table.default}
-    chosen -= resolve(_words(exclude))
-    if not chosen:
-        raise InvalidOption("exclude", exclude, reason="It leaves no table; drop a name from it.")
-    return [table for table in registry if table.name in chosen]
-
-
-def marker_of(table: Table, marker: Marker = "auto") -> str | None:
-    """The marker of a table: "events", "created", "id", "parents", or None (a full pass each time).
-
-    A table whose objects are found with others goes by its parents' cursor ("parents") where they are asked to go by
-    one: what belongs to the parents that are read is read.
-
-    Args:
-        table: the table.
-        marker: "auto" (the registry's choice), "events", "created", "id", None, or a mapping of table patterns to
-            these in which the most exact pattern wins, as in `{"customers": None, "%": "created"}`.
-
-    Raises:
-        UnknownMarker: the marker is none of these, or was asked of this very table, which cannot go by it.
-    """
-    named = False
-    if isinstance(marker, Mapping):
-        fitting = [pattern for pattern in marker if any(found is table for found in match_tables(pattern, [table]))]
-        best = min(fitting, key=lambda pattern: (pattern.count("%"), -len(pattern)), default=None)
-        marker, named = ("auto", False) if best is None else (marker[best], "%" not in best)
-    if isinstance(marker, str):
-        marker = marker.lower() or None
-    if marker == "none":
-        marker = None
-    if marker not in MARKERS:
-        raise UnknownMarker(marker, _MARKER_NAMES, table.name)
-    if marker == "auto" or (marker == "events" and not named):
-        return table.marker
-    if marker in ("created", "id") and not table.path:
-        return "parents"
-    timed = table.created and table.time is not None
-    able = {
-        None: True, "events": table.marker == "events", "created": timed,
-        "id": bool(table.path) and not table.singleton,
-    }[marker]
-    if not able and named:
-        raise UnknownMarker(marker, [name for name in _MARKER_NAMES if name != marker], table.name)
-    return marker if able else None
-
-
-def check_marker(marker: Marker, tables: Sequence[Table], known: Sequence[Table] = TABLES) -> dict[str, str | None]:
-    """Resolve `marker` for each of these tables. A mapping may only name tables that exist."""
-    if isinstance(marker, Mapping):
-        for pattern in marker:
-            if not match_tables(pattern, [*known, *tables]):
-                raise UnknownTable(pattern, [table.name for table in known])
-    return {table.name: marker_of(table, marker) for table in tables}
 
 
 def check_mode(mode: str) -> str:

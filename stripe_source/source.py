@@ -2,37 +2,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import dlt
 from dlt.common.configuration import resolve_configuration
 from dlt.common.typing import TSecretStrValue
-from dlt.extract import DltResource
 
-from stripe_source.client import API_BASE
-from stripe_source.history import versions_map
+from stripe_source.api.client import API_BASE
+from stripe_source.dlt_patches.quiet_log import is_unexpected
 from stripe_source.options import DEFAULT_RATE, Options, resolve
-from stripe_source.run import CHANGES, Run, changes, read
-from stripe_source.schema_map import TableMap, table_map
+from stripe_source.resources.read import read_changes, read_table
+from stripe_source.resources.resource import history_resource, table_resource
+from stripe_source.resources.run import Extraction
+from stripe_source.resources.table_result import CHANGES
+from stripe_source.tables.schema_map import TableMap, table_map
 
-
-def _expected(record: logging.LogRecord) -> bool:
-    """False for what dlt warns of and we mean: JSON as Arrow text, appended files (`files.py`), CSV for Postgres."""
-    return not any(
-        record.funcName == place and part in record.getMessage()
-        for place, part in (
-            ("_compute_tables", "when merging arrow schema"), ("prepare_load_table", "Falling back to `append`"),
-            ("_loader_file_format_selector", "ADBC driver for postgres"), ("_get_items_normalizer", "`parquet`"),
-        )
-    )
-
-
-logging.getLogger("dlt").addFilter(_expected)
-
-EVER = 100 * 365 * 86400.0  # seconds: a lag that reaches behind any object
+logging.getLogger("dlt").addFilter(is_unexpected)
 
 
 @dlt.source(name="stripe", section="stripe")
@@ -102,48 +89,28 @@ def stripe_source(
         ConfigurationError: an option has a value that it cannot have.
     """
     given = dict(locals())
-    run = given.pop("_run") or Run(options(**given))
+    run = given.pop("_run") or Extraction(resolve_options(**given))
     for table in run.options.tables:
         if run.left and table.name not in run.left:
             continue  # this is a further load of the same reading
         shape = table_map(table)
-        yield resource(run.options, shape, partial(read, run, shape))
+        yield table_resource(run.options, shape, partial(read_table, run, shape))
         if table.name in run.options.history:
-            yield history_resource(shape, partial(_versions, run, shape))
+            yield history_resource(shape, partial(_history_rows, run, shape))
     if "events" in run.options.markers.values():
 
         def feed() -> Iterator[Any]:
-            yield from changes(run)
+            yield from read_changes(run)
 
         yield dlt.resource(feed, name=CHANGES, section="stripe")
 
 
-def _versions(run: Run, shape: TableMap) -> Iterator[Any]:
+def _history_rows(run: Extraction, shape: TableMap) -> Iterator[Any]:
     if shape.table.name in dlt.current.source().resources.selected:
         yield from run.versions(shape).take()
 
 
-def history_resource(shape: TableMap, rows: Callable[[], Iterator[Any]]) -> DltResource:
-    """The resource of the versions of a table.
-
-    Args:
-        shape: the map of the table.
-        rows: makes its items.
-    """
-    versions = versions_map(shape)
-
-    def items() -> Iterator[Any]:
-        yield from rows()
-
-    columns: Any = versions.hints()
-    made: DltResource = dlt.resource(
-        items, name=versions.table.name, primary_key=list(versions.key), write_disposition="merge", columns=columns,
-        file_format="parquet", section="stripe", schema_contract="evolve",  # it follows its table
-    )
-    return made.apply_hints(additional_table_hints={"description": versions.description})
-
-
-def options(**given: Any) -> Options:
+def resolve_options(**given: Any) -> Options:
     """The options of `stripe_source`, resolved and checked; the key may come from the environment or a secrets file."""
     given = {**_configured(), **given}
     if not given.get("api_key") and not given.get("client_id"):
@@ -156,53 +123,3 @@ def _configured() -> dict[str, Any]:
     spec: Any = stripe_source.ref.SPEC
     found, unset = resolve_configuration(spec(), sections=("sources", "stripe", "stripe"), accept_partial=True), spec()
     return {name: value for name, value in found.items() if value != unset[name] and not name.startswith("_")}
-
-
-def resource(o: Options, shape: TableMap, rows: Callable[..., Iterator[Any]]) -> DltResource:
-    """The resource of one table.
-
-    Args:
-        o: options.
-        shape: the map of the table.
-        rows: makes its items; called with dlt's cursor where the table goes by `created`.
-    """
-    table = shape.table
-    if o.markers[table.name] == "created":
-        start = None if o.start is None else datetime.fromtimestamp(o.start, timezone.utc)
-        end = None if o.end is None else datetime.fromtimestamp(o.end, timezone.utc)
-        if end and not start:
-            start = datetime.fromtimestamp(0, timezone.utc)  # dlt takes no end without a start
-        lag = EVER if o.again(table) else max(o.lookback, table.lookback.total_seconds())
-        incremental = dlt.sources.incremental(
-            table.time or "created", initial_value=start, end_value=end, lag=lag, on_cursor_value_missing="include"
-        )
-
-        def items(cursor: Any = incremental) -> Iterator[Any]:
-            yield from rows(cursor)
-    else:
-
-        def items() -> Iterator[Any]:  # type: ignore[misc]
-            yield from rows()
-
-    return described(shape, items, hard=o.deletes == "hard")
-
-
-def described(shape: TableMap, items: Callable[..., Iterator[Any]], hard: bool = False) -> DltResource:
-    """The resource of one table, with all that its map says of it.
-
-    Args:
-        shape: the map of the table.
-        items: makes its items.
-        hard: rows that are gone are removed.
-    """
-    table = shape.table
-    columns: Any = shape.hints()
-    references: Any = shape.references()
-    if hard:
-        columns["_deleted"]["hard_delete"] = True
-    made: DltResource = dlt.resource(
-        items, name=table.name, primary_key=list(shape.key), write_disposition="merge", columns=columns,
-        file_format="parquet", references=references, section="stripe",
-    )
-    words: Any = {"description": shape.description, "x-stripe-object": ", ".join(table.object)}
-    return made.apply_hints(additional_table_hints=words)

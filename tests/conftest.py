@@ -27,8 +27,8 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries come at once."""
-    monkeypatch.setattr("stripe_source.client.FIRST_WAIT", 0.001)
-    monkeypatch.setattr("stripe_source.client.LONGEST_WAIT", 0.01)
+    monkeypatch.setattr("stripe_source.api.client.FIRST_WAIT", 0.001)
+    monkeypatch.setattr("stripe_source.api.client.LONGEST_WAIT", 0.01)
 
 
 @pytest.fixture

@@ -159,7 +159,7 @@ def files(folder: Path, **options: Any) -> Any:
 def parquet(folder: Path) -> Iterator[Place]:
     import pyarrow.dataset
 
-    from stripe_source import compact
+    from stripe_source.load.compact import compact
 
     def rows(table: str) -> Rows:
         found = sorted(map(str, (folder / "lake" / DATASET / table).glob("*.parquet")))

@@ -17,14 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from truth import differences
 
-from stripe_source import destinations, sandbox, sync
-from stripe_source.apart import Apart
+from stripe_source import sandbox
+from stripe_source.dlt_patches import duckdb as duckdb_patch
 from stripe_source.errors import DestinationError
-from stripe_source.rows import RowMaker
-from stripe_source.sandbox import Bulk
-from stripe_source.schema_map import table_map
-from stripe_source.tables import BY_NAME
-from stripe_source.waevent import INSERT, WAEvent
+from stripe_source.load.sync import sync
+from stripe_source.rows.builder import RowBuilder
+from stripe_source.rows.waevent import INSERT, WAEvent
+from stripe_source.sandbox.bulk.world import Bulk
+from stripe_source.tables.registry import BY_NAME
+from stripe_source.tables.schema_map import table_map
+from stripe_source.workers.process import WorkerProcess
 
 TABLES = (
     "charges;customers;customer_bank_accounts;customer_cards;customer_sources;discounts;invoices;invoice_items;"
@@ -39,14 +41,14 @@ class Seen:
         self.pages = self.rows = 0
         self.numbers: list[int] = []
         self.orders: list[dict[str, Any]] = []
-        start, send = Apart.start, Apart._send
+        start, send = WorkerProcess.start, WorkerProcess._send
 
-        def started(apart: Apart) -> None:
+        def started(apart: WorkerProcess) -> None:
             start(apart)
             if apart._process:
                 self.numbers.append(apart._process.pid)
 
-        def sent(apart: Apart, order: dict[str, Any], body: bytes) -> Any:
+        def sent(apart: WorkerProcess, order: dict[str, Any], body: bytes) -> Any:
             self.orders.append(order)
             self.pages += "page" in order
             self.rows += "rows" in order
@@ -54,15 +56,15 @@ class Seen:
             after(self.pages)
             return answer
 
-        monkeypatch.setattr(Apart, "start", started)
-        monkeypatch.setattr(Apart, "_send", sent)
+        monkeypatch.setattr(WorkerProcess, "start", started)
+        monkeypatch.setattr(WorkerProcess, "_send", sent)
 
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also for short lists."""
-    monkeypatch.setattr("stripe_source.reader.LONG_LIST", 0)
-    monkeypatch.setattr(Apart, "useful", staticmethod(lambda: True))
+    monkeypatch.setattr("stripe_source.workers.process.WORTH_A_WORKER", 0)
+    monkeypatch.setattr(WorkerProcess, "useful", staticmethod(lambda: True))
 
 
 def content(file: Path) -> dict[str, list[Any]]:
@@ -88,7 +90,7 @@ def test_rows_made_apart_are_the_rows_that_are_made_here(
         with monkeypatch.context() as patch:
             seen = Seen(patch)
             sync(new_pipeline("apart", "apart.duckdb"), **options)
-        monkeypatch.setattr(Apart, "useful", staticmethod(lambda: False))
+        monkeypatch.setattr(WorkerProcess, "useful", staticmethod(lambda: False))
         sync(new_pipeline("here", "here.duckdb"), **options)
         dump = stripe.world.dump()
     account = dump["accounts"][0].object["id"]
@@ -178,7 +180,7 @@ def test_it_ends_with_the_run_also_where_that_fails(
 ) -> None:
     """No process is left, and none is started for lists that are short."""
     bulk = Bulk({"charges": 3_000})
-    seen, merge = Seen(monkeypatch), destinations._merge_file
+    seen, merge = Seen(monkeypatch), duckdb_patch._merge_file
 
     def refuse(*job: Any) -> None:
         """No rows; the tables are made before."""
@@ -190,9 +192,9 @@ def test_it_ends_with_the_run_also_where_that_fails(
         options = {"tables": "charges", "api_base": stripe.url, "api_key": stripe.api_key}
         sync(new_pipeline("one", "one.duckdb"), **options)
         with monkeypatch.context() as patch, pytest.raises(DestinationError):
-            patch.setattr(destinations, "_merge_file", refuse)
+            patch.setattr(duckdb_patch, "_merge_file", refuse)
             sync(new_pipeline("two", "two.duckdb"), **options)
-        monkeypatch.setattr("stripe_source.reader.LONG_LIST", 10_000)
+        monkeypatch.setattr("stripe_source.workers.process.WORTH_A_WORKER", 10_000)
         sync(new_pipeline("three", "three.duckdb"), **options)
 
     assert len(seen.numbers) == 2
@@ -230,7 +232,7 @@ def test_any_objects_come_back_as_rows_of_their_own_process(things: list[dict[st
     body, rows = _loop.run_until_complete(made())
     here = [WAEvent("charges", INSERT, 7, page["data"][place], "acct_1") for place in sorted(places)]
 
-    assert rows.equals(RowMaker(shape).loose(here))
+    assert rows.equals(RowBuilder(shape).loose(here))
     assert [thing["id"] for thing in body["data"]] == [f"ch_{number}" for number in range(len(things))]
     assert {name: body[name] for name in ("object", "has_more", "url")} == {
         "object": "list", "has_more": False, "url": "/v1/charges"
@@ -248,7 +250,7 @@ def test_what_is_no_page_is_not_kept(text: bytes) -> None:
 
 
 _loop = asyncio.new_event_loop()
-_process = Apart()
+_process = WorkerProcess()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -11,11 +11,13 @@ from hurried import Hurried, busiest_second
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stripe_source.backfill import Sweep
-from stripe_source.client import Client, Page
+from stripe_source.api.client import Client
+from stripe_source.api.endpoints import endpoint_of
+from stripe_source.api.lists import ListRequest, ObjectBatch, read_newest_first, read_onwards
+from stripe_source.api.pages import Page
+from stripe_source.api.rate_limits import Governor
 from stripe_source.errors import ApiError, ResourceMissing
-from stripe_source.limits import Governor, operation
-from stripe_source.listing import Batch, List, after, newest_first
+from stripe_source.extract.backfill.sweep import Sweep
 
 NOW = 1_790_000_000
 
@@ -76,7 +78,7 @@ def swept(sweep: Sweep) -> list[dict[str, Any]]:
     """What a sweep hands over, in the order in which it does."""
     got: list[dict[str, Any]] = []
 
-    async def take(batch: Batch) -> None:
+    async def take(batch: ObjectBatch) -> None:
         await asyncio.sleep(0)
         got.extend(batch.objects)
 
@@ -84,7 +86,7 @@ def swept(sweep: Sweep) -> list[dict[str, Any]]:
     return got
 
 
-LIST = List("/v1/charges", {})
+LIST = ListRequest("/v1/charges", {})
 times = st.lists(
     st.one_of(st.integers(1, NOW), st.integers(NOW - 5_000, NOW), st.sampled_from([NOW, NOW - 1, 1_500_000_000])),
     max_size=600,
@@ -177,7 +179,7 @@ def test_what_is_left_over_is_all_that_was_not_handed_over(at: list[int], fails_
     stripe = Stripe(at * 4, fails_at=fails_at)
     sweep, got = Sweep(stripe, LIST, None, NOW + 1), []
 
-    async def take(batch: Batch) -> None:
+    async def take(batch: ObjectBatch) -> None:
         await asyncio.sleep(0)
         got.extend(batch.objects)
 
@@ -202,13 +204,13 @@ class Limited(Stripe):
         self.sent: list[float] = []
 
     async def page(self, path: str, params: Any = None, *, account: str | None = None, keep: Any = None) -> Page:
-        await self.governor.acquire(account, operation(path))
+        await self.governor.acquire(account, endpoint_of(path))
         try:
             self.sent.append(asyncio.get_running_loop().time())
             await asyncio.sleep(0.25)
             return await super().page(path, params, account=account, keep=keep)
         finally:
-            self.governor.release(account, operation(path))
+            self.governor.release(account, endpoint_of(path))
 
 
 @pytest.mark.parametrize(
@@ -228,16 +230,16 @@ def test_lists_of_an_account_end_together(
 
     Measured in a clock of its own; what the limits allow is a bound that nothing can beat. And they are kept.
     """
-    monkeypatch.setattr("stripe_source.backfill.PAGES", a_span)
+    monkeypatch.setattr("stripe_source.extract.backfill.spans.PAGES_PER_SPAN", a_span)
     loop = Hurried()
     governor = Governor(1.0, True, clock=loop.time, sleep=asyncio.sleep)
     lists = [Limited(number, governor) for number in pages]
 
-    async def take(batch: Batch) -> None: ...
+    async def take(batch: ObjectBatch) -> None: ...
 
     async def read_all() -> None:
         await asyncio.gather(*(
-            Sweep(each, List(f"/v1/{number}", {}), None, NOW + 1).run(take) for number, each in enumerate(lists)
+            Sweep(each, ListRequest(f"/v1/{number}", {}), None, NOW + 1).run(take) for number, each in enumerate(lists)
         ))
 
     try:
@@ -258,7 +260,7 @@ def test_how_far_a_sweep_is() -> None:
     sweep = Sweep(Stripe(LINES["even over ten years"]), LIST, None, NOW + 1)
     told = []
 
-    async def take(batch: Batch) -> None:
+    async def take(batch: ObjectBatch) -> None:
         told.append(sweep.coverage())
 
     asyncio.run(sweep.run(take))
@@ -283,7 +285,7 @@ def test_a_server_that_ignores_the_filter_is_read_in_its_own_order(low: int | No
 def test_newest_first_keeps_to_its_bounds() -> None:
     """`gte` and `lt`: the lower bound belongs to it, the upper does not."""
     stripe = Stripe([10, 20, 30, 40])
-    got = walked(newest_first(stripe, LIST, 20, 40))
+    got = walked(read_newest_first(stripe, LIST, 20, 40))
 
     assert [thing["created"] for thing in got] == [30, 20]
 
@@ -294,7 +296,7 @@ def test_after_brings_what_came_later_oldest_first(at: list[int], data: st.DataO
     """Onwards from an object: exactly those that the list has before it, the oldest of them first."""
     stripe = Stripe(at)
     place = data.draw(st.integers(0, len(at) - 1))
-    got = walked(after(stripe, LIST, stripe.objects[place]["id"]))
+    got = walked(read_onwards(stripe, LIST, stripe.objects[place]["id"]))
 
     assert got == stripe.objects[:place][::-1]
 
@@ -302,4 +304,4 @@ def test_after_brings_what_came_later_oldest_first(at: list[int], data: st.DataO
 def test_after_an_object_that_is_gone_is_an_error_of_its_own() -> None:
     """The caller decides what to do when the marker object is no longer there."""
     with pytest.raises(ResourceMissing):
-        walked(after(Stripe([1, 2]), LIST, "ch_gone"))
+        walked(read_onwards(Stripe([1, 2]), LIST, "ch_gone"))

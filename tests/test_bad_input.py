@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from stripe_source.cli import main
+from stripe_source.cli.main import main
 
 pytestmark = pytest.mark.usefixtures("hasty")
 Say = Callable[..., tuple[int, str]]

@@ -9,13 +9,18 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from stripe_source import check, list_tables, sandbox, stripe_source, sync
-from stripe_source.budget import Sample
-from stripe_source.limits import operation
-from stripe_source.loop import SyncResult
-from stripe_source.options import select_tables
-from stripe_source.show import show_check, show_sync
-from stripe_source.tables import BY_NAME, TABLES
+from stripe_source import sandbox
+from stripe_source.api.endpoints import endpoint_of
+from stripe_source.cli.views.check import show_check
+from stripe_source.cli.views.sync import show_sync
+from stripe_source.load.sync import sync
+from stripe_source.load.sync_result import SyncResult
+from stripe_source.preflight.check import check
+from stripe_source.preflight.estimate import Sample
+from stripe_source.source import stripe_source
+from stripe_source.tables.catalog import list_tables
+from stripe_source.tables.registry import BY_NAME, TABLES
+from stripe_source.tables.selection import select_tables
 
 pytestmark = pytest.mark.usefixtures("hasty")
 
@@ -101,8 +106,8 @@ def test_a_deleted_customer_is_such_a_row(few: Any, new_pipeline: Any) -> None:
 def test_the_first_load_of_live_data_says_where_to_look() -> None:
     """One line, in which no table is named; not for test data, and not for tables that were not read."""
     def said(livemode: bool, *statuses: str) -> str:
-        from stripe_source.client import Figures
-        from stripe_source.run import TableResult
+        from stripe_source.api.pages import Figures
+        from stripe_source.resources.table_result import TableResult
 
         tables = {f"table_{n}": TableResult(new=1, status=each, hidden="some") for n, each in enumerate(statuses)}
         result = SyncResult(tables, 1.0, Figures(), "duckdb", "x.duckdb", "stripe", "stripe", "acct_1", livemode, [], 1)
@@ -126,7 +131,7 @@ def test_notes_are_short_enough_for_a_column() -> None:
 def test_one_request_for_each_table_at_most(few: Any, tables: str | None) -> None:
     """And one for the account; no list is asked twice."""
     result, paths = asked(few, tables)
-    twice = [path for path, number in Counter(map(operation, paths)).items() if number > 1 and path != "/v1/balance"]
+    twice = [path for path, number in Counter(map(endpoint_of, paths)).items() if number > 1 and path != "/v1/balance"]
 
     assert result.requests == len(paths) <= len(select_tables(tables)) + 1
     assert twice in ([], ["/v1/balance_transactions"])  # the ledger, and the part of it that a payout swept

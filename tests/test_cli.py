@@ -27,8 +27,8 @@ import pytest
 from shell import ROOT, beyond_loopback, environment, ours
 from truth import KEYS, MAPS, PARENTS, columns, differences
 
-from stripe_source.cli import main
-from stripe_source.sandbox import World
+from stripe_source.cli.main import main
+from stripe_source.sandbox.world import World
 
 NAMES = sorted(file.stem for file in MAPS.glob("*.yaml"))
 DOCS = (ROOT / "docs" / "commands.md").read_text()

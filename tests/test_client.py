@@ -20,8 +20,13 @@ from hurried import Clock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stripe_source.auth import ApiKey, KeyInfo, OAuth, check_url, parse_key
-from stripe_source.client import API_VERSION, Answer, Client, Page, encode, fill
+from stripe_source.api.client import API_VERSION, Client
+from stripe_source.api.credentials import ApiKey, KeyInfo, check_url, parse_key
+from stripe_source.api.oauth import OAuth
+from stripe_source.api.pages import Answer, Page
+from stripe_source.api.query import encode, fill
+from stripe_source.api.rate_limits import Governor
+from stripe_source.api.refusals import refusal
 from stripe_source.errors import (
     ApiError,
     AuthenticationError,
@@ -46,9 +51,7 @@ from stripe_source.errors import (
     UnknownTable,
     Unreachable,
     redact,
-    refusal,
 )
-from stripe_source.limits import Governor
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -1244,7 +1247,7 @@ def test_a_client_is_used_inside_its_block() -> None:
 def test_importing_is_cheap() -> None:
     """Commands that ask nothing of Stripe start at once."""
     heavy = "asyncio aiohttp dlt stripe pyarrow orjson"
-    script = f"import sys, stripe_source.client; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    script = f"import sys, stripe_source.api.client; print([m for m in '{heavy}'.split() if m in sys.modules])"
 
     assert "[]\n" == subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
 

@@ -12,8 +12,11 @@ import dlt
 import pytest
 from destinations import BY_HAND, DATASET, PLACES, TABLES, Absent, Place, differences, python
 
-from stripe_source import compact, latest, sandbox, sync, verify
+from stripe_source import sandbox
 from stripe_source.errors import InvalidOption
+from stripe_source.load.compact import compact, latest
+from stripe_source.load.sync import sync
+from stripe_source.verification.verify import verify
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:implicitly coercing SELECT"),  # of dlt's merge on SQLAlchemy

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stripe_source import errors
-from stripe_source.cli import configure
+from stripe_source.cli.arguments import configure
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -17,8 +17,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from test_rows import JSON, Leaf, leaves
 
-from stripe_source import sandbox, schema_diff, schema_migrate, stripe_source, sync, verify
-from stripe_source.schema_map import TableMap, table_map
+from stripe_source import sandbox
+from stripe_source.load.sync import sync
+from stripe_source.schema.diff import schema_diff
+from stripe_source.schema.migrate import schema_migrate
+from stripe_source.source import stripe_source
+from stripe_source.tables.schema_map import TableMap, table_map
+from stripe_source.verification.verify import verify
 
 pytestmark = pytest.mark.usefixtures("hasty")
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -251,7 +256,7 @@ def test_discard_row_drops_the_rows_and_says_how_many(copy: Copy, capsys: pytest
     """What the destination has of them stays as it was."""
     from rich.console import Console
 
-    from stripe_source.show import show_sync
+    from stripe_source.cli.views.sync import show_sync
 
     copy.load([{"id": "2", "name": "B"}])
     result = copy.load(NEW, schema_contract={"columns": "discard_row", "data_type": "discard_row"})
@@ -298,10 +303,10 @@ def test_frozen_tables_take_no_new_table(copy: Copy) -> None:
 
 def test_a_surprise_in_one_table_is_its_verdict(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that cannot be made, in the reader's thread or in dlt's, fail their table; the next run brings them."""
-    from stripe_source.rows import RowMaker
+    from stripe_source.rows.builder import RowBuilder
 
     with monkeypatch.context() as broken:
-        broken.setattr(RowMaker, "loose", lambda self, events, *rest, real=RowMaker.loose: real(
+        broken.setattr(RowBuilder, "loose", lambda self, events, *rest, real=RowBuilder.loose: real(
             self, events, *rest) if not events or events[0].table != "tax_codes" else 1 / 0)
         result = copy.load([{"id": "1"}], tables="tax_codes;products")
 
@@ -457,7 +462,7 @@ def test_twelve_columns_of_an_api_version_are_added_without_rewriting_the_table(
     """`schema diff` names them; ALTER TABLE adds them: the same file of Postgres, and not one row is another one."""
     before, after = "2026-03-25.dahlia", "2026-08-26.dahlia"
     new = schema_diff(f"api:{before}", f"api:{after}", tables="subscriptions").columns_added["subscriptions"]
-    names = ["stripe_source.loop.table_map", "stripe_source.run.table_map", "stripe_source.source.table_map"]
+    names = ["stripe_source.tables.schema_map.table_map", "stripe_source.tables.schema_map.table_map", "stripe_source.tables.schema_map.table_map"]
     uri = postgres.uri  # type: ignore[attr-defined]
     pipeline = dlt.pipeline(
         "versions", destination=dlt.destinations.postgres(uri), dataset_name="versions",

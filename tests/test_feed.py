@@ -12,10 +12,12 @@ import duckdb
 import pytest
 from truth import differences
 
-from stripe_source import sandbox, stripe_source, sync
-from stripe_source.feed import before, newest
-from stripe_source.sandbox.faults import Lag
-from stripe_source.tables import TABLES
+from stripe_source import sandbox
+from stripe_source.extract.changes.events import newest_event, object_before
+from stripe_source.load.sync import sync
+from stripe_source.sandbox.state.faults import Lag
+from stripe_source.source import stripe_source
+from stripe_source.tables.registry import TABLES
 
 
 class Account:
@@ -424,13 +426,13 @@ def test_events_of_one_second_are_told_apart_by_what_they_changed() -> None:
     back = _event({"id": "c", "name": "A"}, {"name": "B"})
     gone = _event({"id": "c", "name": "C"}, type="customer.deleted")
 
-    assert newest([two, one, three]) is three
-    assert newest([three, two]) is three
-    assert newest([two, back]) is None
-    assert newest([one, three]) is None
-    assert newest([gone, three]) is None
-    assert newest([two, _event({"id": "c", "name": "B"}, {"name": "A"})]) is two
-    assert before(three) == {"id": "c", "name": "B"}
+    assert newest_event([two, one, three]) is three
+    assert newest_event([three, two]) is three
+    assert newest_event([two, back]) is None
+    assert newest_event([one, three]) is None
+    assert newest_event([gone, three]) is None
+    assert newest_event([two, _event({"id": "c", "name": "B"}, {"name": "A"})]) is two
+    assert object_before(three) == {"id": "c", "name": "B"}
 
 
 # ---- the resources

@@ -17,19 +17,21 @@ import pytest
 from dlt.common.destination.exceptions import DestinationTerminalException
 from truth import differences
 
-from stripe_source import destinations, sandbox, sync
+from stripe_source import sandbox
+from stripe_source.dlt_patches import duckdb as duckdb_patch
 from stripe_source.errors import DestinationError
-from stripe_source.sandbox import Bulk
+from stripe_source.load.sync import sync
+from stripe_source.sandbox.bulk.world import Bulk
 
-SMALL = "import stripe_source.loop as l, stripe_source.handover as r; l.PORTION = l.FURTHER = r.WAITING = 500; "
+SMALL = "import stripe_source.load.sync as l, stripe_source.extract.channel as r; l.PORTION = l.FURTHER = r.WAITING = 500; "
 
 
 @pytest.fixture
 def portions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loads of 500 rows."""
-    monkeypatch.setattr("stripe_source.loop.PORTION", 500)
-    monkeypatch.setattr("stripe_source.loop.FURTHER", 0)
-    monkeypatch.setattr("stripe_source.handover.WAITING", 500)
+    monkeypatch.setattr("stripe_source.load.sync.ROWS_PER_LOAD", 500)
+    monkeypatch.setattr("stripe_source.load.sync.ROWS_PER_FURTHER_TABLE", 0)
+    monkeypatch.setattr("stripe_source.extract.channel.ROWS_AHEAD", 500)
 
 
 def held(file: Path, table: str, dataset: str = "stripe") -> list[tuple[str, int]]:
@@ -120,7 +122,7 @@ def test_killed_at_half_it_goes_on_from_there(tmp_path: Path) -> None:
     """kill -9 when half of the pages were given: the next run reads what was not committed, and equals the truth."""
     bulk = Bulk({"payouts": 30_000}, spread="growing")
     with sandbox.serve(world=bulk) as stripe:
-        command = [sys.executable, "-c", SMALL + "from stripe_source.cli import main; main()", "run", "--api-base",
+        command = [sys.executable, "-c", SMALL + "from stripe_source.cli.main import main; main()", "run", "--api-base",
                    stripe.url, "--tables", "payouts", "--json"]
         environment = {**os.environ, "STRIPE_API_KEY": stripe.api_key, "PYTHONPATH": os.pathsep.join(sys.path)}
         process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
@@ -165,7 +167,7 @@ def test_changes_during_a_first_load_arrive(
     The next run brings it, or the same one where it took long.
     """
     if long:
-        monkeypatch.setattr("stripe_source.loop.LONG", 0.0)
+        monkeypatch.setattr("stripe_source.load.sync.LONG_RUN", 0.0)
     world = small.world
     doomed = [world.create("customer", name=f"Brief {number}")["id"] for number in range(700)]
     world.advance(60)
@@ -201,7 +203,7 @@ def test_ctrl_c_while_a_portion_is_loaded_ends_the_run_after_it(
     tmp_path: Path, new_pipeline: Callable[..., dlt.Pipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """dlt ends the load first; what it brought is kept, and the next run brings the rest."""
-    bulk, merge = Bulk({"charges": 6_000}), destinations._merge_file
+    bulk, merge = Bulk({"charges": 6_000}), duckdb_patch._merge_file
     asked = iter([False, True])
 
     def interrupted(*given: Any) -> None:
@@ -209,7 +211,7 @@ def test_ctrl_c_while_a_portion_is_loaded_ends_the_run_after_it(
             os.kill(os.getpid(), signal.SIGINT)
         merge(*given)
 
-    monkeypatch.setattr(destinations, "_merge_file", interrupted)
+    monkeypatch.setattr(duckdb_patch, "_merge_file", interrupted)
     with sandbox.serve(world=bulk) as stripe:
         with pytest.raises(KeyboardInterrupt):
             sync(new_pipeline(), tables="charges", api_base=stripe.url, api_key=stripe.api_key)
@@ -225,7 +227,7 @@ def test_a_load_that_lacks_memory_gets_it(
     tmp_path: Path, new_pipeline: Callable[..., dlt.Pipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DuckDB is kept small while a long load goes on; where that is too small, it is let go."""
-    monkeypatch.setattr("stripe_source.open_duckdb.OpenDuckDB.LIMIT", "12MB")
+    monkeypatch.setattr("stripe_source.destination.duckdb_session.OpenDuckDB.LIMIT", "12MB")
     bulk = Bulk({"charges": 2_500})
     with sandbox.serve(world=bulk) as stripe:
         sync(new_pipeline(), tables="charges", api_base=stripe.url, api_key=stripe.api_key)

@@ -16,11 +16,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from stripe_source.plan import take
-from stripe_source.rows import RowMaker
-from stripe_source.schema_map import table_map
-from stripe_source.tables import TABLES, Found, Table
-from stripe_source.waevent import INSERT, WAEvent
+from stripe_source.rows.builder import RowBuilder
+from stripe_source.rows.waevent import INSERT, WAEvent
+from stripe_source.tables.placement import Placement, extract_children
+from stripe_source.tables.registry import TABLES
+from stripe_source.tables.schema_map import table_map
+from stripe_source.tables.table import Table
 
 SAMPLES = Path(__file__).resolve().parents[2] / "shared" / "reference" / "stripe_fixtures.json"
 pytestmark = pytest.mark.skipif(not SAMPLES.exists(), reason="Stripe's sample objects are not beside this checkout")
@@ -70,7 +71,7 @@ def leaves(value: Any) -> Iterator[str]:
 
 def held(table: Table, thing: dict[str, Any], parent: str | None) -> Counter[str]:
     """What the cells of an object's row hold, as JSON, in every form that counts."""
-    made = RowMaker(table_map(table)).rows([WAEvent(table.name, INSERT, 1, thing, "acct_x", parent, 0)], "load")
+    made = RowBuilder(table_map(table)).rows([WAEvent(table.name, INSERT, 1, thing, "acct_x", parent, 0)], "load")
     found: Counter[str] = Counter()
     kinds = {column.name: column.data_type for column in (*table_map(table).columns, *made.inferred)}
     for name in set(made.table.column_names) - {"_account_id", "_dlt_id", "_dlt_load_id", "_changed_at", "_deleted"}:
@@ -100,13 +101,13 @@ def expected(thing: dict[str, Any], expanded: set[str]) -> Counter[str]:
 
 def split(table: Table, thing: dict[str, Any]) -> Iterator[tuple[Table, dict[str, Any], str | None]]:
     """The object and what belongs to tables of its own, as the reader splits them."""
-    embedded: dict[Found, list[Table]] = {}
+    embedded: dict[Placement, list[Table]] = {}
     for child in TABLES:
         for found in child.found:
             if found.parent == table.name:
                 embedded.setdefault(found, []).append(child)
     for found, children in embedded.items():
-        for inner in take(thing, found)[0]:
+        for inner in extract_children(thing, found)[0]:
             for child in children:
                 if inner.get("object") in child.object:
                     for own, its, parent in split(child, inner):

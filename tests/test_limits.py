@@ -9,8 +9,9 @@ from hurried import Clock, Hurried, busiest_second
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from stripe_source.api.endpoints import endpoint_of
+from stripe_source.api.rate_limits import Governor
 from stripe_source.errors import InvalidOption
-from stripe_source.limits import Governor, operation
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,7 @@ from stripe_source.limits import Governor, operation
 def test_requests_are_counted_by_operation(path: str, expected: str) -> None:
     """As Stripe counts: all ids share one budget, and a list has its own."""
 
-    assert expected == operation(path)
+    assert expected == endpoint_of(path)
 
 
 def times(

@@ -10,8 +10,10 @@ import duckdb
 import pytest
 from truth import NEVER, PAIRS, PARENTS, columns, differences
 
-from stripe_source import sandbox, stripe_source, sync
-from stripe_source.tables import TABLES
+from stripe_source import sandbox
+from stripe_source.load.sync import sync
+from stripe_source.source import stripe_source
+from stripe_source.tables.registry import TABLES
 
 pytestmark = pytest.mark.usefixtures("hasty")
 NAMES = [table.name for table in TABLES]

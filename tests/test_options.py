@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from stripe_source.auth import ApiKey, OAuth
-from stripe_source.client import API_BASE, API_VERSION, Client
+from stripe_source.api.client import API_BASE, API_VERSION, Client
+from stripe_source.api.credentials import ApiKey
+from stripe_source.api.oauth import OAuth
 from stripe_source.errors import (
     ConfigurationError,
     InvalidBounds,
@@ -20,20 +21,11 @@ from stripe_source.errors import (
     UnknownMarker,
     UnknownTable,
 )
-from stripe_source.options import (
-    DEFAULT_RATE,
-    Options,
-    bounds,
-    check_marker,
-    check_mode,
-    duration,
-    marker_of,
-    match_tables,
-    resolve,
-    select_tables,
-    unix_time,
-)
-from stripe_source.tables import BY_NAME, TABLES, Table
+from stripe_source.options import DEFAULT_RATE, Options, bounds, check_mode, duration, resolve, unix_time
+from stripe_source.tables.markers import check_marker, marker_of
+from stripe_source.tables.registry import BY_NAME, TABLES
+from stripe_source.tables.selection import match_tables, select_tables
+from stripe_source.tables.table import Table
 
 KEY = "sk_test_" + "4" * 24
 OWN = Table("things", ("thing",), "Things.", path="/v1/things", created=True)

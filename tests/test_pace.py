@@ -15,9 +15,16 @@ import pyarrow.parquet as pq
 import pytest
 from dlt.common.schema import utils
 
-from stripe_source.destinations import suit
-from stripe_source.open_duckdb import OpenDuckDB
-from stripe_source.pace import STEPS, collecting_rarely, known_hashes, known_hints, short_traces, whole_writes
+from stripe_source.destination.duckdb_session import OpenDuckDB
+from stripe_source.dlt_patches.apply import apply_patches
+from stripe_source.dlt_patches.performance import (
+    TRACE_STEPS,
+    large_parquet_writes,
+    remember_schema_hashes,
+    remember_type_hints,
+    short_traces,
+)
+from stripe_source.load.process import collect_rarely
 
 Row = dict[str, Any]
 
@@ -41,7 +48,7 @@ def load(pipeline: dlt.Pipeline, rows: list[Row], *, hard: bool = False, format:
 
         return things
 
-    suit(pipeline)
+    apply_patches(pipeline)
     pipeline.run(source(), loader_file_format=format)
 
 
@@ -112,7 +119,7 @@ def test_the_hash_of_a_schema_is_the_one_that_dlt_computes(tmp_path: Path) -> No
     wider["tables"]["things"]["columns"]["more"] = {"name": "more", "data_type": "text"}
     expected = [utils.generate_version_hash(each) for each in (schema, turned, wider)]
 
-    with known_hashes():
+    with remember_schema_hashes():
         found = [utils.generate_version_hash(each) for each in (schema, turned, wider, schema)]
 
     assert found == [*expected, expected[0]]
@@ -127,7 +134,7 @@ def test_files_are_whole_when_dlt_closes_them(tmp_path: Path) -> None:
 
     table = pa.table({"text": [f"{n:0100}" for n in range(60_000)]})
     plain: Any = {"compression": "none", "row_group_size": None}
-    with whole_writes(), (tmp_path / "rows.parquet").open("wb") as file:
+    with large_parquet_writes(), (tmp_path / "rows.parquet").open("wb") as file:
         writer = ArrowToParquetWriter(
             file, DestinationCapabilitiesContext.generic_capabilities("parquet"),
             _format=ParquetFormatConfiguration(**plain),
@@ -161,7 +168,7 @@ def test_the_trace_of_a_run_has_its_last_steps_and_is_written_when_it_is_over(fa
 
     def run() -> None:
         with short_traces():
-            for _ in range(STEPS):
+            for _ in range(TRACE_STEPS):
                 steps()
             assert not file.exists()
             if fails:
@@ -180,9 +187,9 @@ def test_the_trace_of_a_run_has_its_last_steps_and_is_written_when_it_is_over(fa
 
     assert [step.step for step in written.steps[-2:]] == (["load", "extract"] if fails else ["normalize", "load"])
     assert [step.span_id for step in written.steps] == spans
-    assert len(spans) == STEPS
+    assert len(spans) == TRACE_STEPS
     assert bool(written.steps[-1].step_exception) == fails
-    assert later and len(later.steps) == STEPS + 3  # dlt is as it was
+    assert later and len(later.steps) == TRACE_STEPS + 3  # dlt is as it was
 
 
 def test_several_runs_of_a_process_share_what_is_changed(tmp_path: Path) -> None:
@@ -192,7 +199,7 @@ def test_several_runs_of_a_process_share_what_is_changed(tmp_path: Path) -> None
     before = (ParquetDataWriter._create_writer, utils.generate_version_hash, gc.get_threshold())
     first, second = ExitStack(), ExitStack()
     for several in (first, second):
-        for change in (whole_writes, known_hashes, collecting_rarely):
+        for change in (large_parquet_writes, remember_schema_hashes, collect_rarely):
             several.enter_context(change())
     first.close()
     pipeline = pipeline_into(tmp_path)
@@ -214,7 +221,7 @@ def test_what_waits_in_the_log_is_written_between_loads(
     Much is written at any time, and little when few loads are to come.
     """
     if not at_last:
-        monkeypatch.setattr("stripe_source.open_duckdb.OpenDuckDB.LOG", 1)
+        monkeypatch.setattr("stripe_source.destination.duckdb_session.OpenDuckDB.LOG", 1)
     pipeline, log = pipeline_into(tmp_path), tmp_path / "pace.duckdb.wal"
     load(pipeline, [thing("a", 1)])
     with OpenDuckDB(pipeline) as database:
@@ -254,7 +261,7 @@ def test_what_dlt_knows_of_its_annotations_is_what_it_works_out(tmp_path: Path) 
         return [outcome(good), outcome(bad), outcome(good), *map(resolve.is_secret_hint, hints)]
 
     expected = told()
-    with known_hints():
+    with remember_type_hints():
         assert [told(), told()] == [expected, expected]
 
     assert expected[0] is None and "texts" in str(expected[1]) and expected[3:5] == [True, False]
@@ -262,7 +269,7 @@ def test_what_dlt_knows_of_its_annotations_is_what_it_works_out(tmp_path: Path) 
 
 def test_groups_of_rows_are_left_as_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """DuckDB does not write old rows again for each load; afterwards it may, as it does by itself."""
-    monkeypatch.setattr("stripe_source.open_duckdb.OpenDuckDB.LOG", 1)
+    monkeypatch.setattr("stripe_source.destination.duckdb_session.OpenDuckDB.LOG", 1)
     pipeline = pipeline_into(tmp_path)
     query = "SELECT count(DISTINCT row_group_id) FROM pragma_storage_info('data.things')"
     usual = "SELECT value FROM duckdb_settings() WHERE name = 'max_vacuum_tasks'"

@@ -112,7 +112,7 @@ def test_installed_package_is_the_wheel(python: Python, environment: Path) -> No
 
 def test_installed_command_lists_tables(python: Python, environment: Path) -> None:
     """`stripe-source tables` reads the registry and maps from the wheel."""
-    from stripe_source import list_tables
+    from stripe_source.tables.catalog import list_tables
 
     listed = python(str(_bin(environment) / "stripe-source"), "tables", "--json")
 
@@ -156,7 +156,7 @@ def test_dlt_stripe_does_what_stripe_source_does(python: Python, environment: Pa
 @pytest.mark.parametrize("code", [
     "import stripe_source",
     "from stripe_source import list_tables, schema_show; schema_show('charges'); list_tables()",
-    "from stripe_source.cli import main; assert main(['tables', '--json']) == 0",
+    "from stripe_source.cli.main import main; assert main(['tables', '--json']) == 0",
 ])
 def test_import_is_light(python: Python, code: str) -> None:
     """Commands that load nothing wait for neither dlt nor pyarrow nor the HTTP library."""

@@ -23,7 +23,7 @@ DEMO = next(code for language, code in BLOCKS if language == "sh" and "demo" in 
 TRANSCRIPT = next((code for language, code in BLOCKS if language == "text"), "")
 SCRIPT = """#!{python}
 import sys
-from stripe_source.cli import main
+from stripe_source.cli.main import main
 sys.exit(main())
 """
 

@@ -11,10 +11,14 @@ from typing import Any
 
 import pytest
 
-from stripe_source import Table, catalogue, sandbox, stripe_source, sync
-from stripe_source.plan import expansions, wanted
-from stripe_source.schema_map import table_map
-from stripe_source.tables import BY_NAME, TABLES
+from stripe_source import sandbox
+from stripe_source.extract.plan import expansions, plan_lists
+from stripe_source.load.sync import sync
+from stripe_source.source import stripe_source
+from stripe_source.tables import catalog
+from stripe_source.tables.registry import BY_NAME, TABLES
+from stripe_source.tables.schema_map import table_map
+from stripe_source.tables.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT.parent / "shared" / "reference"
@@ -76,7 +80,7 @@ def test_no_table_is_too_wide() -> None:
 
 def test_stripe_expands_four_levels_and_no_card_numbers() -> None:
     """No request asks for more than Stripe allows, nor for numbers of cards and documents."""
-    paths = {path for root in wanted(TABLES) for path in expansions(root)}
+    paths = {path for root in plan_lists(TABLES) for path in expansions(root)}
 
     assert all(len(f"data.{path}".split(".")) <= 4 for path in paths)
     assert not any(part in ("number", "cvc", "verified_outputs") for path in paths for part in path.split("."))
@@ -100,7 +104,7 @@ def test_references_between_entries_lead_somewhere() -> None:
 
 def test_the_page_of_tables_is_made_from_the_registry() -> None:
     """docs/tables.md says what the registry says."""
-    assert (ROOT / "docs" / "tables.md").read_text(encoding="utf-8") == catalogue.markdown()
+    assert (ROOT / "docs" / "tables.md").read_text(encoding="utf-8") == catalog.markdown()
 
 
 def test_a_private_table_takes_one_entry(new_pipeline: Any) -> None:
@@ -125,7 +129,7 @@ def test_a_run_of_three_tables_reads_three_maps() -> None:
     assert table_map.cache_info().misses == 3
 
 
-@pytest.mark.parametrize("code", ["import stripe_source", "from stripe_source.cli import main"])
+@pytest.mark.parametrize("code", ["import stripe_source", "from stripe_source.cli.main import main"])
 def test_what_is_imported_stays_small(code: str) -> None:
     """The package and its command line pull in neither dlt nor pyarrow nor aiohttp until they are used."""
     heavy = "import sys; print(sorted({'dlt', 'pyarrow', 'aiohttp', 'stripe', 'duckdb', 'yaml'} & set(sys.modules)))"

@@ -20,12 +20,18 @@ from dlt.common.normalizers.naming.snake_case import NamingConvention
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stripe_source.contract import contract_of
 from stripe_source.errors import SchemaFrozen
-from stripe_source.rows import MAX_COLUMNS, RowMaker, Rows, _read, _reading, dumps, fingerprint, fit, plain_values
-from stripe_source.schema_map import Column, TableMap, table_map
-from stripe_source.tables import BY_NAME, TABLES, Table
-from stripe_source.waevent import DELETE, INSERT, WAEvent
+from stripe_source.rows.builder import RowBuilder, Rows
+from stripe_source.rows.contract import contract_of
+from stripe_source.rows.fingerprint import fingerprint
+from stripe_source.rows.json_text import dumps
+from stripe_source.rows.reading import plain_values, read_columns, readable_columns
+from stripe_source.rows.undeclared import MAX_COLUMNS
+from stripe_source.rows.values import convert
+from stripe_source.rows.waevent import DELETE, INSERT, WAEvent
+from stripe_source.tables.registry import BY_NAME, TABLES
+from stripe_source.tables.schema_map import Column, TableMap, table_map
+from stripe_source.tables.table import Table
 
 THINGS = Table("things", ("thing",), "Things.", path="/v1/things")
 COINS = Table("coins", ("coin",), "Coins of things.", found=tuple(BY_NAME["invoice_line_items"].found))
@@ -83,7 +89,7 @@ def content(made: Rows) -> list[dict[str, Any]]:
 
 
 def rows_of(the_map: TableMap, *objects: dict[str, Any], **known: Any) -> list[dict[str, Any]]:
-    return content(RowMaker(the_map, known.get("known"), snake_case).rows([event(data) for data in objects]))
+    return content(RowBuilder(the_map, known.get("known"), snake_case).rows([event(data) for data in objects]))
 
 
 def row_of(the_map: TableMap, **data: Any) -> dict[str, Any]:
@@ -103,7 +109,7 @@ def utc(*parts: int) -> datetime:
 def test_declared_columns_are_typed_and_all_there() -> None:
     """A batch has every declared column in the order of the map, whether or not an object has it."""
     the_map = shape(amount="bigint", paid="bool", created="timestamp", rate="double", extra="json", tax="decimal_38_12")
-    made = RowMaker(the_map).rows(
+    made = RowBuilder(the_map).rows(
         [
             event(
                 {
@@ -156,7 +162,7 @@ def test_null_and_absent_are_both_null() -> None:
 
 def test_an_empty_batch_is_an_empty_table() -> None:
     """With all declared columns, in their types."""
-    made = RowMaker(table_map(BY_NAME["charges"])).rows([])
+    made = RowBuilder(table_map(BY_NAME["charges"])).rows([])
 
     assert made.table.num_rows == 0
     assert made.table.schema.names == list(table_map(BY_NAME["charges"]).hints())
@@ -258,7 +264,7 @@ def test_a_misfit_is_kept_as_json_beside_its_column(kind: str, sent: Any) -> Non
 
 def test_numbers_that_json_has_not_are_null() -> None:
     """Python's parser lets NaN through; a double column holds it, JSON cannot."""
-    made = RowMaker(shape(d="double", i="bigint", t="text", j="json")).rows(
+    made = RowBuilder(shape(d="double", i="bigint", t="text", j="json")).rows(
         [event({"id": "t", "d": math.nan, "i": math.nan, "t": math.inf, "j": [math.nan]})]
     )
     (row,) = made.table.to_pylist()
@@ -399,7 +405,7 @@ def test_an_object_and_a_scalar_under_one_unknown_name() -> None:
 
 def test_types_come_from_all_batches_that_are_settled_together() -> None:
     """Numbers then text, whole then broken, small then huge, object then id: one column each, whatever the order."""
-    maker = RowMaker(shape(), normalize=snake_case)
+    maker = RowBuilder(shape(), normalize=snake_case)
     batches = [
         [{"id": "1", "n": 1, "f": 1, "o": {"x": 1}, "h": 1, "d": 2**53 + 1}],
         [{"id": "2", "n": "x", "f": 1.5, "o": "id", "h": 2**70, "d": 0.5}],
@@ -429,7 +435,7 @@ def test_a_field_that_became_something_else_is_kept_in_one_column() -> None:
 
 def test_two_fields_do_not_share_a_column_in_later_loads() -> None:
     """Each inferred column says whose values it holds: `Order ID` does not get into the column of `order_id`."""
-    first = RowMaker(shape(), normalize=snake_case).rows([event({"id": "1", "Order ID": 1, "order_id": 2})])
+    first = RowBuilder(shape(), normalize=snake_case).rows([event({"id": "1", "Order ID": 1, "order_id": 2})])
     known = {column.name: column.hint() for column in first.inferred}
 
     assert content(first) == [{"id": "1", "order_id": 2, "_unmapped": {"Order ID": 1}}]
@@ -452,7 +458,7 @@ def test_nul_becomes_the_replacement_character() -> None:
 def test_a_contract_keeps_values_or_rows_out(mode: str, columns: list[dict[str, Any]], rest: dict[str, int]) -> None:
     """Only what needs a new column is kept out, and it is counted by field."""
     known = {"id": {"data_type": "text"}, "a": {"data_type": "bigint"}, "deep__known": {"data_type": "text"}}
-    maker = RowMaker(shape(a="bigint"), known, snake_case, contract_of(mode))
+    maker = RowBuilder(shape(a="bigint"), known, snake_case, contract_of(mode))
     made = maker.rows([event(data) for data in (
         {"id": "1", "a": 1}, {"id": "2", "new": 1, "deep": {"er": 2}}, {"id": "3", "a": "x"}
     )])
@@ -464,7 +470,7 @@ def test_a_contract_keeps_values_or_rows_out(mode: str, columns: list[dict[str, 
 def test_a_frozen_table_names_what_is_new() -> None:
     """Nothing is made; what the table has columns for is no violation, nor is a value that fits when converted."""
     known = {"id": {"data_type": "text"}, "a": {"data_type": "bigint"}}
-    maker = RowMaker(shape(a="bigint"), known, snake_case, contract_of("freeze"))
+    maker = RowBuilder(shape(a="bigint"), known, snake_case, contract_of("freeze"))
 
     assert content(maker.rows([event({"id": "1", "a": "5", "empty": {}, "nothing": None})])) == [{"id": "1", "a": 5}]
     with pytest.raises(SchemaFrozen, match=r"Table `things` has no column for `b`, `c.d`,") as caught:
@@ -474,7 +480,7 @@ def test_a_frozen_table_names_what_is_new() -> None:
 
 def test_an_inferred_column_keeps_its_type_in_later_batches() -> None:
     """Otherwise the tables of one load could not be put together."""
-    maker = RowMaker(shape(), normalize=snake_case)
+    maker = RowBuilder(shape(), normalize=snake_case)
     first = maker.rows([event({"id": "1", "n": 1, "o": {"a": "x"}})])
     second = maker.rows([event({"id": "2", "n": "x", "o": {"a": {"b": 1}, "c d": 2}})])
 
@@ -544,7 +550,7 @@ def test_names_too_long_or_empty_go_to_unmapped() -> None:
 
 def test_tables_do_not_pass_their_width() -> None:
     """Beyond it everything is in `_unmapped`, scalars and misfits too, in any number of batches."""
-    maker = RowMaker(shape(amount="bigint"), normalize=snake_case)
+    maker = RowBuilder(shape(amount="bigint"), normalize=snake_case)
     for batch in range(3):
         made = maker.rows([event({"id": "t", "amount": "x", **{f"k{batch}_{n}": n for n in range(200)}})])
 
@@ -577,7 +583,7 @@ def test_depth_is_no_obstacle(depth: int, make: str) -> None:
     """orjson reads 1024 levels and writes 254, Python's own encoder fewer than 1000."""
     value = nested(depth, make)
     thing = event({"id": "t", "declared": value, "new": value, "text": value})
-    made = RowMaker(shape(declared="json", text="text"), normalize=snake_case).rows([thing])
+    made = RowBuilder(shape(declared="json", text="text"), normalize=snake_case).rows([thing])
     texts = [cell for name in made.table.column_names for cell in made.table[name].to_pylist() if isinstance(cell, str)]
     whole = ('{"a":' if make == "dict" else "[") * depth + "7" + ("}" if make == "dict" else "]") * depth
 
@@ -597,7 +603,7 @@ def test_large_texts_are_whole() -> None:
 
 def test_a_deleted_row_says_so() -> None:
     """Its last known values stay."""
-    (row,) = cells(RowMaker(shape(a="text")).rows([event({"id": "t", "a": "x"}, operation=DELETE)], "load"))
+    (row,) = cells(RowBuilder(shape(a="text")).rows([event({"id": "t", "a": "x"}, operation=DELETE)], "load"))
     row.pop("_dlt_id")
 
     assert row == {
@@ -613,7 +619,7 @@ def test_a_deleted_row_says_so() -> None:
 
 def test_a_child_knows_its_parent_and_its_place() -> None:
     """Also when it is the first."""
-    made = RowMaker(shape(table=COINS)).rows([event({"id": "c"}, "coins", parent="in_1", position=0)])
+    made = RowBuilder(shape(table=COINS)).rows([event({"id": "c"}, "coins", parent="in_1", position=0)])
     (row,) = cells(made)
 
     assert (row["invoice_id"], row["id"], row["_position"]) == ("in_1", "c", 0)
@@ -647,7 +653,7 @@ def test_a_list_in_place_of_a_child_wrapper_is_kept() -> None:
 
 def test_an_object_without_its_key_is_keyed_by_its_content() -> None:
     """A null there would make the file unreadable for the destination, and two such objects one."""
-    made = RowMaker(shape()).rows([event({"a": 1}), event({"a": 2}), event({"id": ["x"]}), event({"id": 5})], "load")
+    made = RowBuilder(shape()).rows([event({"a": 1}), event({"a": 2}), event({"id": ["x"]}), event({"id": 5})], "load")
     prints = made.table["_dlt_id"].to_pylist()
 
     assert made.table["id"].to_pylist() == [*prints[:3], "5"]
@@ -657,7 +663,7 @@ def test_an_object_without_its_key_is_keyed_by_its_content() -> None:
 
 def test_bookkeeping_survives_nonsense() -> None:
     """A child without parent, a time that is none: what must not be null is not."""
-    made = RowMaker(shape(table=COINS)).rows([event({"id": "c"}, "coins", time=10**15, operation=DELETE)], "load")
+    made = RowBuilder(shape(table=COINS)).rows([event({"id": "c"}, "coins", time=10**15, operation=DELETE)], "load")
     (row,) = made.table.to_pylist()
 
     assert row["invoice_id"] == row["_dlt_id"]
@@ -896,7 +902,7 @@ def like_stripe(draw: st.DrawFn, the_map: TableMap) -> dict[str, Any]:
 
 
 def check_nothing_is_lost(the_map: TableMap, batches: Sequence[Sequence[dict[str, Any]]]) -> None:
-    maker = RowMaker(the_map, normalize=snake_case)
+    maker = RowBuilder(the_map, normalize=snake_case)
     tables = []
     for objects in batches:
         made = maker.rows([event(data) for data in objects], "load")
@@ -943,10 +949,10 @@ def test_reading_by_columns_is_reading_object_by_object(data: st.DataObject) -> 
     """`plain_values` is the definition; the other is fast. What it calls odd is what has more than the map knows."""
     the_map = table_map(BY_NAME[data.draw(st.sampled_from(WIDE))])
     objects = data.draw(st.lists(st.one_of(like_stripe(the_map), OBJECTS), min_size=1, max_size=3))
-    columns, tree = _reading(the_map)
+    columns, tree = readable_columns(the_map)
     odd: set[int] = set()
     cells: list[list[Any] | None] = [None] * len(columns)
-    _read(tree, objects, cells, odd.add)
+    read_columns(tree, objects, cells, odd.add)
     values = [tuple(cell[index] if cell else None for cell in cells) for index in range(len(objects))]
 
     assert values == [plain_values(thing, columns) for thing in objects]
@@ -978,7 +984,7 @@ def test_every_map_can_be_read(table: Table) -> None:
         for step in (column.path or ())[:-1]:
             here = here.setdefault(step, {})
         here.setdefault((column.path or ())[-1], samples[column.data_type])
-    made = RowMaker(the_map).rows([event(thing, table.name, parent="p", position=0)], "load")
+    made = RowBuilder(the_map).rows([event(thing, table.name, parent="p", position=0)], "load")
 
     assert [column.name for column in made.inferred if not column.name.endswith(("__expanded", "__v_json"))] == []
     assert missing(thing, made, 0, the_map) == []
@@ -988,7 +994,7 @@ def test_every_map_can_be_read(table: Table) -> None:
 @given(JSON, st.sampled_from(["text", "bigint", "bool", "double", "timestamp", "decimal"]))
 def test_what_fits_can_be_read_back(value: Any, kind: str) -> None:
     """A value that `fit` lets into a column is one of the forms that the column then holds."""
-    held = fit(value, Column("v", kind, ("v",)))
+    held = convert(value, Column("v", kind, ("v",)))
     if held is None or value is None:
         return
 

@@ -23,14 +23,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shell import environment, ours, run
 
-from stripe_source import sync
 from stripe_source.errors import InvalidOption
-from stripe_source.sandbox import Bulk, World, serve
-from stripe_source.sandbox.bulk import SPREADS, TABLES
+from stripe_source.load.sync import sync
 from stripe_source.sandbox.bulk.router import FIGURES, LAST, BulkRouter
 from stripe_source.sandbox.bulk.tails import MOST, Tails
-from stripe_source.sandbox.routes import Router
-from stripe_source.sandbox.store import Record
+from stripe_source.sandbox.bulk.times import SPREADS
+from stripe_source.sandbox.bulk.world import TABLES, Bulk
+from stripe_source.sandbox.endpoints.routes import Router
+from stripe_source.sandbox.server import serve
+from stripe_source.sandbox.state.store import Record
+from stripe_source.sandbox.world import World
 
 YEAR = 31_557_600
 Told = tuple[int, Any, dict[str, str]]

@@ -15,9 +15,10 @@ from urllib.request import Request, urlopen
 import pytest
 
 from stripe_source import sandbox
-from stripe_source.sandbox import billing, life, notices
-from stripe_source.sandbox.catalog import EMBEDDED, INCLUDE_ONLY, OBJECTS, events
-from stripe_source.sandbox.routes import Router
+from stripe_source.sandbox.business import billing
+from stripe_source.sandbox.endpoints.routes import Router
+from stripe_source.sandbox.scenario import life, notices
+from stripe_source.sandbox.state.catalog import EMBEDDED, INCLUDE_ONLY, OBJECTS, events
 
 DAY = 86400
 Data = dict[str, Any]

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from stripe_source import sandbox
-from stripe_source.sandbox.catalog import BY_PARAMETER, CHILDREN, INCLUDED, LISTS, OBJECTS
-from stripe_source.sandbox.products import PRODUCTS
+from stripe_source.sandbox.endpoints.products import PRODUCTS
+from stripe_source.sandbox.state.catalog import BY_PARAMETER, CHILDREN, INCLUDED, LISTS, OBJECTS
 
 MAPS = Path(__file__).parent.parent / "schema_maps" / "stripe"
 NAMES = sorted(path.stem for path in MAPS.glob("*.yaml"))

@@ -22,23 +22,20 @@ from sqlglot import exp
 from truth import MAPS, columns, differences
 
 import stripe_source
-from stripe_source import (
-    SchemaDiff,
-    schema_ddl,
-    schema_diff,
-    schema_history,
-    schema_migrate,
-    schema_show,
-    sync,
-    versions,
-)
-from stripe_source.api_versions import api_versions
-from stripe_source.cli import main
-from stripe_source.client import API_VERSION
-from stripe_source.ddl import DIALECTS, column_type
-from stripe_source.diff import compared
+from stripe_source.api.client import API_VERSION
+from stripe_source.cli.main import main
 from stripe_source.errors import ConfigurationError, DestinationError, InvalidOption, UnknownTable
-from stripe_source.outline import of_maps
+from stripe_source.load.sync import sync
+from stripe_source.schema import map_versions
+from stripe_source.schema.api_versions import api_versions
+from stripe_source.schema.compare import SchemaDiff, compared
+from stripe_source.schema.ddl import schema_ddl
+from stripe_source.schema.dialects import DIALECTS
+from stripe_source.schema.diff import schema_diff
+from stripe_source.schema.inspect import schema_history, schema_show
+from stripe_source.schema.migrate import schema_migrate
+from stripe_source.schema.snapshot import snapshot_of_maps
+from stripe_source.schema.statements import column_type
 
 NAMES = sorted(file.stem for file in MAPS.glob("*.yaml"))
 KINDS = "text", "bigint", "double", "bool", "json", "timestamp", "decimal"
@@ -63,7 +60,7 @@ TYPES = {  # what dlt 1.31 makes of these kinds, written by hand
 }
 KEYED = {"bigquery", "clickhouse", "databricks", "duckdb", "postgres", "redshift", "snowflake", "sqlite"}
 SILENT = {"dremio", "fabric", "sqlite", "tsql"}  # nothing carries a description there
-LAST = versions.map_versions()[-1]
+LAST = map_versions.map_versions()[-1]
 Make = Callable[..., dlt.Pipeline]
 
 
@@ -354,39 +351,39 @@ CREATE TABLE [dbo].[tax_codes] (
 
 
 def test_the_last_version_is_that_of_the_maps() -> None:
-    """A map that was changed needs a version: `python -m stripe_source.versions` writes it."""
-    last, outline = versions.map_versions()[-1], of_maps()
+    """A map that was changed needs a version: `python -m stripe_source.schema.map_versions` writes it."""
+    last, outline = map_versions.map_versions()[-1], snapshot_of_maps()
 
     assert dataclasses.asdict(last) | {"changes": {}} == {
-        "version": len(versions.map_versions()), "release": stripe_source.__version__, "api_version": API_VERSION,
-        "hash": versions.maps_hash(), "tables": len(NAMES), "columns": sum(map(len, outline.values())), "changes": {},
+        "version": len(map_versions.map_versions()), "release": stripe_source.__version__, "api_version": API_VERSION,
+        "hash": map_versions.maps_hash(), "tables": len(NAMES), "columns": sum(map(len, outline.values())), "changes": {},
     }
-    assert versions.of_version(last.version) == versions.of_version(last.release) == outline
+    assert map_versions.map_version_of(last.version) == map_versions.map_version_of(last.release) == outline
     assert api_versions()[-1] == API_VERSION
 
 
 def test_a_release_brings_a_version_with_its_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables and columns that came, went and changed; within a release its version is written over."""
     folder = tmp_path / "versions"
-    first = versions.write(folder)
-    old = versions.of_version(1, folder)
+    first = map_versions.write_version(folder)
+    old = map_versions.map_version_of(1, folder)
     del old["refunds"]
     old["usage_records"] = {"id": "text not null"}
     old["tax_codes"] = {**old["tax_codes"], "name": "bigint", "code": "text"}
     del old["tax_codes"]["description"]
     (folder / "1.yaml").write_text(yaml.safe_dump(old))
     monkeypatch.setattr(stripe_source, "__version__", "0.2.0")
-    second = versions.write(folder)
-    again = versions.write(folder)
+    second = map_versions.write_version(folder)
+    again = map_versions.write_version(folder)
 
     assert (first.version, first.changes, second, again.version) == (1, {}, again, 2)
     assert second.changes == {
-        "tables_added": {"refunds": of_maps()["refunds"]}, "tables_removed": {"usage_records": {"id": "text not null"}},
+        "tables_added": {"refunds": snapshot_of_maps()["refunds"]}, "tables_removed": {"usage_records": {"id": "text not null"}},
         "columns_added": {"tax_codes": {"description": "text"}}, "columns_removed": {"tax_codes": {"code": "text"}},
         "columns_changed": {"tax_codes": {"name": ["bigint", "text"]}},
     }
-    assert versions.of_version(2, folder) == versions.of_version("0.2.0", folder) == of_maps()
-    versions.map_versions.cache_clear()
+    assert map_versions.map_version_of(2, folder) == map_versions.map_version_of("0.2.0", folder) == snapshot_of_maps()
+    map_versions.map_versions.cache_clear()
 
 
 def test_history_tells_the_maps_and_what_a_destination_keeps(
@@ -400,11 +397,11 @@ def test_history_tells_the_maps_and_what_a_destination_keeps(
     none = run(capsys, "schema", "history", "--destination", "duckdb")
 
     assert history["maps"] == schema_history()["maps"] == [
-        dataclasses.asdict(each) for each in versions.map_versions()]
+        dataclasses.asdict(each) for each in map_versions.map_versions()]
     assert stored.pop("stored_at") > "2026"
     assert stored == {
         "version": schema.version, "hash": schema.version_hash, "schema": "stripe", "tables": len(NAMES),
-        "columns": sum(map(len, of_maps().values())), "maps": LAST.version,
+        "columns": sum(map(len, snapshot_of_maps().values())), "maps": LAST.version,
     }
     assert (code, none[0], none[1].splitlines()[-1]) == (0, 0, "No schema yet in stripe.duckdb")
     assert (history["location"], schema_history()["location"]) == (str(full["file"]), None)
@@ -441,7 +438,7 @@ def test_older_api_versions_lack_what_came_later() -> None:
     assert schema_diff(f"api:{API_VERSION}", "maps").equal
     assert {"payment_records", "v2_core_accounts", "reserve_holds"} - set(NAMES) <= {"reserve_holds"}
     assert {"payment_records", "v2_core_accounts"} <= set(clover.tables_added)
-    assert clover.tables_added["payment_records"] == of_maps()["payment_records"]
+    assert clover.tables_added["payment_records"] == snapshot_of_maps()["payment_records"]
     assert clover.columns_changed["prices"] == {"unit_amount_decimal": ["text", "decimal(38,12)"]}
     assert set(basil.columns_removed["invoices"]) >= {"charge", "paid", "payment_intent", "subscription"}
     assert set(basil.columns_removed["invoices"].values()) == {"unknown"}
@@ -473,11 +470,11 @@ def test_a_destination_that_somebody_changed_differs(
 
     assert (made[0], before[:2], code) == (0, (0, "Equal: maps and destination\n"), 4)
     assert {name: value for name, value in found.items() if value and name not in "ab"} == {
-        "tables_removed": {"refunds": of_maps()["refunds"]}, "columns_removed": {"coupons": {"name": "text"}},
+        "tables_removed": {"refunds": snapshot_of_maps()["refunds"]}, "columns_removed": {"coupons": {"name": "text"}},
         "columns_added": {"coupons": {"mine": "date"}}, "exit_code": 4,
         "columns_changed": {"coupons": {"duration": ["text", "bigint"]}},
     }
-    assert result["tables_added"] == {"refunds": of_maps()["refunds"]}
+    assert result["tables_added"] == {"refunds": snapshot_of_maps()["refunds"]}
     assert result["columns_added"] == {"coupons": {"name": "text"}}
     assert result["columns_different"] == {"coupons": {"duration": ["bigint", "text"]}}
     assert "run --refresh" in result["notes"][0]
@@ -490,7 +487,7 @@ def test_a_destination_that_somebody_changed_differs(
 
 def test_everything_is_there_before_the_first_row(full: dict[str, Any]) -> None:
     """No key, no Stripe: all tables with all columns; before, after and the difference; again nothing is done."""
-    first, again, outline = full["first"], full["again"], of_maps()
+    first, again, outline = full["first"], full["again"], snapshot_of_maps()
 
     assert (first.before, first.after, first.tables_added) == ({}, outline, outline)
     assert (first.source, first.dry_run, first.notes) == (f"maps:{LAST.version}", False, [])
@@ -509,7 +506,7 @@ def test_the_command_says_what_it_added(capsys: pytest.CaptureFixture[str], tmp_
     left = list(tmp_path.glob("*.duckdb"))
     said = run(capsys, *argv)
     again = run(capsys, *argv)
-    counts = {name: len(of_maps()[name]) for name in ("coupons", "refunds")}
+    counts = {name: len(snapshot_of_maps()[name]) for name in ("coupons", "refunds")}
     total = sum(counts.values())
     lines = [f"+ {name}  table, {count} columns" for name, count in counts.items()]
 

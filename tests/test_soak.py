@@ -23,10 +23,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from truth import ELSEWHERE, KEYS, differences
 
-from stripe_source import sandbox, sync
-from stripe_source.handover import Handover
-from stripe_source.sandbox import life
-from stripe_source.sandbox.faults import Lag
+from stripe_source import sandbox
+from stripe_source.extract.channel import Channel
+from stripe_source.load.sync import sync
+from stripe_source.sandbox.scenario import life
+from stripe_source.sandbox.state.faults import Lag
 
 GROUPS: dict[str, list[str]] = {
     "people": ["customers", "customer_cards", "customer_bank_accounts", "tax_ids", "payment_methods"],
@@ -270,16 +271,16 @@ def survives() -> Iterator[None]:
 @contextmanager
 def killed_at_take(when: int) -> Iterator[None]:
     """The process ends when dlt asks the reader for the n-th time."""
-    asked, ask = 0, Handover.next
+    asked, ask = 0, Channel.next
 
-    def next_(handover: Handover, table: str, patience: float = 0.05) -> Any:
+    def next_(handover: Channel, table: str, patience: float = 0.05) -> Any:
         nonlocal asked
         asked += 1
         if asked == when:
             raise Killed
         return ask(handover, table, patience)
 
-    with patch.object(Handover, "next", next_):
+    with patch.object(Channel, "next", next_):
         yield
 
 

@@ -10,7 +10,9 @@ import duckdb
 import pytest
 from truth import differences
 
-from stripe_source import check, sandbox, sync
+from stripe_source import sandbox
+from stripe_source.load.sync import sync
+from stripe_source.preflight.check import check
 
 pytestmark = pytest.mark.usefixtures("hasty")
 

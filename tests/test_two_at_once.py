@@ -18,9 +18,10 @@ import shell
 from dlt.pipeline.exceptions import PipelineStepFailed
 from truth import differences
 
-from stripe_source import stripe_source, sync
-from stripe_source.alone import alone
 from stripe_source.errors import Busy
+from stripe_source.load.sync import sync
+from stripe_source.resources.lock import pipeline_lock
+from stripe_source.source import stripe_source
 
 TABLES = ("customers", "balance_transactions")
 Make = Callable[..., dlt.Pipeline]
@@ -104,9 +105,9 @@ def test_what_dead_processes_left_does_not_block(small: Any, new_pipeline: Make)
     Path(pipeline.pipelines_dir, "stripe_test.lock").touch()
     Path(pipeline.pipelines_dir, "stripe_test.run").write_text('{"pid": 1, "host": "x", "sin')
 
-    with alone(new_pipeline("other", "other.duckdb")):
+    with pipeline_lock(new_pipeline("other", "other.duckdb")):
         assert load(small, pipeline).exit_code == 0
-    with alone(pipeline):
+    with pipeline_lock(pipeline):
         Path(pipeline.pipelines_dir, "stripe_test.run").write_text('{"pid": 1, "host": "x", "sin')
         with pytest.raises(Busy, match=r"is being run by another process\. Nothing was read"):
             load(small, new_pipeline())
@@ -115,7 +116,7 @@ def test_what_dead_processes_left_does_not_block(small: Any, new_pipeline: Make)
 def test_a_plain_run_of_dlt_is_refused_as_well(small: Any, tmp_path: Path, new_pipeline: Make) -> None:
     """When it begins to read; the same source and pipeline do when the other run has ended."""
     pipeline, tables = new_pipeline(), source(small)
-    with alone(new_pipeline()), pytest.raises(PipelineStepFailed) as refused:
+    with pipeline_lock(new_pipeline()), pytest.raises(PipelineStepFailed) as refused:
         pipeline.run(tables)
     busy: Any = refused.value
     while busy and not isinstance(busy, Busy):

@@ -12,10 +12,12 @@ import duckdb
 import pytest
 from truth import KEYS, NEVER, PARENTS, columns, differences
 
-from stripe_source import sandbox, sync, verify
-from stripe_source.cli import main
+from stripe_source import sandbox
+from stripe_source.cli.main import main
 from stripe_source.errors import ConfigurationError, InvalidOption, MixedData, UnknownTable
-from stripe_source.proof import VerifyResult
+from stripe_source.load.sync import sync
+from stripe_source.verification.result import VerifyResult
+from stripe_source.verification.verify import verify
 
 pytestmark = pytest.mark.usefixtures("hasty")
 FAN_OUT = "customer_balance_transactions", "setup_attempts", "radar_value_lists", "radar_value_list_items"
@@ -297,21 +299,21 @@ def test_what_came_after_the_last_load_is_named_as_such(copy: Copy) -> None:
 
 def test_an_object_that_changes_meanwhile_is_looked_at_again(shared: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
     """A difference that a second look does not find is none."""
-    from stripe_source.look import Look
+    from stripe_source.verification.comparison_pass import ComparisonPass
 
     copy = shared
     id = copy.sql("SELECT min(id) FROM stripe.customers")[0][0]
     name = copy.sql(f"SELECT name FROM stripe.customers WHERE id = '{id}'")[0][0]
     copy.sql(f"UPDATE stripe.customers SET name = 'Meanwhile' WHERE id = '{id}'")
-    looked, at = [], Look.at
+    looked, at = [], ComparisonPass.at
 
-    def then_right(self: Look, spans: Any) -> Any:
+    def then_right(self: ComparisonPass, spans: Any) -> Any:
         looked.append(spans)
         sights = at(self, spans)
         copy.sql(f"UPDATE stripe.customers SET name = '{name}' WHERE id = '{id}'")
         return sights
 
-    monkeypatch.setattr(Look, "at", then_right)
+    monkeypatch.setattr(ComparisonPass, "at", then_right)
     result = copy.verify(tables="customers")
 
     assert (len(looked), found(result), result.exit_code) == (2, {}, 0)
@@ -367,7 +369,7 @@ def test_a_sample_reads_less_and_can_be_drawn_again(shared: Copy) -> None:
 
 def test_more_differences_than_are_named(shared: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
     """A table that is lost as a whole is counted up to a bound, and repaired as a whole."""
-    monkeypatch.setattr("stripe_source.spool.MOST", 10)
+    monkeypatch.setattr("stripe_source.verification.scratch_db.MOST_DIFFERENCES", 10)
     shared.sql("DELETE FROM stripe.customers")
     result = shared.verify(tables="customers", repair=True)
     before = result.before

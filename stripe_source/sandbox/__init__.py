@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from .bulk import Bulk
 from .dump import Truth
-from .faults import Fault, Faults, Lag
-from .requests import Request
 from .server import Sandbox, serve
+from .state.faults import Fault, Faults, Lag
+from .state.requests import Request
 from .world import World
 
 __all__ = ["Bulk", "Fault", "Faults", "Lag", "Request", "Sandbox", "Truth", "World", "serve"]

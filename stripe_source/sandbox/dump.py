@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from .catalog import CHILDREN, EMBEDDED, LISTS
-from .ledger import balance
-from .singles import settings, summary
-from .store import Books, Data, Record
+from stripe_source.sandbox.business.ledger import balance
+from stripe_source.sandbox.business.singles import settings, summary
+from stripe_source.sandbox.state.catalog import CHILDREN, EMBEDDED, LISTS
+from stripe_source.sandbox.state.store import Books, Data, Record
 
 
 @dataclass(frozen=True)

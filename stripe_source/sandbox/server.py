@@ -10,11 +10,11 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from .bulk import Bulk
-from .bulk.router import BulkRouter
-from .faults import Fault
-from .routes import Router
-from .world import World
+from stripe_source.sandbox.bulk.router import BulkRouter
+from stripe_source.sandbox.bulk.world import Bulk
+from stripe_source.sandbox.endpoints.routes import Router
+from stripe_source.sandbox.state.faults import Fault
+from stripe_source.sandbox.world import World
 
 _WRONG = {
     "list": b'{"object":"list","data":[],"has_more":false,"url":"/v1/other"}', "object": b'{"id":"x","object":"x"}',

@@ -10,15 +10,17 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-from . import business, dump, life, mutate, notices, populate
-from .accounts import connect, profile
-from .catalog import API_VERSION
-from .dump import Truth
-from .events import KEPT_SECONDS, emit
-from .faults import Faults
-from .keys import Keys
-from .requests import Request
-from .store import Books, Data
+from stripe_source.sandbox import dump
+from stripe_source.sandbox.dump import Truth
+from stripe_source.sandbox.scenario import first_years as business
+from stripe_source.sandbox.scenario import life, mutate, notices, populate
+from stripe_source.sandbox.state.accounts import connect, profile
+from stripe_source.sandbox.state.catalog import API_VERSION
+from stripe_source.sandbox.state.events import KEPT_SECONDS, emit
+from stripe_source.sandbox.state.faults import Faults
+from stripe_source.sandbox.state.keys import Keys
+from stripe_source.sandbox.state.requests import Request
+from stripe_source.sandbox.state.store import Books, Data
 
 NOW = 1_793_534_400  # 2026-11-01T12:00:00Z: a world is the same whenever it is made
 

@@ -7,29 +7,25 @@ from typing import Any
 import dlt
 from dlt.extract import DltSource
 
-from stripe_source import (
-    CheckResult,
-    MigrateResult,
-    SchemaDiff,
-    SyncResult,
-    Table,
-    VerifyResult,
-    WAEvent,
-    check,
-    demo,
-    list_tables,
-    sandbox,
-    schema_ddl,
-    schema_diff,
-    schema_history,
-    schema_migrate,
-    schema_show,
-    stripe_source,
-    sync,
-    verify,
-)
-from stripe_source.auth import ApiKey, OAuth
+from stripe_source import sandbox
+from stripe_source.api.credentials import ApiKey
+from stripe_source.api.oauth import OAuth
 from stripe_source.errors import ConfigurationError, StripeError, StripeSourceError
+from stripe_source.load.demo import demo
+from stripe_source.load.sync import sync
+from stripe_source.load.sync_result import SyncResult
+from stripe_source.preflight.check import CheckResult, check
+from stripe_source.rows.waevent import WAEvent
+from stripe_source.schema.compare import SchemaDiff
+from stripe_source.schema.ddl import schema_ddl
+from stripe_source.schema.diff import schema_diff
+from stripe_source.schema.inspect import schema_history, schema_show
+from stripe_source.schema.migrate import MigrateResult, schema_migrate
+from stripe_source.source import stripe_source
+from stripe_source.tables.catalog import list_tables
+from stripe_source.tables.table import Table
+from stripe_source.verification.result import VerifyResult
+from stripe_source.verification.verify import verify
 
 
 def sources(own: Table) -> list[DltSource]:

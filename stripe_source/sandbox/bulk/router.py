@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from ..requests import Answer
-from ..routes import Router, find
-from ..store import Books, Record
-from .shelves import BulkRecord
+from stripe_source.sandbox.bulk.shelves import BulkRecord
+from stripe_source.sandbox.endpoints.routes import Router, find
+from stripe_source.sandbox.state.requests import Answer
+from stripe_source.sandbox.state.store import Books, Record
 
 if TYPE_CHECKING:
-    from .world import Bulk
+    from stripe_source.sandbox.bulk.world import Bulk
 
 FIGURES = "/_figures"
 LAST = 1000  # requests that the log holds

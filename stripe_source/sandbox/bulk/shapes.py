@@ -7,16 +7,14 @@ from typing import Any
 
 import orjson
 
-from ..catalog import EMBEDDED
-from ..store import Books, Data, Record
-from ..world import World
+from stripe_source.sandbox.state.catalog import EMBEDDED
+from stripe_source.sandbox.state.store import Books, Data, Record
+from stripe_source.sandbox.world import World
 
 NUMBER = "\ue000number\ue001"  # stands for the object's number, within a text
 AMOUNT = "\ue002amount\ue001"  # stands for the object's amount, as a number
-
 Changes = dict[str, Any]
 MOST_LINES = 2
-
 _ADDRESS = {"city": "München", "country": "DE", "line1": f"{NUMBER} Harbour Street", "line2": "Apt. 4",
             "postal_code": "80331", "state": "BY"}
 _EMAIL = f"customer.{NUMBER}@example.com"

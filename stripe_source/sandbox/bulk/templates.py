@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from ..store import Data
-from .tails import LENGTH, Tails
+from stripe_source.sandbox.bulk.tails import LENGTH, Tails
+from stripe_source.sandbox.state.store import Data
 
 # A gap is a name between two characters that are in no text of Stripe; of a number the quotation marks go with it.
 _GAP = re.compile("\"\ue002([^\ue001]*)\ue001\"|\ue000([^\ue001]*)\ue001")

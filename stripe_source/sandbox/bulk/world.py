@@ -8,18 +8,17 @@ from typing import Any, NoReturn
 import orjson
 
 from stripe_source.errors import InvalidOption
-
-from .. import expand
-from ..catalog import CHILDREN, EMBEDDED, LISTS
-from ..requests import Request
-from ..store import Data
-from ..world import World
-from .router import LAST, Figures
-from .shapes import SHAPES, Donor, Shape, changed, donor
-from .shelves import Below, BulkShelf
-from .tails import tails
-from .templates import PERIOD, Template, Templates, gapped, head
-from .times import YEAR, Spread, timeline
+from stripe_source.sandbox.bulk.router import LAST, Figures
+from stripe_source.sandbox.bulk.shapes import SHAPES, Donor, Shape, changed, donor
+from stripe_source.sandbox.bulk.shelves import Below, BulkShelf
+from stripe_source.sandbox.bulk.tails import tails
+from stripe_source.sandbox.bulk.templates import PERIOD, Template, Templates, gapped, head
+from stripe_source.sandbox.bulk.times import YEAR, Spread, timeline
+from stripe_source.sandbox.endpoints import expand
+from stripe_source.sandbox.state.catalog import CHILDREN, EMBEDDED, LISTS
+from stripe_source.sandbox.state.requests import Request
+from stripe_source.sandbox.state.store import Data
+from stripe_source.sandbox.world import World
 
 # Tables that there can be in bulk: those of plain lists that take `created`.
 TABLES: dict[str, str] = {

@@ -1,0 +1,141 @@
+"""What the commands show a person: progress while a run goes on, and tables of what came of it."""
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from stripe_source.cli.views.console import (
+    TEXT_WIDTH,
+    command,
+    count_of,
+    line,
+    local_path,
+    make_grid,
+    permission_text,
+    print_plain,
+    program_name,
+    quoted,
+    say,
+    show_denied,
+)
+
+if TYPE_CHECKING:
+    from stripe_source.load.sync_result import SyncResult
+    from stripe_source.resources.table_result import TableResult
+
+NAMES_SHOWN = 20  # more names than this are not read
+
+
+def show_sync(console: Console, result: SyncResult) -> None:
+    """The end of a run: rows per table, what failed and why, what it cost, and where the data is."""
+    held = {name: table for name, table in result.tables.items()
+            if table.new or table.changed or table.gone or table.unchanged}
+    if any(table.changed or table.gone or table.unchanged for table in held.values()):
+        _show_changes(console, held)
+    else:
+        _show_first(console, result, held)
+    _show_failed(console, result)
+    for name, table in result.tables.items():
+        if table.status == "ok" and table.reason:
+            say(console, (f"{name}: {table.reason}", "yellow"))
+        if table.discarded:
+            say(console, (f"{name}: {count_of(table.discarded, 'row')} discarded by the schema contract, because of "
+                           f"{', '.join(table.left_out)}", "yellow"))
+        elif table.left_out:
+            left = ", ".join(f"{field} ({count:,})" for field, count in table.left_out.items())
+            say(console, (f"{name}: values left out by the schema contract: {left}", "yellow"))
+        if table.inferred:
+            say(console, (f"{name}: Stripe sends fields that the schema map does not know yet; loaded as "
+                           f"{', '.join(table.inferred)}", "yellow"))
+    for note in result.notes:
+        say(console, (note, "yellow"))
+    figures, mode = result.figures, {True: "live", False: "test", None: "unknown"}[result.livemode]
+    say(console, f"{count_of(figures.requests, 'request')}, {figures.bytes / 1e6:,.1f} MB of JSON, "
+                  f"{result.seconds:.1f} s; account {result.account}, {mode} mode")
+    line(console, f"Data: {local_path(result.location)}, dataset {result.dataset}")
+    if query := try_it(result):
+        line(console, f"\nTry it:\n  {query}")
+
+
+def _show_first(console: Console, result: SyncResult, held: Mapping[str, TableResult]) -> None:
+    """A first load: there is one number for each table, so they stand side by side."""
+    if held:
+        entries = [(name, f"{table.new:,}") for name, table in held.items()]
+        width = max(len(name) + 2 + len(count) for name, count in entries) + 4
+        side_by_side = max(1, min(min(console.width, TEXT_WIDTH) + 4, len(entries) * width) // width)
+        height = -(-len(entries) // side_by_side)
+        parts = [entries[part:part + height] for part in range(0, len(entries), height)]
+        widths = [[max(len(entry[n]) for entry in part) for n in (0, 1)] for part in parts]
+        grid = Grid.grid(padding=(0, 4, 0, 0))
+        for row in zip_longest(*parts):
+            grid.add_row(*(
+                Text.assemble((f"{entry[0]:{names}}", "cyan"), f"  {entry[1]:>{counts}}") if entry else Text()
+                for entry, (names, counts) in zip(row, widths, strict=True)
+            ))
+        print_plain(console, grid)
+        console.print()
+    empty = [name for name, table in result.tables.items() if name not in held and table.status == "ok"]
+    if held or empty:
+        rows = sum(table.new for table in held.values())
+        print_plain(console, Text(f"{count_of(rows, 'row')} in {count_of(len(held), 'table')}", style="bold"))
+    if empty:  # what goes by a marker may have rows from before
+        whole = all(result.tables[name].marker is None for name in empty)
+        names = ", ".join(empty) if len(empty) <= NAMES_SHOWN else f"{count_of(len(empty), 'table')}; --json names them"
+        say(console, (f"{'No rows at Stripe' if whole else 'No new rows'}: {names}", "dim"))
+    hidden = sum(table.status == "ok" and table.hidden is not None for table in result.tables.values())
+    if hidden and result.livemode is not False:  # test data, as those of the demo, are compared with nothing
+        say(console, (f"{count_of(hidden, 'table')} may have rows that no list of Stripe's shows; "
+                       f"`{command()} check` says which", "dim"))
+
+
+def _show_changes(console: Console, held: Mapping[str, TableResult]) -> None:
+    """A later run: what changed stands in the table; what did not is counted."""
+    words = "new", "changed", "gone", "unchanged"
+    counts = {name: [getattr(table, word) for word in words] for name, table in held.items()}
+    moved = {name: each for name, each in counts.items() if any(each[:3])}
+    totals = [sum(column) for column in zip(*counts.values(), strict=True)]
+    if not moved:
+        print_plain(console, Text(f"Nothing new, changed or gone; {count_of(totals[3], 'row')} unchanged", style="bold"))
+        return
+    grid = make_grid("table", *words, right=words)
+    for name, each in moved.items():
+        grid.add_row(Text(name, style="cyan"), *(f"{count:,}" if count else "" for count in each))
+    if rest := [each[3] for name, each in counts.items() if name not in moved]:
+        grid.add_row(Text(f"{count_of(len(rest), 'other table')}", style="cyan"), "", "", "", f"{sum(rest):,}")
+    grid.add_row(Text("all tables", style="bold"), *(Text(f"{total:,}", style="bold") for total in totals))
+    print_plain(console, grid)
+
+
+def _show_failed(console: Console, result: SyncResult) -> None:
+    denied: dict[str, list[str]] = {}
+    for name, table in result.failed.items():
+        if table.status == "no permission":
+            denied.setdefault(permission_text(table.reason), []).append(name)
+        else:
+            say(console, (f"{name}: {table.status}. ", "bold red"), table.reason)
+    show_denied(console, denied)
+    if denied:
+        line(console, f"Give the key these permissions (`{command()} check` prints a link that makes such a key), "
+                      "or leave the tables out with --exclude.")
+
+
+def try_it(result: SyncResult) -> str | None:
+    """A command that shows something of what was loaded, or None where we know of none."""
+    charges = result.tables.get("charges")
+    if result.destination != "duckdb" or not charges or not (charges.new or charges.changed or charges.unchanged):
+        return None
+    query = (
+        f"select currency, count(*) as charges, sum(amount) as amount "
+        f"from {result.dataset}.charges where paid and not _deleted group by all order by charges desc"
+    )
+    place = json.dumps(local_path(result.location), ensure_ascii=False)
+    # single quotes are left to the shell, so that no quote has to be escaped
+    code = f'import duckdb; print(duckdb.connect({place}).sql("{query}"))'
+    return quoted(program_name(sys.executable), "-c", code)

@@ -1,0 +1,107 @@
+"""Result of verify."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from stripe_source.cli.views.console import count_of, line, make_grid, print_plain, say, short_value
+
+if TYPE_CHECKING:
+    from stripe_source.verification.reconciliation import MoneyProof
+    from stripe_source.verification.result import TableProof, VerifyResult
+
+DIFFERENCES_SHOWN = 20  # differences of one table that are shown
+
+
+def show_verify(console: Console, result: VerifyResult) -> None:
+    """What differs, by table and month and one by one; whether the money adds up; what could not be verified."""
+    if result.before:
+        show_verify(console, result.before)
+        say(console, (f"Repaired {count_of(sum((result.repaired or {}).values()), 'row')} of "
+                       f"{', '.join(result.repaired or ())}. Verified again:", "bold"))
+    compared = {name: table for name, table in result.tables.items() if table.status == "ok"}
+    differing = {name: table for name, table in compared.items() if table.differences}
+    if differing:
+        _show_differing(console, compared, differing)
+    for name, table in result.tables.items():
+        if table.status in ("ok", "not enabled", "not loaded"):
+            if table.reason:
+                say(console, (f"{name}: {table.reason}", "dim"))
+        else:
+            say(console, (f"{name} could not be verified: {table.status}. ", "bold red"), table.reason)
+    _show_money(console, result.money)
+    for note in result.notes:
+        say(console, (note, "yellow"))
+    sampled = f", a sample (--seed {result.seed})" if result.seed is not None else ""
+    number = sum(table.stripe for table in compared.values())
+    rows = f"{count_of(number, 'row')} in {count_of(len(compared), 'table')}{sampled}"
+    late = sum(table.late for table in compared.values())
+    if result.differing:
+        say(console, (f"Not equal: {count_of(result.differing, 'difference')}; {rows} compared", "bold red"))
+    elif compared:
+        after = f", but for {count_of(late, 'row')} that the next run brings" if late else ""
+        say(console, (f"Equal{after}: {rows} compared", "bold green"))
+    if late:
+        line(console, "Not loaded yet is what came about after the last load; `--settled` does not count it.")
+    line(console, f"{count_of(result.requests, 'request')}, {result.seconds:.1f} s; account {result.account}, "
+                  f"{result.destination}, dataset {result.dataset}")
+
+
+def _show_differing(
+    console: Console, compared: Mapping[str, TableProof], differing: Mapping[str, TableProof]
+) -> None:
+    words = "missing", "extra", "altered", "late"
+    titles = "in Stripe", "in destination", *words[:3], "not loaded yet"
+    grid = make_grid("table", *titles, right=titles)
+    for name, table in differing.items():
+        counts = [f"{table.stripe:,}", f"{table.destination:,}"]
+        counts += [f"{number:,}" if (number := getattr(table, word)) else "" for word in words]
+        grid.add_row(Text(name, style="cyan"), *counts)
+    if rest := [table for name, table in compared.items() if name not in differing]:
+        both = [f"{sum(getattr(table, side) for table in rest):,}" for side in ("stripe", "destination")]
+        grid.add_row(Text(f"{count_of(len(rest), 'other table')}", style="cyan"), *both)
+    print_plain(console, grid)
+    for name, table in differing.items():
+        months = [window for window in table.windows if window.differing]
+        where = "; ".join(f"{window.window} {window.differing:,}" for window in months if window.window != "all")
+        say(console, (name, "bold cyan"), f"  created in {where}" if where else "")
+        for each in table.differences[:DIFFERENCES_SHOWN]:
+            key = ", ".join(str(value) for value in each.key.values()) or "the only row"
+            values = f"{short_value(each.destination)} instead of {short_value(each.stripe)}"
+            notes = [each.note, "not loaded yet" if each.late else ""]
+            more = "".join(f" ({note})" for note in notes if note)
+            line(console, f"  {key}  {f'{each.column}: {values}' if each.column else each.kind}{more}")
+        if table.capped or len(table.differences) > DIFFERENCES_SHOWN:
+            more_ = len(table.differences) - DIFFERENCES_SHOWN
+            line(console, f"  and {more_:,} more{', and others' if table.capped else ''}; --json has them")
+
+
+def _show_money(console: Console, money: MoneyProof) -> None:
+    wrong = [part for part in money.balance if not part.equal]
+    for part in wrong:
+        kind = "" if part.balance_type == "payments" else f" {part.balance_type}"
+        say(console, (f"The {part.status}{kind} balance in {part.currency} is {part.balance:,}, and the transactions "
+                       f"in the destination sum up to {part.transactions:,}"
+                       f"{'; not loaded yet' if part.late else ''}", "bold red"))
+    for payout in money.payouts[:DIFFERENCES_SHOWN]:
+        say(console, (f"Payout {payout.id}: {payout.amount:,} {payout.currency} were paid out, {payout.swept:,} swept "
+                       f"in {count_of(payout.transactions, 'transaction')}: {payout.reason}", "bold red"))
+    if len(money.payouts) > DIFFERENCES_SHOWN:
+        line(console, f"and {len(money.payouts) - DIFFERENCES_SHOWN:,} more payouts; --json has them")
+    good = []
+    if money.balance and not wrong:
+        good.append("balance_transactions sum up to the balance")
+    if money.payouts_checked and not money.payouts:
+        good.append(f"{count_of(money.payouts_checked, 'automatic payout')} to what they swept")
+    if good:
+        say(console, (f"Money: {', and '.join(good)}", "green"))
+    for what, why in (("The balance", money.balance_skipped), ("Payouts", money.payouts_skipped)):
+        if why:
+            say(console, (f"{what} not added up: {why}", "dim"))
+    if money.payouts_open:
+        say(console, (f"{count_of(money.payouts_open, 'payout')} not told by Stripe yet what they swept", "dim"))
+    for text in money.unproven:
+        say(console, (f"Not proven: {text}", "yellow"))

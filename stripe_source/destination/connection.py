@@ -1,0 +1,85 @@
+"""Dlt clients without traces; one translation of their errors."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stripe_source.errors import DestinationError, StripeSourceError, redact
+
+if TYPE_CHECKING:
+    import dlt
+
+@contextmanager
+def without_config_trace() -> Iterator[None]:
+    """Ask dlt for a client without leaving a trace.
+
+    dlt 1.31 notes every configuration value that it finds, and keeps the note until its next step has ended: outside of
+    a step for good, with the credentials and all that hangs on them, of which DuckDB 2.0 complains when Python ends. So
+    it notes nothing here.
+    """
+    from dlt.common.configuration.utils import get_resolved_traces
+
+    notes = get_resolved_traces()
+    noting, notes.logging_enabled = notes.logging_enabled, False
+    try:
+        yield
+    finally:
+        notes.logging_enabled = noting
+
+
+def sql_client(pipeline: dlt.Pipeline) -> Any:
+    """What reads a pipeline's dataset, not opened yet."""
+    with without_config_trace():
+        client: Any = pipeline.sql_client()
+    if type(client).__module__ == "dlt.destinations.impl.filesystem.sql_client":
+        from stripe_source.destination.filesystem import files_client
+
+        return files_client(client)
+    return client
+
+
+def location_of(pipeline: dlt.Pipeline) -> str:
+    """Where a pipeline's data is, without secrets."""
+    with destination_errors(pipeline), without_config_trace():
+        return redact(str(pipeline.destination_client().config)).removeprefix("duckdb:///")
+
+
+def missing_file(client: Any) -> bool:
+    """Whether a destination is a DuckDB file that does not exist: to connect would make it."""
+    is_file = client.config.destination_type.rpartition(".")[2] == "duckdb"
+    file = getattr(client.config.credentials, "database", None) if is_file else None
+    return isinstance(file, str) and file != ":memory:" and not Path(file).exists()
+
+
+@contextmanager
+def destination_errors(pipeline: dlt.Pipeline) -> Iterator[None]:
+    """Raise the destination's trouble as ours."""
+    from dlt.common.destination.exceptions import DestinationException
+    from dlt.pipeline.exceptions import PipelineStepFailed
+
+    try:
+        yield
+    except (DestinationException, PipelineStepFailed, OSError) as error:
+        cause: BaseException = error
+        for _ in range(10):  # dlt wraps what happened in its steps several times
+            inner = getattr(cause, "exception", None) or cause.__cause__
+            cause = inner if isinstance(inner, BaseException) else cause
+        if isinstance(cause, StripeSourceError):
+            raise cause from error
+        name = pipeline.destination.destination_name if pipeline.destination else None
+        raise DestinationError(redact(str(cause).strip() or repr(cause)), destination=name) from error
+
+
+@contextmanager
+def open_client(pipeline: dlt.Pipeline) -> Iterator[Any]:
+    """dlt's client of a pipeline's destination, connected; None where there is nothing yet: no file, no dataset."""
+    with destination_errors(pipeline):
+        with without_config_trace():
+            client: Any = pipeline.destination_client()
+        if missing_file(client):
+            yield None
+            return
+        with client:
+            yield client if client.is_storage_initialized() else None

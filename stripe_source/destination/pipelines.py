@@ -1,0 +1,41 @@
+"""What is there: the pipelines of this machine, the columns and the schema versions that a destination really has."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stripe_source.destination.connection import destination_errors, missing_file, without_config_trace
+from stripe_source.errors import InvalidOption
+
+if TYPE_CHECKING:
+    import dlt
+
+def attach_pipeline(name: str) -> dlt.Pipeline:
+    """A pipeline that was run on this machine, by its name.
+
+    Raises:
+        InvalidOption: there is none of that name.
+    """
+    import dlt
+    from dlt.common.pipeline import get_dlt_pipelines_dir
+
+    folder = Path(get_dlt_pipelines_dir())
+    known = sorted(each.name for each in folder.iterdir() if each.is_dir()) if folder.is_dir() else []
+    if name not in known:
+        raise InvalidOption("pipeline", name, known, None if known else "No pipeline was run on this machine yet.")
+    with without_config_trace():
+        pipeline = dlt.attach(name)
+    if not pipeline.default_schema_name:
+        raise InvalidOption("pipeline", name, reason="It has no schema yet: nothing was loaded by it.")
+    return pipeline
+
+
+def restore_pipeline(pipeline: dlt.Pipeline) -> dlt.Pipeline:
+    """The same pipeline; where it was never run on this machine, with the schema that its destination keeps."""
+    if not pipeline.default_schema_name:
+        with destination_errors(pipeline):
+            with without_config_trace():
+                client: Any = pipeline.destination_client()
+            if not missing_file(client):
+                pipeline.sync_destination()
+    return pipeline

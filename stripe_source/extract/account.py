@@ -1,0 +1,52 @@
+"""Whose key it is; async work from sync code."""
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from stripe_source.api.client import Client
+from stripe_source.errors import AuthenticationError, StripeError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class AccountIdentity:
+    """Whose data a key reads, as far as it may know, and what time it is at Stripe (unix seconds)."""
+
+    account: str | None
+    now: int
+
+
+async def identify(client: Client) -> AccountIdentity:
+    """Ask who the key belongs to.
+
+    Raises:
+        AuthenticationError: the key was refused.
+        Unreachable: nobody answers.
+    """
+    try:
+        answer = await client.get("/v1/account")
+    except StripeError as error:
+        if error.status is None or isinstance(error, AuthenticationError):
+            raise  # nobody there, or nobody that lets us in: no other request will do better
+        return AccountIdentity(None, client.clock)  # the key may not read its own account
+    known = answer.body.get("id")
+    return AccountIdentity(known if isinstance(known, str) else None, answer.date)
+
+
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """Do asynchronous work and wait for it, also where an event loop runs already, as in a notebook."""
+    with run_async_beside(work) as result:
+        return result()
+
+
+@contextmanager
+def run_async_beside(work: Coroutine[Any, Any, T]) -> Iterator[Callable[[], T]]:
+    """Begin asynchronous work; what waits for its result is yielded."""
+    with ThreadPoolExecutor(1) as thread:
+        yield thread.submit(asyncio.run, work).result

@@ -1,0 +1,208 @@
+"""Between two threads: what the reader has read, on its way to dlt, and what each has to tell the other."""
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, TypeVar
+
+from stripe_source.destination.stored_rows import StoredRows
+from stripe_source.rows.waevent import WAEvent
+from stripe_source.workers.batches import BuildRows, RowBatch
+
+T = TypeVar("T")
+ROWS_AHEAD = 24_000  # WAEvents or rows read ahead of dlt, over all tables
+BYTES_PER_ROW = 2_500  # bytes of Arrow: what a row may have that counts as one
+
+
+class Checkpoint:
+    """In place of more: what comes next belongs to the next load."""
+
+
+CHECKPOINT = Checkpoint()
+Batch = list[WAEvent] | RowBatch
+
+
+class Channel:
+    """Takes what is read, table by table, in the reader's event loop, and gives it to the thread of dlt.
+
+    Args:
+        holds: what the destination holds of a table; asked in dlt's thread.
+        made: somebody says of each table, by `makes`, whether its rows are made before they come here.
+    """
+
+    def __init__(self, holds: Callable[[str], StoredRows | None], made: bool) -> None:
+        self._holds, self._made = holds, made
+        self.open: set[str] = set()  # tables of which there is more to come
+        self.cut: int | None = None  # what was put after this belongs to the next load
+        self.error: BaseException | None = None  # that ended the reading
+        self._queues: dict[str, deque[tuple[int, Batch]]] = {}
+        self._number = 0  # of what was put
+        self._waiting = 0
+        self._full = False
+        self._makes: dict[str, BuildRows | None] = {}
+        self._questions: deque[Callable[[], None]] = deque()
+        self._news = threading.Condition()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._room: asyncio.Event | None = None
+        self._told_makes: asyncio.Event | None = None
+
+    # ---- the side of dlt
+
+    def begin(self, tables: Iterable[str]) -> None:
+        """These tables will come."""
+        self._queues = {name: deque() for name in tables}
+        self.open = set(self._queues)
+
+    def makes(self, table: str, make: BuildRows | None) -> None:
+        """Say how the rows of a table are made before they come here; None: its WAEvents are wanted."""
+        self._makes[table] = make
+        if self._told_makes:
+            self.tell(self._told_makes.set)
+
+    def next(self, table: str, patience: float = 0.05) -> Batch | Checkpoint | None:
+        """What comes next of a table: None if there is nothing yet, an empty list when the table is done.
+
+        Raises:
+            StripeSourceError: the whole run failed, not this table only (the key was refused, say).
+        """
+        queue = self._queues[table]
+        with self._news:
+            idle = not queue and not self._questions and table in self.open and self._waiting == 0
+            if idle and self.cut is None:
+                self._news.wait(patience)
+        self.answer()
+        with self._news:
+            if queue and (self.cut is None or queue[0][0] <= self.cut):
+                _, things = queue.popleft()
+                self._waiting -= _size(things)
+                if self._full and self._waiting < ROWS_AHEAD and self._room:
+                    self._full = False
+                    self.tell(self._room.set)
+                return things
+            if self.error is not None:
+                raise self.error
+            if queue or (self.cut is not None and table in self.open):
+                return CHECKPOINT
+            return None if table in self.open else []
+
+    def go_on(self) -> None:
+        """The next load has begun."""
+        self.cut = None
+
+    @property
+    def reading(self) -> bool:
+        """Whether there is more to come."""
+        return bool(self.open) and self.error is None
+
+    def answer(self) -> None:
+        """Answer what the reader wants to know of the destination, in the thread that may ask it."""
+        while self._questions:
+            self._questions.popleft()()
+
+    def leave(self, table: str) -> bool:
+        """Nobody will take this table any more.
+
+        Returns:
+            Whether it was the last one.
+        """
+        with self._news:
+            self.open.discard(table)
+            self._waiting -= sum(_size(things) for _, things in self._queues.get(table, ()))
+            self._queues[table] = deque()
+            last = not self.open
+            if self._room:
+                self.tell(self._room.set)
+        self.makes(table, None)
+        return last
+
+    def tell(self, what: Callable[[], Any]) -> None:
+        """Do something in the reader's thread, if it is still there."""
+        with contextlib.suppress(RuntimeError):  # the loop may close between a question and the call
+            if self._loop:
+                self._loop.call_soon_threadsafe(what)
+
+    # ---- the side of the reader
+
+    def enter(self) -> None:
+        """Called first, in the reader's event loop."""
+        self._loop, self._room, self._told_makes = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+
+    def put(self, table: str, things: Batch) -> None:
+        """Hand something over; not where nobody takes the table any more."""
+        assert self._room is not None
+        with self._news:
+            if table in self.open:
+                self._number += 1
+                self._queues[table].append((self._number, things))
+                self._waiting += _size(things)
+                self._news.notify_all()
+            if self._waiting >= ROWS_AHEAD:
+                self._full = True
+                self._room.clear()
+
+    async def room(self) -> None:
+        """Wait until there is room for more."""
+        assert self._room is not None
+        await self._room.wait() if self._waiting >= ROWS_AHEAD else await asyncio.sleep(0)
+
+    async def how(self, table: str) -> BuildRows | None:
+        """How the rows of a table are made; who takes it says so at the beginning."""
+        assert self._told_makes is not None
+        while self._made and table not in self._makes and table in self.open:
+            self._told_makes.clear()
+            if table not in self._makes:
+                await self._told_makes.wait()
+        return self._makes.get(table)
+
+    def known(self, table: str) -> BuildRows | None:
+        """How the rows of a table are made, as far as that was said and it is still taken."""
+        return self._makes.get(table) if table in self.open else None
+
+    async def ask(self, table: str, question: Callable[[StoredRows], T]) -> T | None:
+        """Have a question about what the destination holds of a table answered by dlt's thread.
+
+        Returns:
+            The answer, or None where nothing is held.
+        """
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[T | None] = loop.create_future()
+
+        def settle(result: Any, error: BaseException | None) -> None:
+            if not answered.done():
+                answered.set_exception(error) if error else answered.set_result(result)
+
+        def reply() -> None:
+            result: Any = None
+            error: BaseException | None = None
+            try:
+                held = self._holds(table)
+                result = held and question(held)
+            except Exception as trouble:  # the destination's, raised where it was asked
+                error = trouble
+            self.tell(partial(settle, result, error))
+
+        with self._news:
+            self._questions.append(reply)
+            self._news.notify_all()
+        return await answered
+
+    def part(self) -> None:
+        """What was put so far belongs to this load, and what comes after to the next."""
+        with self._news:
+            self.cut = self._number
+            self._news.notify_all()
+
+    def keep_open(self, tables: Iterable[str]) -> None:
+        """Only these have more to come."""
+        with self._news:
+            self.open &= set(tables)
+            self._news.notify_all()
+
+
+def _size(things: Batch) -> int:
+    """What counts towards `WAITING`: rows, and long ones for several."""
+    return max(things.rows, things.size // BYTES_PER_ROW) if isinstance(things, RowBatch) else len(things)

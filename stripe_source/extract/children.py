@@ -1,0 +1,264 @@
+"""The objects that come with, or under, those of another table: taken out of their parents' pages, and completed."""
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from stripe_source.api.client import Client
+from stripe_source.api.lists import ListRequest, read_newest_first
+from stripe_source.api.query import fill
+from stripe_source.errors import AuthenticationError, NotEnabled, PermissionDenied, ResourceMissing, StripeError
+from stripe_source.extract.plan import ListPlan, drop_forbidden_expansions, expansions
+from stripe_source.extract.table_request import TableRequest
+from stripe_source.extract.verdicts import Verdict, verdict_for
+from stripe_source.rows.waevent import WAEvent
+from stripe_source.tables.objects import Object, unix_second
+from stripe_source.tables.placement import (
+    Placement,
+    extract_children,
+    fill_params,
+    may_have_children,
+    values_at,
+    whole_days,
+)
+from stripe_source.tables.registry import BY_NAME, parent_column
+from stripe_source.tables.table import Table
+
+if TYPE_CHECKING:
+    from stripe_source.extract.extractor import Extractor
+
+CHILD_LISTS_AT_ONCE = 16  # child lists of one page of parents that are asked side by side
+
+
+@dataclass(frozen=True)
+class _Family:
+    """The objects that one owner has, or one pair of owners, and when they were read."""
+
+    owner: str | None
+    objects: list[Object]
+    read_at: int
+    pair: str | None = None
+
+
+class Children:
+    """Takes children out of their parents, asks for the rest of them, and hands them over.
+
+    Args:
+        reader: whose verdicts they share, and who takes them.
+        asks: what is wanted of each table.
+    """
+
+    def __init__(self, reader: Extractor, asks: Mapping[str, TableRequest]) -> None:
+        self._reader, self._asks = reader, asks
+        self._verdicts = reader.verdicts
+        self.families: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        self._spare: dict[str, dict[str, WAEvent]] = {}
+        self._refusals: dict[str, int] = defaultdict(int)
+        self._all_ids: dict[str, asyncio.Future[list[str | None]]] = {}
+
+    def look_for(self, table: Table) -> None:
+        """Objects of a table are found in places that count only for what its own list lacks."""
+        self._spare.setdefault(table.name, {})
+
+    async def of(
+        self, client: Client, found: Placement, kinds: list[ListPlan], parents: Sequence[Object], read_at: int
+    ) -> bool:
+        """Take the objects that are found with these parents, complete them, and hand them over.
+
+        Returns:
+            Whether they were taken; not where the key may not read them.
+        """
+        below = [table for kind in kinds for table in kind.tables()]
+        if not found.may_refuse and all(self._verdicts[table.name].status == "no permission" for table in below):
+            return False  # asking for each parent again would say no more
+        gate = asyncio.Semaphore(CHILD_LISTS_AT_ONCE)
+        refused: list[StripeError] = []
+        bare = False
+
+        fed = any(table.name in self._reader.fed for kind in kinds for table in kind.tables())
+
+        async def family_of(parent: Object) -> list[_Family]:
+            known = parent.get("id")
+            nothing = _Family(str(known) if known is not None else None, [], read_at)
+            nonlocal bare
+            if not may_have_children(parent, found):
+                return [nothing] if fed else []
+            things, more = extract_children(parent, found)
+            bare = bare or (more and not found.rest)
+            family = replace(nothing, objects=things)
+            if not more or not found.rest:
+                return [family] if things or fed else []
+            try:
+                return await self._rest(client, found, kinds, parent, family, gate)
+            except (NotEnabled, PermissionDenied) as error:
+                if not found.may_refuse:
+                    raise
+                refused.append(error)
+                return []
+
+        try:
+            families = [family for some in await asyncio.gather(*map(family_of, parents)) for family in some]
+        except AuthenticationError:
+            raise
+        except StripeError as error:  # the children's trouble is not their parents'
+            for kind in kinds:
+                for table in kind.tables():
+                    self._verdicts.fault(table, verdict_for(error), own=False)
+            return True
+        for kind in kinds:
+            if bare:
+                reason = f"`{found.at}` of {found.parent} came as ids: the key lacks `{kind.table.permission}`"
+                for table in kind.tables():
+                    self._verdicts.fault(table, Verdict("no permission", reason, False), own=False)
+            if refused:
+                self._refused(kind.table, found, len(refused), refused[0])
+            await self._family(client, kind, families, found)
+        return True
+
+    async def _family(self, client: Client, kind: ListPlan, families: Sequence[_Family], found: Placement) -> None:
+        events: list[WAEvent] = []
+        column = parent_column(kind.table) or found.names
+        for family in families:
+            if column and family.owner and kind.table.name in self._reader.fed and not found.spare:
+                self.families[kind.table.name][column].add(family.owner)
+            mine = [  # the place is the one in the whole list, which may hold objects of other tables
+                (place, thing) for place, thing in enumerate(family.objects)
+                if thing.get("object", kind.table.object[0]) in kind.table.object
+            ]
+            for inner, inner_kinds in kind.children.items():
+                await self.of(client, inner, inner_kinds, [thing for _, thing in mine], family.read_at)
+            events += [
+                self._reader.event(
+                    kind.table, thing, family.read_at, family.owner, None if found.one else place, family.pair
+                )
+                for place, thing in mine
+            ]
+        if found.spare:
+            for event in events:
+                held = self._spare[kind.table.name].get(str(event.data.get("id")))
+                if held is None or "object" not in held.data:
+                    self._spare[kind.table.name][str(event.data.get("id"))] = event
+        elif kind.taken:
+            await self._reader.put(kind.table, events)
+
+    def _refused(self, table: Table, found: Placement, number: int, error: StripeError) -> None:
+        """Some parents' lists were refused, which is to be expected; that all are is the verdict."""
+        self._refusals[table.name] += number
+        verdict = self._verdicts[table.name]
+        verdict.complete = False
+        verdict.error = error
+        verdict.reason = f"{self._refusals[table.name]} lists of {found.parent} were refused: {found.may_refuse}"
+
+    async def hand_spares(self, client: Client, table: Table, seen: set[tuple[str, str | None]]) -> None:
+        """Hand over what was found of a table elsewhere and is not in its own list.
+
+        Args:
+            client: asks for what is known by its id only.
+            table: the table.
+            seen: what was handed over of it.
+        """
+        spares = self._spare.pop(table.name, {})
+        if spares and table.name in self._reader.fed:
+            ids = [(id,) for id in spares]
+            held = await self._reader.handover.ask(table.name, lambda held: held.versions(ids))
+            there = {key[0] for key, version in (held or {}).items() if not version.deleted}
+            spares = {id: event for id, event in spares.items() if id not in there}
+        gate = asyncio.Semaphore(CHILD_LISTS_AT_ONCE)
+
+        async def whole(event: WAEvent) -> WAEvent | None:
+            if "object" in event.data:
+                return event
+            async with gate:
+                try:
+                    expand = {"expand": table.expand} if table.expand else {}
+                    answer = await client.get(fill(table.one or "", id=event.data["id"]), expand)
+                except StripeError as error:
+                    if not isinstance(error, ResourceMissing):
+                        self._verdicts.fault(table, verdict_for(error), own=False)
+                    return None
+                return event._replace(data=answer.body, time=answer.date)
+
+        lacking = [event for id, event in spares.items() if (id, None) not in seen]
+        found = await asyncio.gather(*map(whole, lacking))
+        await self._reader.put(table, [event for event in found if event])
+
+    async def _rest(
+        self, client: Client, found: Placement, kinds: list[ListPlan], parent: Object, family: _Family,
+        gate: asyncio.Semaphore,
+    ) -> list[_Family]:
+        """All children of one parent, by lists of their own. An owner that vanished meanwhile has none."""
+        assert found.rest is not None
+        given = fill_params(found.params, parent)
+        owners = [str(owner) for owner in values_at(parent, found.id)]
+        if found.through:
+            async with gate:
+                try:
+                    answer = await client.get(found.through, {found.param or "id": parent["id"]})
+                except ResourceMissing:
+                    return []
+            owners = [str(owner) for owner in values_at(answer.body, found.id)]
+        if found.window:
+            ask = self._asks[kinds[0].table.name]
+            back = int(ask.table.lookback.total_seconds())
+            begin = ask.since if ask.since is not None else max(0, (unix_second(parent.get("created")) or 0) - back)
+            until = ask.until or self._reader.now or 0
+            if begin >= until:
+                return []  # the parent is younger than what is asked for
+            given.update(zip(found.window, whole_days(begin, until), strict=True))
+        limit = None if any(kind.table.limit is None for kind in kinds) else 100
+        pairs = await self._ids(client, found.pair[0]) if found.pair else [None]
+
+        def expand() -> list[str]:
+            return [] if found.one else [f"data.{path}" for kind in kinds for path in expansions(kind)]
+
+        async def ask_for(owner: str, pair: str | None) -> _Family:
+            path = fill(found.rest or "", id=owner)
+            params = {**given, **({found.param: owner} if found.param and not found.through else {})}
+            if found.pair:
+                params[found.pair[1]] = pair
+            if paths := expand():
+                params["expand"] = paths
+            whole = _Family(owner, [], family.read_at, pair)
+            try:
+                async with gate:
+                    if found.one:
+                        answer = await client.get(path, params)
+                        return replace(whole, objects=[answer.body], read_at=answer.date)
+                    async for page in client.pages(path, params, limit=limit):
+                        whole.objects.extend(page.objects)
+                        whole = replace(whole, read_at=page.date)
+            except ResourceMissing:
+                return replace(family, pair=pair)
+            except PermissionDenied as error:
+                if paths == expand():  # else another parent's list has taught it meanwhile
+                    self._forgo(kinds, error)
+                return await ask_for(owner, pair)
+            return whole
+
+        return await asyncio.gather(*(ask_for(owner, pair) for owner in owners for pair in pairs))
+
+    def _forgo(self, kinds: Sequence[ListPlan], error: PermissionDenied) -> None:
+        """Expand no more what the key may not read.
+
+        Raises:
+            PermissionDenied: the error itself, because it is about the list.
+        """
+        for kind in kinds:
+            left, lost = drop_forbidden_expansions(kind, error)
+            kind.children = left.children
+            for table in lost:
+                self._verdicts.fault(table, verdict_for(error), own=False)
+
+    async def _ids(self, client: Client, name: str) -> list[str | None]:
+        """The ids of all objects of a table, read once a run."""
+        if name not in self._all_ids:
+            async def read() -> list[str | None]:
+                table = BY_NAME[name]
+                what = ListRequest(table.path or "", table.params, limit=table.limit)
+                return [str(t["id"]) async for batch in read_newest_first(client, what) for t in batch.objects if "id" in t]
+
+            self._all_ids[name] = asyncio.ensure_future(read())
+        return await self._all_ids[name]

@@ -1,0 +1,45 @@
+"""What a run wants of one table."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stripe_source.tables.table import Table
+
+EVENTS_KEPT = 29 * 86_400  # seconds: Stripe keeps events for 30 days; a cursor that is older than this has a gap behind it
+
+
+@dataclass(frozen=True)
+class TableRequest:
+    """What a run wants of one table.
+
+    Args:
+        table: the table.
+        since: objects created at or after this unix second; None: from the beginning.
+        until: objects created before this unix second; None: to the end.
+        after: the id of the object that the last run ended with (marker `id`).
+        ordered: oldest first, because a cursor follows what is handed over.
+        follows: it may go by the cursor of its parents.
+        feeds: it goes by the change feed.
+        position: the unix second up to which the feed has been applied; None: it has to be read whole.
+        refused: the run before was not allowed to read it.
+        whole_at: when it was last read whole, unix seconds.
+        settled: what the run before had seen of the feed was applied to it; False after it was read whole.
+        behind: the run before was without it.
+        first: the destination holds nothing of it, or what a first load that was cut short brought.
+        again: it is to be read from the beginning, whatever is known of it.
+    """
+
+    table: Table
+    since: int | None = None
+    until: int | None = None
+    after: str | None = None
+    ordered: bool = False
+    follows: bool = False
+    feeds: bool = False
+    position: int | None = None
+    refused: bool = False
+    whole_at: int | None = None
+    settled: bool = False
+    behind: bool = False
+    first: bool = False
+    again: bool = False

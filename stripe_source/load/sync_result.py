@@ -1,0 +1,74 @@
+"""What a run did."""
+from __future__ import annotations
+
+from dataclasses import asdict, astuple, dataclass, field, replace
+from typing import Any
+
+from stripe_source.api.pages import Figures
+from stripe_source.resources.table_result import TableResult
+
+
+@dataclass
+class SyncResult:
+    """What a run did.
+
+    Args:
+        tables: by name, in the order of the registry.
+        seconds: wall time.
+        figures: requests, pages, bytes, retries.
+        destination: its name, as dlt knows it.
+        location: where the data is, without secrets.
+        dataset: the dataset or schema.
+        pipeline: name of the pipeline.
+        account: id of the account, or "self".
+        livemode: whether the data is live; None where that is not known.
+        load_ids: the dlt loads of this run.
+        schema_version: dlt's version of the schema after it.
+        notes: what a person should know.
+    """
+
+    tables: dict[str, TableResult]
+    seconds: float
+    figures: Figures
+    destination: str
+    location: str
+    dataset: str
+    pipeline: str
+    account: str
+    livemode: bool | None
+    load_ids: list[str]
+    schema_version: int
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> dict[str, TableResult]:
+        """The tables that could not be read although they should."""
+        return {name: result for name, result in self.tables.items() if result.status in ("no permission", "failed")}
+
+    @property
+    def absent(self) -> dict[str, TableResult]:
+        """The tables that this account or this key's mode does not have, or that are never loaded."""
+        return {name: result for name, result in self.tables.items() if result.status in ("not enabled", "not loaded")}
+
+    @property
+    def exit_code(self) -> int:
+        """0: done; what an account does not have is no failure. 1: some failed. 3: Stripe let us read nothing."""
+        if not self.failed:
+            return 0
+        refused = all(result.status == "no permission" for result in self.tables.values())
+        return 3 if refused else 1
+
+    def asdict(self) -> dict[str, Any]:
+        """The result as JSON takes it."""
+        return {**asdict(self), "exit_code": self.exit_code}
+
+
+def add_results(before: TableResult, later: TableResult) -> TableResult:
+    """What two readings of a table did together; how the later one ended counts."""
+    counts = {word: getattr(before, word) + getattr(later, word) for word in ("read", "new", "changed", "gone")}
+    inferred = sorted({*before.inferred, *later.inferred})
+    return replace(later, **counts, unchanged=before.unchanged + later.unchanged, inferred=inferred)
+
+
+def sum_figures(*figures: Figures) -> Figures:
+    return Figures(*map(sum, zip(*map(astuple, figures), strict=True)))

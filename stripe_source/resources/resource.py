@@ -1,0 +1,85 @@
+"""Dlt hints of a table."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from typing import Any
+
+import dlt
+from dlt.extract import DltResource
+
+from stripe_source.options import Options
+from stripe_source.resources.history import versions_map
+from stripe_source.tables.schema_map import TableMap
+
+LAG_BEHIND_ALL = 100 * 365 * 86400.0  # seconds: a lag that reaches behind any object
+
+
+def history_resource(shape: TableMap, rows: Callable[[], Iterator[Any]]) -> DltResource:
+    """The resource of the versions of a table.
+
+    Args:
+        shape: the map of the table.
+        rows: makes its items.
+    """
+    versions = versions_map(shape)
+
+    def items() -> Iterator[Any]:
+        yield from rows()
+
+    columns: Any = versions.hints()
+    made: DltResource = dlt.resource(
+        items, name=versions.table.name, primary_key=list(versions.key), write_disposition="merge", columns=columns,
+        file_format="parquet", section="stripe", schema_contract="evolve",  # it follows its table
+    )
+    return made.apply_hints(additional_table_hints={"description": versions.description})
+
+
+def table_resource(o: Options, shape: TableMap, rows: Callable[..., Iterator[Any]]) -> DltResource:
+    """The resource of one table.
+
+    Args:
+        o: options.
+        shape: the map of the table.
+        rows: makes its items; called with dlt's cursor where the table goes by `created`.
+    """
+    table = shape.table
+    if o.markers[table.name] == "created":
+        start = None if o.start is None else datetime.fromtimestamp(o.start, timezone.utc)
+        end = None if o.end is None else datetime.fromtimestamp(o.end, timezone.utc)
+        if end and not start:
+            start = datetime.fromtimestamp(0, timezone.utc)  # dlt takes no end without a start
+        lag = LAG_BEHIND_ALL if o.again(table) else max(o.lookback, table.lookback.total_seconds())
+        incremental = dlt.sources.incremental(
+            table.time or "created", initial_value=start, end_value=end, lag=lag, on_cursor_value_missing="include"
+        )
+
+        def items(cursor: Any = incremental) -> Iterator[Any]:
+            yield from rows(cursor)
+    else:
+
+        def items() -> Iterator[Any]:  # type: ignore[misc]
+            yield from rows()
+
+    return describe_resource(shape, items, hard=o.deletes == "hard")
+
+
+def describe_resource(shape: TableMap, items: Callable[..., Iterator[Any]], hard: bool = False) -> DltResource:
+    """The resource of one table, with all that its map says of it.
+
+    Args:
+        shape: the map of the table.
+        items: makes its items.
+        hard: rows that are gone are removed.
+    """
+    table = shape.table
+    columns: Any = shape.hints()
+    references: Any = shape.references()
+    if hard:
+        columns["_deleted"]["hard_delete"] = True
+    made: DltResource = dlt.resource(
+        items, name=table.name, primary_key=list(shape.key), write_disposition="merge", columns=columns,
+        file_format="parquet", references=references, section="stripe",
+    )
+    words: Any = {"description": shape.description, "x-stripe-object": ", ".join(table.object)}
+    return made.apply_hints(additional_table_hints=words)

@@ -1,0 +1,28 @@
+"""Counts and status of one table."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+CHANGES = "changes"  # the resource of the change feed; no table has that name
+
+
+@dataclass
+class TableResult:
+    """What a run did to one table. Rows are counted; `unchanged` ones were read and not written again.
+
+    `hidden` says which rows no list of Stripe's shows, so that they could not be read. `discarded` rows were kept out
+    by the schema contract, and of `left_out` fields the values, so many of each.
+    """
+
+    read: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    gone: int = 0
+    status: str = "ok"
+    reason: str = ""
+    marker: str | None = None
+    inferred: list[str] = field(default_factory=list)
+    hidden: str | None = None
+    discarded: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)

@@ -1,0 +1,31 @@
+"""What goes with a customer that is deleted."""
+from __future__ import annotations
+
+from stripe_source.sandbox.business.people import detach, remove_source, remove_tax_id, undiscount
+from stripe_source.sandbox.state.events import emit
+from stripe_source.sandbox.state.store import Books, Record
+
+
+def remove_customer(books: Books, owner: Record) -> None:
+    """Deletes a customer: subscriptions are canceled, what was stored goes, payments stay."""
+    from stripe_source.sandbox.business.billing import remove_invoice_item
+    from stripe_source.sandbox.business.subscriptions import cancel
+
+    for subscription in [each for each in books.all("subscription") if each.data["customer"] == owner.id]:
+        if subscription.data["status"] != "canceled":
+            cancel(books, subscription)
+    for source in books.children(("card", "bank_account"), owner.id):
+        remove_source(books, source)
+    for number in list(books.children(("tax_id",), owner.id)):
+        remove_tax_id(books, number)
+    for method in [each for each in books.all("payment_method") if each.data["customer"] == owner.id]:
+        detach(books, method)
+    for item in [each for each in books.all("invoiceitem") if each.data["customer"] == owner.id]:
+        if item.data["invoice"] is None:
+            remove_invoice_item(books, item)
+    if owner.data["discount"] is not None:
+        undiscount(books, owner)
+    for entry in list(books.children(("customer_balance_transaction",), owner.id)):
+        books.remove(entry)
+    books.remove(owner)
+    emit(books, "customer.deleted", books.shelf("customer").gone[owner.id].data)

@@ -1,0 +1,214 @@
+"""`expand[]`: ids replaced by the objects that they stand for, and fields that are absent otherwise."""
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from typing import Any
+
+import orjson
+
+from stripe_source.sandbox.dump import own
+from stripe_source.sandbox.state.catalog import EMBEDDED, INCLUDE_ONLY, LISTS, OBJECTS, home, shown
+from stripe_source.sandbox.state.requests import Refusal
+from stripe_source.sandbox.state.store import Books, Data, Record
+
+DEEPEST = 4  # levels, `data` of a list included
+_UNLISTED = {"discount": "rak_coupon_read"}  # permissions of objects that have no list to tell them
+
+
+@cache
+def _known(object: str) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """What can follow in a path: field path -> (how, objects)."""
+    object = shown(object)
+    spec = OBJECTS.get(object, {})
+    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for how in ("inline", "expand", "include"):
+        for path, targets in spec.get(how, {}).items():
+            found[path.replace("[]", "")] = (how, tuple(targets))
+    for path in INCLUDE_ONLY.get(object, ()):
+        found[path] = ("include", ())
+    for path, (_, targets) in spec.get("lists", {}).items():
+        found[path] = ("list", tuple(targets))
+    return found
+
+
+def _split(object: str, segments: tuple[str, ...]) -> tuple[str, str, tuple[str, ...], tuple[str, ...]] | None:
+    known = _known(object)
+    for count in range(1, len(segments) + 1):
+        path = ".".join(segments[:count])
+        if path in known:
+            how, targets = known[path]
+            return path, how, targets, segments[count:]
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _allowed(objects: tuple[str, ...], segments: tuple[str, ...]) -> bool:
+    if not segments:
+        return True
+    for object in objects:
+        step = _split(object, segments)
+        if step is None:
+            continue
+        _, how, targets, rest = step
+        if how == "list" and rest:
+            if rest[0] != "data":
+                continue
+            rest = rest[1:]
+        if _allowed(targets, rest):
+            return True
+    return False
+
+
+def check(objects: tuple[str, ...], wanted: list[str], *, of_list: bool) -> tuple[str, ...]:
+    """The paths to expand, below `data` for a list; refuses what cannot be expanded.
+
+    Args:
+        objects: what the answer holds.
+        wanted: values of `expand[]`.
+        of_list: whether the answer is a list.
+    """
+    paths: list[str] = []
+    for path in wanted:
+        segments = tuple(path.split("."))
+        if len(segments) > DEEPEST:
+            raise Refusal(400, f"You cannot expand more than {DEEPEST} levels of a property. The property you tried to "
+                               f"expand: {path}", param="expand")
+        if of_list:
+            if segments[0] != "data":
+                raise Refusal(400, f"This property cannot be expanded ({path}). You may want to try expanding "
+                                   f"'data.{path}' instead.", param="expand")
+            segments = segments[1:]
+            if not segments:
+                continue
+        if not _allowed(objects, segments):
+            raise Refusal(400, f"This property cannot be expanded ({segments[-1]}).", param="expand")
+        paths.append(".".join(segments))
+    return tuple(sorted(set(paths)))
+
+
+@lru_cache(maxsize=4096)
+def permissions(objects: tuple[str, ...], path: str) -> tuple[frozenset[str], ...]:
+    """What a key must be permitted for a path to be expanded: one of each set.
+
+    What comes with an object in any case needs nothing further.
+    """
+    segments = tuple(path.split("."))
+    for object in objects:
+        step = _split(object, segments) if _allowed((object,), segments) else None
+        if step is None:
+            continue
+        field, how, targets, rest = step
+        below = permissions(targets, ".".join(rest[how == "list":])) if rest else ()
+        kinds, url, absent = EMBEDDED.get(object, {}).get(field, (targets, "", how == "expand"))
+        if not absent:
+            return below
+        places = {url.partition("?")[0]} & LISTS.keys() or {home(kind) or kind for kind in kinds}
+        known = [LISTS.get(place, {}).get("permission", _UNLISTED.get(place)) for place in places]
+        names = {name for name in known if name}
+        return (frozenset(names), *below) if names else below
+    return ()
+
+
+def expanded(books: Books, record: Record, paths: tuple[str, ...]) -> bytes:
+    """The object with those paths expanded; kept until anything changes in the world."""
+    if not paths:
+        return books.json(record)
+    key = (record.object, record.id, paths)
+    held = books.expanded.get(key) if not books.past else None  # where lists lag, time changes what they show
+    if held is not None and held[0] == books.world.version:
+        return held[1]
+    body = orjson.dumps(walked(books, record.object, books.plain(record), paths, record.also))
+    books.expanded[key] = (books.world.version, body)
+    return body
+
+
+def walked(books: Books, object: str, data: Data, paths: tuple[str, ...], also: Data | None) -> Data:
+    """An object with those paths expanded in it.
+
+    Args:
+        books: where other objects are.
+        object: what it is.
+        data: the object.
+        paths: what to expand.
+        also: what it shows with `expand[]` only.
+    """
+    for path in paths:
+        _walk(books, object, data, tuple(path.split(".")), also)
+    return data
+
+
+def _walk(books: Books, object: str, node: Data, segments: tuple[str, ...], also: Data | None = None) -> None:
+    step = _split(object, segments) if segments else None
+    if step is None:
+        return
+    path, how, targets, rest = step
+    if how == "include":
+        record = books.find(object, node.get("id")) if also is None else None
+        also = record.also if record is not None else also
+        if also and path in also:
+            _place(node, path, also[path])
+    elif how == "list":
+        held = _at(node, path)
+        if held is None and node.get("id") and path in EMBEDDED.get(object, {}):
+            kinds, url, _ = EMBEDDED[object][path]
+            whole = books.embed(kinds, url, node["id"], listed=books.listing)
+            held = _place(node, path, orjson.loads(orjson.dumps(whole)))
+        for member in (held or {}).get("data", ()):
+            _walk(books, member["object"], member, rest[1:])
+    else:
+        _replace(books, node, path.split("."), targets, rest, look_up=how == "expand")
+
+
+def _at(node: Any, path: str) -> Any:
+    for part in path.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    return node
+
+
+def _place(node: Any, path: str, value: Any) -> Any:
+    """Puts a value at a dotted path, where there are objects on the way; returns what is there then."""
+    *above, last = path.split(".")
+    for part in above:
+        node = node.get(part) if isinstance(node, dict) else None
+    if not isinstance(node, dict):
+        return None
+    node[last] = value
+    return value
+
+
+def _replace(
+    books: Books, node: Any, path: list[str], targets: tuple[str, ...], rest: tuple[str, ...], *, look_up: bool
+) -> None:
+    if isinstance(node, list):
+        for each in node:
+            _replace(books, each, path, targets, rest, look_up=look_up)
+        return
+    if not isinstance(node, dict) or node.get(path[0]) is None:
+        return
+    if len(path) > 1:
+        _replace(books, node[path[0]], path[1:], targets, rest, look_up=look_up)
+        return
+    value = node[path[0]]
+    if look_up:
+        node[path[0]] = value = (
+            [_object(books, each, targets) for each in value] if isinstance(value, list)
+            else _object(books, value, targets))
+    for each in value if isinstance(value, list) else (value,):
+        if isinstance(each, dict) and "object" in each:
+            _walk(books, each["object"], each, rest)
+
+
+def _object(books: Books, id: Any, targets: tuple[str, ...]) -> Any:
+    if not isinstance(id, str):
+        return id
+    for target in targets:
+        if target == "account" and id == books.account:
+            return own(books)
+        record = books.find(target, id)
+        if record is None and target == "account":
+            record = books.world.books.find(target, id)
+        if record is not None:
+            return books.plain(record)
+        if target in books.shelves and id in books.shelf(target).gone:
+            return books.stub(target, id)
+    return id

@@ -1,0 +1,121 @@
+"""Payloads of events that are asked for: an object as it is, or one that can be read nowhere, as Stripe has several."""
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stripe_source.sandbox.business import singles, subscriptions
+from stripe_source.sandbox.business.ledger import balance
+from stripe_source.sandbox.state.catalog import OBJECTS, events
+from stripe_source.sandbox.state.store import Books, Data, Record
+
+# Events about objects that are there, besides those of their creation, changes and deletion.
+_ABOUT = {
+    "customer.source.expiring": "card", "customer.subscription.trial_will_end": "subscription",
+    "invoice.will_be_due": "invoice", "subscription_schedule.expiring": "subscription_schedule",
+    "financial_connections.account.upcoming_account_number_expiry": "financial_connections.account",
+    "financial_connections.account.upcoming_deactivation": "financial_connections.account",
+}
+
+
+def known(books: Books, id: str) -> Record | Data:
+    """An object by its id alone, or what it was before it was deleted."""
+    for shelf in books.shelves.values():
+        if id in shelf.records:
+            return shelf.records[id]
+        if id in shelf.gone:
+            return shelf.gone[id].data
+    raise KeyError(f"There is no object `{id}` in account `{books.account}`.")
+
+
+def about(books: Books, type: str) -> Record | Data:
+    """What an event of that type would be about."""
+    if type in _MADE:
+        return _MADE[type](books)
+    wanted = [object for object in OBJECTS if any(type in types for types in events(object))]
+    if type in _ABOUT:
+        wanted = [_ABOUT[type]]
+    found = [record for object in wanted if object in books.shelves for record in books.all(object)]
+    if not found or (type.endswith(".deleted") and type != "customer.subscription.deleted"):
+        raise ValueError(f"There is nothing that `{type}` could be about; pass an object.")
+    return max(found, key=lambda record: record.place)
+
+
+def _customer(books: Books) -> str:
+    found = books.all("customer")
+    return found[-1].id if found else books.new_id("customer")
+
+
+def _application(books: Books) -> Data:
+    return {"id": books.world.keys.client_id, "object": "application", "name": "Some app"}
+
+
+def _alert(books: Books) -> Data:
+    return {"object": "billing.alert_triggered", "alert": {
+        "id": "alrt_1" + books.new_id("charge")[4:], "object": "billing.alert", "alert_type": "usage_threshold",
+        "livemode": books.world.livemode, "status": "active", "title": "Much used", "usage_threshold": None},
+        "created": books.now, "customer": _customer(books), "livemode": books.world.livemode, "value": 1000}
+
+
+def _portal(books: Books) -> Data:
+    return {"id": "bps_1" + books.new_id("charge")[4:], "object": "billing_portal.session", "created": books.now,
+            "customer": _customer(books), "livemode": books.world.livemode, "url": "https://billing.stripe.com/p/x"}
+
+
+def _cash(books: Books) -> Data:
+    return {"object": "cash_balance", "available": {"usd": 1000}, "customer": _customer(books),
+            "customer_account": None, "livemode": books.world.livemode,
+            "settings": {"reconciliation_mode": "automatic", "using_merchant_default": True}}
+
+
+def _capability(books: Books) -> Record | Data:
+    found = books.all("capability")
+    if found:
+        return found[-1]
+    return {"id": "card_payments", "object": "capability", "account": books.account, "requested": True,
+            "requested_at": books.now, "status": "active"}
+
+
+def _upcoming(books: Books) -> Data:
+    found = [each for each in books.all("subscription") if books.find("customer", each.data["customer"])]
+    if not found:
+        raise ValueError("There is no subscription that could have an upcoming invoice.")
+    return subscriptions.preview(books, found[-1])
+
+
+def _request(books: Books) -> Data:
+    """An authorization that is still to be decided on: it is in no list yet."""
+    return {"id": "iauth_1" + books.new_id("charge")[4:], "object": "issuing.authorization", "amount": 0,
+            "approved": False, "created": books.now, "currency": "usd", "livemode": books.world.livemode,
+            "pending_request": {"amount": 500, "currency": "usd", "is_amount_controllable": False},
+            "status": "pending", "transactions": []}
+
+
+def _report(books: Books) -> Data:
+    day = books.now - books.now % 86400
+    return {"id": "balance.summary.1", "object": "reporting.report_type", "data_available_end": day,
+            "data_available_start": day - 86400 * 365, "default_columns": ["category", "net_amount", "currency"],
+            "livemode": books.world.livemode, "name": "Balance summary", "updated": books.now, "version": 1}
+
+
+def _source_transaction(books: Books) -> Data:
+    return {"id": "srctxn_1" + books.new_id("charge")[4:], "object": "source_transaction", "amount": 1000,
+            "created": books.now, "currency": "usd", "livemode": books.world.livemode,
+            "source": "src_1" + books.new_id("charge")[4:], "status": "succeeded", "type": "ach_credit_transfer"}
+
+
+def _mandate(books: Books) -> Data:
+    return {"id": "srcmn_1" + books.new_id("charge")[4:], "object": "source_mandate_notification", "amount": None,
+            "created": books.now, "livemode": books.world.livemode, "reason": "mandate_confirmed", "source": None,
+            "status": "submitted", "type": "sepa_debit"}
+
+
+_MADE: dict[str, Callable[[Books], Record | Data]] = {
+    "account.application.authorized": _application, "account.application.deauthorized": _application,
+    "balance.available": balance, "billing.alert.triggered": _alert, "billing_portal.session.created": _portal,
+    "capability.updated": _capability, "cash_balance.funds_available": _cash,
+    "entitlements.active_entitlement_summary.updated": lambda books: singles.entitlements(books, _customer(books)),
+    "invoice.upcoming": _upcoming, "issuing_authorization.request": _request,
+    "reporting.report_type.updated": _report, "source.mandate_notification": _mandate,
+    "source.transaction.created": _source_transaction,
+}
+TYPES = frozenset(_ABOUT) | frozenset(_MADE)  # besides those of creation, changes and deletion

@@ -1,0 +1,199 @@
+"""What is known of Stripe's API: its lists, their parameters, what can be expanded, and blank objects to fill in."""
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import orjson
+
+API_VERSION = "2026-10-28.endive"
+_HERE = resources.files("stripe_source.sandbox")
+API: dict[str, Any] = orjson.loads((_HERE / "api.json").read_bytes())
+LISTS: dict[str, dict[str, Any]] = API["lists"]
+OBJECTS: dict[str, dict[str, Any]] = API["objects"]
+SINGLETONS: dict[str, dict[str, Any]] = API["singletons"]
+# One serialized blank per object: parsing it anew is faster than a deep copy, and no two objects share a part.
+_BLANKS: dict[str, bytes] = {
+    name: orjson.dumps(blank) for name, blank in orjson.loads((_HERE / "shapes.json").read_bytes()).items()
+}
+# Stripe lists that come with an object: field -> (objects of the children, path of the whole list, with expand only)
+EMBEDDED: dict[str, dict[str, tuple[tuple[str, ...], str, bool]]] = {
+    "account": {"external_accounts": (("bank_account", "card"), "/v1/accounts/{id}/external_accounts", False)},
+    "application_fee": {"refunds": (("fee_refund",), "/v1/application_fees/{id}/refunds", False)},
+    "charge": {"refunds": (("refund",), "/v1/charges/{id}/refunds", True)},
+    "checkout.session": {"line_items": (("item",), "/v1/checkout/sessions/{id}/line_items", True)},
+    "credit_note": {"lines": (("credit_note_line_item",), "/v1/credit_notes/{id}/lines", False)},
+    "customer": {
+        "sources": (("card", "bank_account", "source"), "/v1/customers/{id}/sources", True),
+        "subscriptions": (("subscription",), "/v1/customers/{id}/subscriptions", True),
+        "tax_ids": (("tax_id",), "/v1/customers/{id}/tax_ids", True),
+    },
+    "invoice": {
+        "lines": (("line_item",), "/v1/invoices/{id}/lines", False),
+        "payments": (("invoice_payment",), "/v1/invoice_payments?invoice={id}", True),
+    },
+    "payment_intent": {"amount_details.line_items": (
+        ("payment_intent_amount_details_line_item",), "/v1/payment_intents/{id}/amount_details_line_items", True)},
+    "payment_link": {"line_items": (("item",), "/v1/payment_links/{id}/line_items", True)},
+    "quote": {
+        # two lists of one object: what is after the slash tells their members apart and is never shown
+        "computed.upfront.line_items": (("item/upfront",), "/v1/quotes/{id}/computed_upfront_line_items", True),
+        "line_items": (("item",), "/v1/quotes/{id}/line_items", True),
+    },
+    "radar.value_list": {
+        "list_items": (("radar.value_list_item",), "/v1/radar/value_list_items?value_list={id}", False)
+    },
+    "subscription": {"items": (("subscription_item",), "/v1/subscription_items?subscription={id}", False)},
+    "transfer": {"reversals": (("transfer_reversal",), "/v1/transfers/{id}/reversals", False)},
+}
+# Lists of these are in the order in which their members were made; all others are newest first.
+OLDEST_FIRST = frozenset({
+    "line_item", "subscription_item", "credit_note_line_item", "item", "item/upfront", "tax.calculation_line_item",
+    "tax.transaction_line_item", "payment_intent_amount_details_line_item",
+})
+# Tables of children: table -> (objects, objects that share its list, the parent's object).
+_SOURCES = ("card", "bank_account", "source")
+_MONEY = "treasury.financial_account"
+CHILDREN: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
+    table: (objects, shared or objects, owner) for table, objects, shared, owner in (
+        ("account_capabilities", ("capability",), None, "account"),
+        ("account_external_accounts", ("bank_account", "card"), None, "account"),
+        ("account_persons", ("person",), None, "account"),
+        ("application_fee_refunds", ("fee_refund",), None, "application_fee"),
+        ("billing_credit_balance_transactions", ("billing.credit_balance_transaction",), None, "billing.credit_grant"),
+        ("billing_meter_event_summaries", ("billing.meter_event_summary",), None, "billing.meter"),
+        ("checkout_session_line_items", ("item",), None, "checkout.session"),
+        ("credit_note_line_items", ("credit_note_line_item",), None, "credit_note"),
+        ("customer_balance_transactions", ("customer_balance_transaction",), None, "customer"),
+        ("customer_bank_accounts", ("bank_account",), _SOURCES, "customer"),
+        ("customer_cards", ("card",), _SOURCES, "customer"),
+        ("customer_cash_balance_transactions", ("customer_cash_balance_transaction",), None, "customer"),
+        ("customer_sources", ("source",), _SOURCES, "customer"),
+        ("entitlements_active_entitlements", ("entitlements.active_entitlement",), None, "customer"),
+        ("financial_connections_account_owners", ("financial_connections.account_owner",), None,
+         "financial_connections.account"),
+        ("financial_connections_transactions", ("financial_connections.transaction",), None,
+         "financial_connections.account"),
+        ("invoice_line_items", ("line_item",), None, "invoice"),
+        ("issuing_tokens", ("issuing.token",), None, "issuing.card"),
+        ("payment_attempt_records", ("payment_attempt_record",), None, "payment_record"),
+        ("payment_intent_amount_details_line_items", ("payment_intent_amount_details_line_item",), None,
+         "payment_intent"),
+        ("payment_link_line_items", ("item",), None, "payment_link"),
+        ("product_features", ("product_feature",), None, "product"),
+        ("quote_computed_upfront_line_items", ("item/upfront",), None, "quote"),
+        ("quote_line_items", ("item",), None, "quote"),
+        ("radar_value_list_items", ("radar.value_list_item",), None, "radar.value_list"),
+        ("setup_attempts", ("setup_attempt",), None, "setup_intent"),
+        ("source_transactions", ("source_transaction",), None, "source"),
+        ("subscription_items", ("subscription_item",), None, "subscription"),
+        ("tax_calculation_line_items", ("tax.calculation_line_item",), None, "tax.calculation"),
+        ("tax_transaction_line_items", ("tax.transaction_line_item",), None, "tax.transaction"),
+        ("transfer_reversals", ("transfer_reversal",), None, "transfer"),
+        ("treasury_credit_reversals", ("treasury.credit_reversal",), None, _MONEY),
+        ("treasury_debit_reversals", ("treasury.debit_reversal",), None, _MONEY),
+        ("treasury_inbound_transfers", ("treasury.inbound_transfer",), None, _MONEY),
+        ("treasury_outbound_payments", ("treasury.outbound_payment",), None, _MONEY),
+        ("treasury_outbound_transfers", ("treasury.outbound_transfer",), None, _MONEY),
+        ("treasury_received_credits", ("treasury.received_credit",), None, _MONEY),
+        ("treasury_received_debits", ("treasury.received_debit",), None, _MONEY),
+        ("treasury_transaction_entries", ("treasury.transaction_entry",), None, _MONEY),
+        ("treasury_transactions", ("treasury.transaction",), None, _MONEY),
+        ("v2_core_account_persons", ("v2.core.account_person",), None, "v2.core.account"),
+    )
+}
+# Lists that show the children of the object that a parameter names.
+BY_PARAMETER: dict[str, str] = {
+    path: "financial_account" for path in LISTS if path.startswith("/v1/treasury/") and LISTS[path]["required"]
+} | {
+    "/v1/entitlements/active_entitlements": "customer",
+    "/v1/financial_connections/transactions": "account",
+    "/v1/issuing/tokens": "card",
+    "/v1/payment_attempt_records": "payment_record",
+    "/v1/radar/value_list_items": "value_list",
+    "/v1/setup_attempts": "setup_intent",
+    "/v1/subscription_items": "subscription",
+}
+# Objects whose field for their parent is not called after it.
+_CALLED = {"fee_refund": "fee", "setup_attempt": "setup_intent"}
+# Sections of objects of /v2/ that are null unless `include` names them; not in the lists of objects that take none.
+INCLUDED: dict[str, tuple[str, ...]] = {
+    "v2.core.account": (
+        "configuration.customer", "configuration.merchant", "configuration.recipient", "defaults",
+        "future_requirements", "identity", "requirements"),
+    "v2.core.event_destination": ("webhook_endpoint.signing_secret", "webhook_endpoint.url"),
+    "v2.money_management.financial_account": ("storage.deposit_insurance_eligibility",),
+}
+# Whole objects inside others, stored as ids and put in when the object is shown: field -> object.
+INLINE: dict[str, dict[str, str]] = {
+    "subscription_item": {"price": "price", "plan": "plan", "tax_rates": "tax_rate"},
+    "subscription": {"default_tax_rates": "tax_rate"},
+    "invoice": {"default_tax_rates": "tax_rate"},
+    "invoiceitem": {"tax_rates": "tax_rate"},
+    "credit_note_line_item": {"tax_rates": "tax_rate"},
+    "item": {"price": "price"},
+    "item/upfront": {"price": "price"},
+    "dispute": {"balance_transactions": "balance_transaction"},
+}
+# Objects that others hold whole: a change of one changes what those look like.
+HELD_WHOLE = frozenset(target for fields in INLINE.values() for target in fields.values())
+# Fields that are shown with `expand[]` only; kept beside the object.
+INCLUDE_ONLY: dict[str, tuple[str, ...]] = {
+    "coupon": ("applies_to", "currency_options"),
+    "plan": ("tiers",),
+    "price": ("tiers", "currency_options"),
+    "invoice": ("confirmation_secret",),
+    "product": ("tax_details",),
+    "customer": ("tax", "cash_balance", "invoice_credit_balance"),
+}
+# Path of the list where an object's id is looked for, when several show the same object.
+_HOME = {"payment_method": "/v1/payment_methods", "balance_transaction": "/v1/balance_transactions",
+         "tax_id": "/v1/tax_ids", "account": "/v1/accounts"}
+
+
+def owner_field(object: str, owner: str) -> str:
+    """What an object calls the id of its parent."""
+    return _CALLED.get(object, owner.split(".")[-1])
+
+
+def shown(object: str) -> str:
+    """Stripe's name of an object: ours without what is after the slash."""
+    return object.split("/", 1)[0]
+
+
+def blank(name: str) -> dict[str, Any]:
+    """A new object of that type with every field that Stripe always sends, unset."""
+    return orjson.loads(_BLANKS[shown(name)])  # type: ignore[no-any-return]  # a blank is an object
+
+
+def has_blank(name: str) -> bool:
+    """Whether `name` is one of the objects that the business is made of."""
+    return shown(name) in _BLANKS
+
+
+@cache
+def home(name: str) -> str | None:
+    """Path of the list that an object is found in."""
+    if name in _HOME:
+        return _HOME[name]
+    paths = [path for path, entry in LISTS.items() if name in entry["objects"]]
+    return min(paths, key=lambda path: (path.count("{"), len(path))) if paths else None
+
+
+# Prefixes that cannot be learnt from Stripe's samples.
+_PREFIXES = {"capability": "cap", "item": "li", "tax.calculation_line_item": "tax_li"}
+
+
+@cache
+def prefix(name: str) -> str:
+    """How ids of that object begin."""
+    name = shown(name)
+    known = _PREFIXES.get(name) or OBJECTS.get(name, {}).get("prefix")
+    return known or "".join(part[0] for part in name.replace(".", "_").split("_")) + "_" + name.split(".")[-1][:4]
+
+
+def events(name: str) -> tuple[list[str], list[str], list[str]]:
+    """Types of the events of an object: those of its creation, its changes and its deletion."""
+    created, updated, deleted = OBJECTS.get(shown(name), {}).get("events", [[], [], []])
+    return created, updated, deleted

@@ -1,0 +1,19 @@
+"""Times as the sandbox's objects have them."""
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from stripe_source.sandbox.state.store import Books, Record
+
+
+def clock_of(books: Books, record: Record) -> str | None:
+    """The test clock that an object lives on, by itself or with its customer."""
+    owner = books.find("customer", record.data.get("customer"))
+    own: str | None = record.data.get("test_clock")
+    theirs: str | None = owner.data.get("test_clock") if owner else None
+    return own or theirs
+
+
+def text(seconds: int) -> str:
+    """A time as `/v2/` writes it: RFC 3339, UTC, milliseconds."""
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")

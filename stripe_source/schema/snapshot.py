@@ -1,0 +1,52 @@
+"""The outline of a schema: each table's columns with their types, and nothing else; what is compared and versioned."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from stripe_source.tables.registry import TABLES
+from stripe_source.tables.schema_map import TableMap, table_map
+from stripe_source.tables.table import Table
+
+SchemaSnapshot = dict[str, dict[str, str]]  # table -> column -> type, such as `text not null`
+UNKNOWN = "unknown"  # the type of a column of which only the name is known
+
+
+def type_text(data_type: str, precision: int | None = None, scale: int | None = None) -> str:
+    """The type of a column in dlt's words.
+
+    >>> type_text("decimal", 38, 12)
+    'decimal(38,12)'
+    """
+    return f"{data_type}({precision},{scale or 0})" if data_type == "decimal" and precision else data_type
+
+
+def snapshot_of_columns(columns: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The outline of one table's columns, given as dlt column schemas; what has no type yet is left out."""
+    return {
+        name: type_text(words["data_type"], words.get("precision"), words.get("scale"))
+        + ("" if words.get("nullable", True) else " not null")
+        for name, words in columns.items() if words.get("data_type")
+    }
+
+
+def snapshot_of_maps(tables: Iterable[Table] = TABLES) -> SchemaSnapshot:
+    """The outline of the schema maps of this release."""
+    return {table.name: snapshot_of_columns(table_map(table).hints()) for table in tables}
+
+
+def snapshot_of_tables(tables: Mapping[str, Mapping[str, Any]]) -> SchemaSnapshot:
+    """The outline of tables in dlt's words; dlt's own tables are left out."""
+    return {
+        name: snapshot_of_columns(words.get("columns", {})) for name, words in tables.items() if not name.startswith("_dlt")
+    }
+
+
+def map_as_dlt_table(shape: TableMap) -> dict[str, Any]:
+    """A schema map as a table in dlt's words, like those of a pipeline's schema."""
+    columns = shape.hints()
+    for name in shape.key:
+        columns[name]["primary_key"] = True
+    return {  # dlt's types depend on the format that is loaded: Postgres gets `json` from Parquet, and `jsonb` else
+        "name": shape.table.name, "description": shape.description, "columns": columns, "file_format": "parquet",
+    }

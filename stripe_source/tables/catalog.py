@@ -1,0 +1,90 @@
+"""The catalogue: what tables there are, and what columns each has. Nothing is asked of Stripe."""
+from __future__ import annotations
+
+from typing import Any
+
+from stripe_source.tables.registry import TABLES
+from stripe_source.tables.selection import Tables, select_tables
+from stripe_source.tables.table import Table
+
+
+def updates_seen(table: Table) -> str:
+    """How a table's later changes reach the destination."""
+    if table.never:
+        return "never loaded"
+    if table.marker == "events":
+        beside = "; ".join(watch.why for watch in table.watch)
+        silent = f"; not at once: {table.silent}" if table.silent else ""
+        return "change feed" + (f", and read beside it: {beside}" if beside else ", deletions included") + silent
+    if table.marker == "created":
+        back = table.lookback
+        span = f"{back.days} days" if back.days else f"{int(back.total_seconds() // 60)} minutes"
+        return f"new rows, and changes of the last {span}"
+    kept = "; rows stay when they leave the list" if table.keeps else ", deletions included"
+    return ("read whole by each run" if table.singleton else "full pass by each run") + kept
+
+
+def cost(table: Table) -> str:
+    """What the requests for a table grow with."""
+    if table.never:
+        return "none"
+    if table.fan_out:
+        return table.fan_out
+    if table.singleton:
+        return "one request"
+    return "one request per 100 objects" if table.path else "comes with its parents' pages"
+
+
+def list_tables(names: Tables = None, exclude: Tables = None) -> list[dict[str, Any]]:
+    """The tables that names or patterns mean; all of them without names.
+
+    Returns:
+        For each: name, description, where it is read, key, marker, how changes are seen, whether it is in the default
+        selection, what its requests grow with, which rows no list of Stripe's shows, permission of a restricted key,
+        and Striim's name.
+
+    Raises:
+        UnknownTable: a name means no table.
+    """
+    return [
+        {
+            "name": table.name,
+            "description": table.about,
+            "path": table.path or ", ".join(dict.fromkeys(f.rest or f"{f.parent}.{f.at}" for f in table.found)),
+            "parents": list(dict.fromkeys(found.parent for found in table.found)),
+            "key": ["_account_id", *table.key],
+            "marker": table.marker or "none",
+            "updates": updates_seen(table),
+            "default": table.default,
+            "cost": cost(table),
+            "why_not_default": None if table.default else table.off or table.fan_out,
+            "hidden": table.hidden,
+            "permission": table.permission,
+            "striim": list(alias for alias in table.aliases if alias[:1].isupper()),
+        }
+        for table in select_tables("%" if names is None else names, exclude, TABLES)
+    ]
+
+
+def markdown() -> str:
+    """The catalogue as a page of the documentation."""
+    lines = [
+        "# Tables", "",
+        f"All {len(TABLES)} tables, made from the registry by `python -m stripe_source.catalogue > docs/tables.md`.",
+        "A table that is not in the default selection is loaded when it is asked for by name or pattern. What is in no",
+        "list cannot be loaded; what goes after it was loaded stays, flagged.", "",
+        "| table | what | key | found | changes | requests | in no list | permission | Striim | default |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for table in list_tables():
+        cells = [
+            f"`{table['name']}`", table["description"], ", ".join(table["key"]), f"`{table['path']}`", table["updates"],
+            table["cost"], table["hidden"] or "", f"`{table['permission']}`" if table["permission"] else "",
+            ", ".join(table["striim"]), "yes" if table["default"] else f"no: {table['why_not_default']}",
+        ]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")
