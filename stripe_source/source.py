@@ -91,7 +91,7 @@ def stripe_source(
     given = dict(locals())
     run = given.pop("_run") or Extraction(resolve_options(**given))
     for table in run.options.tables:
-        if run.left and table.name not in run.left:
+        if run.unfinished and table.name not in run.unfinished:
             continue  # this is a further load of the same reading
         shape = table_map(table)
         yield table_resource(run.options, shape, partial(read_table, run, shape))
@@ -107,7 +107,7 @@ def stripe_source(
 
 def _history_rows(run: Extraction, shape: TableMap) -> Iterator[Any]:
     if shape.table.name in dlt.current.source().resources.selected:
-        yield from run.versions(shape).take()
+        yield from run.history_of(shape).take()
 
 
 def resolve_options(**given: Any) -> Options:

@@ -224,15 +224,15 @@ def test_any_objects_come_back_as_rows_of_their_own_process(things: list[dict[st
     shape = table_map(BY_NAME["charges"])
 
     async def made() -> tuple[Any, Any]:
-        kept = await _process.page(json.dumps(page).encode(), ["id", "created"])
+        kept = await _process.send_page(json.dumps(page).encode(), ["id", "created"])
         assert kept is not None
-        wanted = kept.only([thing for place, thing in enumerate(kept.body["data"]) if place in places])
-        return kept.body, await _process.rows(shape, "acct_1", [(wanted, 7)])
+        wanted = kept.select([thing for place, thing in enumerate(kept.body["data"]) if place in places])
+        return kept.body, await _process.build_rows(shape, "acct_1", [(wanted, 7)])
 
     body, rows = _loop.run_until_complete(made())
     here = [WAEvent("charges", INSERT, 7, page["data"][place], "acct_1") for place in sorted(places)]
 
-    assert rows.equals(RowBuilder(shape).loose(here))
+    assert rows.equals(RowBuilder(shape).build(here))
     assert [thing["id"] for thing in body["data"]] == [f"ch_{number}" for number in range(len(things))]
     assert {name: body[name] for name in ("object", "has_more", "url")} == {
         "object": "list", "has_more": False, "url": "/v1/charges"
@@ -245,8 +245,8 @@ def test_any_objects_come_back_as_rows_of_their_own_process(things: list[dict[st
 ])
 def test_what_is_no_page_is_not_kept(text: bytes) -> None:
     """It is read here, where errors have their place; the next page is taken again."""
-    assert _loop.run_until_complete(_process.page(text, ["id"])) is None
-    assert _loop.run_until_complete(_process.page(b'{"data": []}', ["id"])) is not None
+    assert _loop.run_until_complete(_process.send_page(text, ["id"])) is None
+    assert _loop.run_until_complete(_process.send_page(b'{"data": []}', ["id"])) is not None
 
 
 _loop = asyncio.new_event_loop()

@@ -25,7 +25,7 @@ from stripe_source.tables.selection import select_tables
 pytestmark = pytest.mark.usefixtures("hasty")
 
 DAY = 86_400
-HIDING = {table.name: table.hidden for table in TABLES if table.hidden}
+HIDING = {table.name: table.invisible_rows for table in TABLES if table.invisible_rows}
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def printed(show: Any, result: Any) -> str:
 def test_a_table_that_hides_rows_says_which(few: Any) -> None:
     """In the check, in its JSON and on the screen; in the catalogue; and it is no failure."""
     result, _ = asked(few, "customers;charges")
-    note = BY_NAME["customers"].hidden
+    note = BY_NAME["customers"].invisible_rows
 
     assert (result.tables["customers"].status, result.tables["customers"].hidden, result.exit_code) == ("ok", note, 0)
     assert result.asdict()["tables"]["charges"]["hidden"] is None
@@ -99,7 +99,7 @@ def test_a_deleted_customer_is_such_a_row(few: Any, new_pipeline: Any) -> None:
         there = client.execute_sql(f"SELECT count(*) FROM customers WHERE id = '{ada}'")
 
     assert (named, there) == ([(ada,)], [(0,)])
-    assert result.asdict()["tables"]["customers"]["hidden"] == BY_NAME["customers"].hidden
+    assert result.asdict()["tables"]["customers"]["hidden"] == BY_NAME["customers"].invisible_rows
     assert result.tables["charges"].hidden is None
 
 

@@ -103,7 +103,7 @@ def split(table: Table, thing: dict[str, Any]) -> Iterator[tuple[Table, dict[str
     """The object and what belongs to tables of its own, as the reader splits them."""
     embedded: dict[Placement, list[Table]] = {}
     for child in TABLES:
-        for found in child.found:
+        for found in child.placements:
             if found.parent == table.name:
                 embedded.setdefault(found, []).append(child)
     for found, children in embedded.items():
@@ -124,7 +124,7 @@ def test_every_value_of_a_sample_is_in_a_row(table: Table, sample: dict[str, Any
         for row in rows:
             found += held(own, row, parent)
     own_part = sample if not table.singleton or not table.at else {"rows": sample[table.at]}
-    expanded = {f.at for child in TABLES for f in child.found if f.parent == table.name and f.expand and f.at}
+    expanded = {f.at for child in TABLES for f in child.placements if f.parent == table.name and f.expand and f.at}
 
     assert expected(own_part, expanded) - found == Counter()
 

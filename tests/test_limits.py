@@ -108,7 +108,7 @@ def test_no_second_brings_more_than_the_limits_allow(readers: list[int], stalls:
 
     async def story() -> None:
         for path, need in zip(sent, needs, strict=False):
-            governor.expect(None, path, path, need)
+            governor.report_remaining(None, path, path, need)
         asking = [ask(path) for path, many in zip(sent, readers, strict=True) for _ in range(many)]
         await asyncio.gather(stall(), *asking)
 
@@ -137,19 +137,19 @@ def test_who_has_more_to_read_has_the_larger_share() -> None:
             clock.now += 1
         told = [shares()]
         for path, need in zip(paths, (100, 100, 100, 100, 700), strict=False):
-            governor.expect(None, path, "reader", need)
+            governor.report_remaining(None, path, "reader", need)
         told.append(shares())
         for _ in range(10):
             await governor.acquire(None, paths[5])
             clock.now += 0.05
         told.append(shares())
-        governor.expect(None, paths[0], "another", 10)
-        governor.expect(None, paths[0], "reader", 0)
+        governor.report_remaining(None, paths[0], "another", 10)
+        governor.report_remaining(None, paths[0], "reader", 0)
         clock.now += 1
         told.append(shares())
-        governor.expect(None, paths[0], "another", 0)
+        governor.report_remaining(None, paths[0], "another", 0)
         for path in paths[1:5]:
-            governor.expect(None, path, "reader", 0)
+            governor.report_remaining(None, path, "reader", 0)
         return [*told, shares(), [round(governor.share("acct_2", paths[0]) or 0, 1)]]
 
     even, uneven, used, little, over, elsewhere = run(story())
@@ -214,7 +214,7 @@ def test_without_a_rate_nothing_waits() -> None:
     clock = Clock()
     governor = governor_of(clock, None)
     times(governor, clock, 1000, ["/v1/charges"])
-    governor.tell("global-rate", None, "/v1/charges")
+    governor.on_rate_limited("global-rate", None, "/v1/charges")
     times(governor, clock, 1000, ["/v1/charges"])
 
     assert 1000.0 == clock.now
@@ -245,7 +245,7 @@ def test_a_429_slows_what_was_too_fast(reason: str | None, account: float, endpo
     clock = Clock()
     governor = governor_of(clock, 0.5)
     for _ in range(5):
-        governor.tell(reason, None, "/v1/charges")
+        governor.on_rate_limited(reason, None, "/v1/charges")
 
     assert (account, endpoint) == (governor.flow(), governor.flow(None, "/v1/charges"))
     assert 12.5 == governor.flow(None, "/v1/customers")
@@ -255,7 +255,7 @@ def test_speed_creeps_back() -> None:
     """Briskly up to four fifths of the flow that was too fast, carefully from there."""
     clock = Clock()
     governor = governor_of(clock, 0.5)
-    governor.tell("endpoint-rate", None, "/v1/charges")
+    governor.on_rate_limited("endpoint-rate", None, "/v1/charges")
     flows = []
     for pause in (10, 10, 10, 10, 40, 40, 40, 40):
         clock.now += pause
@@ -269,7 +269,7 @@ def test_speed_never_falls_to_nothing() -> None:
     clock = Clock()
     governor = governor_of(clock, 0.5)
     for _ in range(50):
-        governor.tell("endpoint-rate", None, "/v1/charges")
+        governor.on_rate_limited("endpoint-rate", None, "/v1/charges")
         clock.now += 1
 
     assert (governor.flow(None, "/v1/charges") or 0) > 0.3
@@ -283,7 +283,7 @@ def test_concurrency_complaints_lower_the_number_under_way() -> None:
         governor = governor_of(clock, None)
         for _ in range(8):
             await governor.acquire(None, "/v1/charges")
-        governor.tell("endpoint-concurrency", None, "/v1/charges")
+        governor.on_rate_limited("endpoint-concurrency", None, "/v1/charges")
         for _ in range(8):
             governor.release(None, "/v1/charges")
         counts = []
@@ -306,7 +306,7 @@ def test_a_full_lane_waits_for_a_release() -> None:
     async def story() -> None:
         governor = Governor(None, True)
         await governor.acquire(None, "/v1/charges")
-        governor.tell("endpoint-concurrency", None, "/v1/charges")
+        governor.on_rate_limited("endpoint-concurrency", None, "/v1/charges")
         second = asyncio.create_task(governor.acquire(None, "/v1/charges"))
         await asyncio.sleep(0.05)
         assert not second.done()

@@ -46,13 +46,13 @@ def test_every_request_is_one_that_stripe_documents() -> None:
     }
     wrong = []
     for table in TABLES:
-        asks: list[tuple[str | None, set[str]]] = [(table.path, {name.split("[")[0] for each in table.passes
+        asks: list[tuple[str | None, set[str]]] = [(table.path, {name.split("[")[0] for each in table.variants
                                                                  for name in {**table.params, **each}})]
         if table.created and table.path:
             asks[0][1].add(table.range.low.split("[")[0])
         asks += [
-            (found.rest, {name.split("[")[0] for name in found.params} | ({found.param} if found.param else set()))
-            for found in table.found if not found.through
+            (found.child_path, {name.split("[")[0] for name in found.params} | ({found.param} if found.param else set()))
+            for found in table.placements if not found.via_path
         ]
         for path, given in asks:
             if path is None:
@@ -88,14 +88,14 @@ def test_stripe_expands_four_levels_and_no_card_numbers() -> None:
 
 def test_a_table_is_off_for_a_reason() -> None:
     """What is not in the default selection says why, what is in it does not."""
-    assert [table.name for table in TABLES if table.default == bool(table.off or table.fan_out)] == []
+    assert [table.name for table in TABLES if table.default == bool(table.opt_in_reason or table.fan_out)] == []
 
 
 def test_references_between_entries_lead_somewhere() -> None:
     """Parents, pairs and `under` are tables; the columns of each key exist."""
-    names = [found.parent for table in TABLES for found in table.found]
-    names += [found.pair[0] for table in TABLES for found in table.found if found.pair]
-    names += [found.under for table in TABLES for found in table.found if found.under]
+    names = [found.parent for table in TABLES for found in table.placements]
+    names += [found.second_parent[0] for table in TABLES for found in table.placements if found.second_parent]
+    names += [found.only_below for table in TABLES for found in table.placements if found.only_below]
 
     assert set(names) <= BY_NAME.keys()
     for table in TABLES:

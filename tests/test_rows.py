@@ -34,7 +34,7 @@ from stripe_source.tables.schema_map import Column, TableMap, table_map
 from stripe_source.tables.table import Table
 
 THINGS = Table("things", ("thing",), "Things.", path="/v1/things")
-COINS = Table("coins", ("coin",), "Coins of things.", found=tuple(BY_NAME["invoice_line_items"].found))
+COINS = Table("coins", ("coin",), "Coins of things.", placements=tuple(BY_NAME["invoice_line_items"].placements))
 NOW = 1_700_000_000
 every_table = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 
@@ -411,7 +411,7 @@ def test_types_come_from_all_batches_that_are_settled_together() -> None:
         [{"id": "2", "n": "x", "f": 1.5, "o": "id", "h": 2**70, "d": 0.5}],
     ]
     for several in (batches, batches[::-1]):
-        made = maker.settle(pa.concat_tables([maker.loose([event(data) for data in batch]) for batch in several]))
+        made = maker.decide_columns(pa.concat_tables([maker.build([event(data) for data in batch]) for batch in several]))
 
         assert {column.name: column.data_type for column in made.inferred} == {
             "n": "json", "f": "double", "o": "json", "h": "json", "d": "json",

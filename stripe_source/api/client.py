@@ -170,7 +170,7 @@ class Client:
             version=answer.version,
             request_id=answer.request_id,
             next_page_url=following,
-            kept=answer.kept,
+            handle=answer.handle,
         )
         self.figures.pages += 1
         self.figures.objects += len(page.objects)
@@ -328,7 +328,7 @@ class Client:
             self.governor.release(asked.account, endpoint)
         if isinstance(outcome, _Failure) and isinstance(outcome.error, RateLimited):
             self.figures.rate_limited += 1
-            self.governor.tell(outcome.error.reason, asked.account, endpoint)
+            self.governor.on_rate_limited(outcome.error.reason, asked.account, endpoint)
         return outcome
 
     async def _once(

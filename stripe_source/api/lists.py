@@ -25,8 +25,8 @@ class ObjectBatch:
 
     objects: list[Object]
     read_at: int
-    more: bool = False
-    kept: PageHandle | None = None
+    has_more: bool = False
+    handle: PageHandle | None = None
 
 
 @dataclass(frozen=True)

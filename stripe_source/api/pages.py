@@ -21,7 +21,7 @@ class Answer:
     date: int
     version: str | None = None
     request_id: str | None = None
-    kept: PageHandle | None = None
+    handle: PageHandle | None = None
 
 
 @dataclass
@@ -36,12 +36,12 @@ class Page:
     version: str | None = None
     request_id: str | None = None
     next_page_url: str | None = None
-    kept: PageHandle | None = None
+    handle: PageHandle | None = None
 
     def leave_out(self, ids: Collection[str]) -> None:
         """Take objects out of it."""
         self.objects = [item for item in self.objects if item.get("id") not in ids]
-        self.kept = self.kept and self.kept.only(self.objects)
+        self.handle = self.handle and self.handle.select(self.objects)
 
 
 @dataclass

@@ -141,7 +141,7 @@ class ConcurrencyLimit:
     def leave(self) -> None:
         self.under_way = max(0, self.under_way - 1)
 
-    def narrow(self, now: float) -> None:
+    def reduce(self, now: float) -> None:
         """Stripe said that these were too many; the one that it refused is among those under way."""
         if self.most is None or now - self._told >= Bucket.DEAF:
             self.most = max(1, self.under_way // 2)
@@ -216,7 +216,7 @@ class Governor:
             for key in ((account, None), (account, endpoint)):
                 self._lane(key).leave()
 
-    def tell(self, reason: str | None, account: str | None = None, endpoint: str | None = None) -> None:
+    def on_rate_limited(self, reason: str | None, account: str | None = None, endpoint: str | None = None) -> None:
         """Stripe answered 429.
 
         Args:
@@ -231,7 +231,7 @@ class Governor:
         now = self._clock()
         with self._lock:
             if reason in ("global-concurrency", "endpoint-concurrency"):
-                self._lane(key).narrow(now)
+                self._lane(key).reduce(now)
             elif self.rate is not None:
                 self._bucket(key, now).halve(now)
 
@@ -243,7 +243,7 @@ class Governor:
         with self._lock:
             return self._flow((account, endpoint), now)
 
-    def expect(self, account: str | None, endpoint: str, who: object, requests: float) -> None:
+    def report_remaining(self, account: str | None, endpoint: str, who: object, requests: float) -> None:
         """Somebody has so many requests to send, with 0 for no more: who has more to ask gets the larger `share`.
 
         All are done at the same time then: one that is left in the end has its own limit, a quarter of the account's.

@@ -129,7 +129,7 @@ class Generator:
         return {
             re.sub(r"\.data$", "", found.at)
             for other in self.tables
-            for found in other.found
+            for found in other.placements
             if found.parent == table.name and found.at
         }
 

@@ -49,7 +49,7 @@ class StoredRows:
         self._table = schema.naming.normalize_table_identifier(shape.table.name)
         self._there = dict(schema.tables.get(self._table, {}).get("columns", {}))  # a load adds some before it ends
 
-    def of(self, shape: TableMap) -> StoredRows:
+    def for_map(self, shape: TableMap) -> StoredRows:
         """The same of another table."""
         return StoredRows(self._client, self._schema, shape, self._account)
 
@@ -84,7 +84,7 @@ class StoredRows:
                 found[key] = StoredVersion(print_, bool(row[width + 1]), _second(row[width + 2]))
         return found
 
-    def where(self, want: Sequence[str], column: str, values: Iterable[str | None]) -> list[tuple[Any, ...]]:
+    def rows_where(self, want: Sequence[str], column: str, values: Iterable[str | None]) -> list[tuple[Any, ...]]:
         """Columns of the rows, not flagged as deleted, that hold one of these values in a column."""
         given, found = list(values), []
         tests = [f"{self._name(column)} IS NULL"] if None in given else []
@@ -96,13 +96,13 @@ class StoredRows:
 
     def keys_where(self, column: str, values: Iterable[str | None]) -> set[Key]:
         """Keys of the rows, not flagged as deleted, that hold one of these values in a column."""
-        return {tuple(map(_key_part, row)) for row in self.where(self._shape.table.key, column, values)}
+        return {tuple(map(_key_part, row)) for row in self.rows_where(self._shape.table.key, column, values)}
 
-    def showing(self, want: str, column: str, ids: Iterable[str]) -> dict[str, set[str]]:
+    def rows_referencing(self, want: str, column: str, ids: Iterable[str]) -> dict[str, set[str]]:
         """For each of these ids the values of a column in rows that show the id in another, which may be JSON."""
         found: dict[str, set[str]] = {}
         if next(c.data_type for c in self._shape.columns if c.name == column) != "json":
-            for value, shown in self.where([want, column], column, ids):
+            for value, shown in self.rows_where([want, column], column, ids):
                 found.setdefault(str(shown), set()).add(str(value))
             return found
         text = f"CAST({self._name(column)} AS {self._type_of_text()})"
@@ -120,14 +120,14 @@ class StoredRows:
         flat = path.replace(".", "__")
         return next((name for name in (f"{flat}__id", flat) if name in names), None)
 
-    def due(self, column: str, value: str, when: str, now: int) -> list[int]:
+    def rows_due(self, column: str, value: str, when: str, now: int) -> list[int]:
         """When the rows were created, in unix seconds, that hold a value whose time has come."""
         assert self._shape.table.time
         moment = self._timestamp(datetime.fromtimestamp(now, timezone.utc).isoformat(sep=" "))
         test = f"{self._name(column)} = {self._text(value)} AND {self._name(when)} <= {moment}"
         return [_second(row[0]) for row in self._select([self._shape.table.time], f"{self._alive()} AND {test}")]
 
-    def gone(self, keys: Mapping[Key, int], load_id: str | None) -> Iterator[pa.Table]:
+    def deleted_rows(self, keys: Mapping[Key, int], load_id: str | None) -> Iterator[pa.Table]:
         """The last known rows of these keys, flagged as deleted at a unix second each, as Arrow tables."""
         columns = self._columns() if keys else []
         places = [[column.name for column in columns].index(name) for name in self._shape.table.key] if keys else []

@@ -37,7 +37,7 @@ class Channel:
     def __init__(self, holds: Callable[[str], StoredRows | None], made: bool) -> None:
         self._holds, self._made = holds, made
         self.open: set[str] = set()  # tables of which there is more to come
-        self.cut: int | None = None  # what was put after this belongs to the next load
+        self.checkpoint: int | None = None  # what was put after this belongs to the next load
         self.error: BaseException | None = None  # that ended the reading
         self._queues: dict[str, deque[tuple[int, Batch]]] = {}
         self._number = 0  # of what was put
@@ -57,11 +57,11 @@ class Channel:
         self._queues = {name: deque() for name in tables}
         self.open = set(self._queues)
 
-    def makes(self, table: str, make: BuildRows | None) -> None:
+    def set_builder(self, table: str, make: BuildRows | None) -> None:
         """Say how the rows of a table are made before they come here; None: its WAEvents are wanted."""
         self._makes[table] = make
         if self._told_makes:
-            self.tell(self._told_makes.set)
+            self.call_in_extractor(self._told_makes.set)
 
     def next(self, table: str, patience: float = 0.05) -> Batch | Checkpoint | None:
         """What comes next of a table: None if there is nothing yet, an empty list when the table is done.
@@ -72,38 +72,38 @@ class Channel:
         queue = self._queues[table]
         with self._news:
             idle = not queue and not self._questions and table in self.open and self._waiting == 0
-            if idle and self.cut is None:
+            if idle and self.checkpoint is None:
                 self._news.wait(patience)
-        self.answer()
+        self.answer_questions()
         with self._news:
-            if queue and (self.cut is None or queue[0][0] <= self.cut):
+            if queue and (self.checkpoint is None or queue[0][0] <= self.checkpoint):
                 _, things = queue.popleft()
                 self._waiting -= _size(things)
                 if self._full and self._waiting < ROWS_AHEAD and self._room:
                     self._full = False
-                    self.tell(self._room.set)
+                    self.call_in_extractor(self._room.set)
                 return things
             if self.error is not None:
                 raise self.error
-            if queue or (self.cut is not None and table in self.open):
+            if queue or (self.checkpoint is not None and table in self.open):
                 return CHECKPOINT
             return None if table in self.open else []
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """The next load has begun."""
-        self.cut = None
+        self.checkpoint = None
 
     @property
     def reading(self) -> bool:
         """Whether there is more to come."""
         return bool(self.open) and self.error is None
 
-    def answer(self) -> None:
+    def answer_questions(self) -> None:
         """Answer what the reader wants to know of the destination, in the thread that may ask it."""
         while self._questions:
             self._questions.popleft()()
 
-    def leave(self, table: str) -> bool:
+    def close_table(self, table: str) -> bool:
         """Nobody will take this table any more.
 
         Returns:
@@ -115,11 +115,11 @@ class Channel:
             self._queues[table] = deque()
             last = not self.open
             if self._room:
-                self.tell(self._room.set)
-        self.makes(table, None)
+                self.call_in_extractor(self._room.set)
+        self.set_builder(table, None)
         return last
 
-    def tell(self, what: Callable[[], Any]) -> None:
+    def call_in_extractor(self, what: Callable[[], Any]) -> None:
         """Do something in the reader's thread, if it is still there."""
         with contextlib.suppress(RuntimeError):  # the loop may close between a question and the call
             if self._loop:
@@ -144,12 +144,12 @@ class Channel:
                 self._full = True
                 self._room.clear()
 
-    async def room(self) -> None:
+    async def wait_for_room(self) -> None:
         """Wait until there is room for more."""
         assert self._room is not None
         await self._room.wait() if self._waiting >= ROWS_AHEAD else await asyncio.sleep(0)
 
-    async def how(self, table: str) -> BuildRows | None:
+    async def wait_for_builder(self, table: str) -> BuildRows | None:
         """How the rows of a table are made; who takes it says so at the beginning."""
         assert self._told_makes is not None
         while self._made and table not in self._makes and table in self.open:
@@ -158,7 +158,7 @@ class Channel:
                 await self._told_makes.wait()
         return self._makes.get(table)
 
-    def known(self, table: str) -> BuildRows | None:
+    def builder_of(self, table: str) -> BuildRows | None:
         """How the rows of a table are made, as far as that was said and it is still taken."""
         return self._makes.get(table) if table in self.open else None
 
@@ -183,17 +183,17 @@ class Channel:
                 result = held and question(held)
             except Exception as trouble:  # the destination's, raised where it was asked
                 error = trouble
-            self.tell(partial(settle, result, error))
+            self.call_in_extractor(partial(settle, result, error))
 
         with self._news:
             self._questions.append(reply)
             self._news.notify_all()
         return await answered
 
-    def part(self) -> None:
+    def mark_checkpoint(self) -> None:
         """What was put so far belongs to this load, and what comes after to the next."""
         with self._news:
-            self.cut = self._number
+            self.checkpoint = self._number
             self._news.notify_all()
 
     def keep_open(self, tables: Iterable[str]) -> None:

@@ -29,11 +29,11 @@ class BackfillCheckpoint:
     position: int
     start: int | None = None
     end: int | None = None
-    again: bool = False
+    reread: bool = False
     until: int = 0
     gaps: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
-    def left(self, number: str, until: int) -> list[tuple[int, int]] | None:
+    def missing(self, number: str, until: int) -> list[tuple[int, int]] | None:
         """What is missing of a pass, with what has come since; None: all of it."""
         if number not in self.gaps:
             return None
@@ -44,7 +44,7 @@ class BackfillCheckpoint:
         """As dlt's state keeps it."""
         return {
             "tables": list(self.tables), "position": self.position, "start": self.start, "end": self.end,
-            "again": self.again, "until": self.until,
+            "again": self.reread, "until": self.until,
             "gaps": {number: [list(gap) for gap in gaps] for number, gaps in self.gaps.items()},
         }
 
@@ -76,7 +76,7 @@ def resumable(
         begun = before.get(root.table.name)
         taken = [asks[table.name] for table in root.tables()]
         if begun and all(
-            ask.table.name in begun.tables and ask.position is None and ask.again == begun.again and not ask.ordered
+            ask.table.name in begun.tables and ask.position is None and ask.reread == begun.reread and not ask.ordered
             and (ask.since, ask.until) == (begun.start, begun.end) for ask in taken
         ) and now - begun.position < EVENTS_KEPT:
             found[root.table.name] = begun
@@ -91,8 +91,8 @@ def new_checkpoints(roots: Iterable[ListPlan], asks: Mapping[str, TableRequest],
     found = {}
     for root in roots:
         taken = [asks[table.name] for table in root.tables()]
-        bounds = {(ask.since, ask.until, ask.again) for ask in taken}
-        whole = all(ask.first and ask.position is None and not ask.ordered and ask.after is None for ask in taken)
+        bounds = {(ask.since, ask.until, ask.reread) for ask in taken}
+        whole = all(ask.first_load and ask.position is None and not ask.ordered and ask.after_id is None for ask in taken)
         if root.table.created and whole and len(bounds) == 1:
             (start, end, again), = bounds
             found[root.table.name] = BackfillCheckpoint(

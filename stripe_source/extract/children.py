@@ -72,13 +72,13 @@ class Children:
             Whether they were taken; not where the key may not read them.
         """
         below = [table for kind in kinds for table in kind.tables()]
-        if not found.may_refuse and all(self._verdicts[table.name].status == "no permission" for table in below):
+        if not found.refusal_expected and all(self._verdicts[table.name].status == "no permission" for table in below):
             return False  # asking for each parent again would say no more
         gate = asyncio.Semaphore(CHILD_LISTS_AT_ONCE)
         refused: list[StripeError] = []
         bare = False
 
-        fed = any(table.name in self._reader.fed for kind in kinds for table in kind.tables())
+        fed = any(table.name in self._reader.by_change_feed for kind in kinds for table in kind.tables())
 
         async def family_of(parent: Object) -> list[_Family]:
             known = parent.get("id")
@@ -87,14 +87,14 @@ class Children:
             if not may_have_children(parent, found):
                 return [nothing] if fed else []
             things, more = extract_children(parent, found)
-            bare = bare or (more and not found.rest)
+            bare = bare or (more and not found.child_path)
             family = replace(nothing, objects=things)
-            if not more or not found.rest:
+            if not more or not found.child_path:
                 return [family] if things or fed else []
             try:
                 return await self._rest(client, found, kinds, parent, family, gate)
             except (NotEnabled, PermissionDenied) as error:
-                if not found.may_refuse:
+                if not found.refusal_expected:
                     raise
                 refused.append(error)
                 return []
@@ -106,13 +106,13 @@ class Children:
         except StripeError as error:  # the children's trouble is not their parents'
             for kind in kinds:
                 for table in kind.tables():
-                    self._verdicts.fault(table, verdict_for(error), own=False)
+                    self._verdicts.set_partial(table, verdict_for(error), own=False)
             return True
         for kind in kinds:
             if bare:
                 reason = f"`{found.at}` of {found.parent} came as ids: the key lacks `{kind.table.permission}`"
                 for table in kind.tables():
-                    self._verdicts.fault(table, Verdict("no permission", reason, False), own=False)
+                    self._verdicts.set_partial(table, Verdict("no permission", reason, False), own=False)
             if refused:
                 self._refused(kind.table, found, len(refused), refused[0])
             await self._family(client, kind, families, found)
@@ -120,9 +120,9 @@ class Children:
 
     async def _family(self, client: Client, kind: ListPlan, families: Sequence[_Family], found: Placement) -> None:
         events: list[WAEvent] = []
-        column = parent_column(kind.table) or found.names
+        column = parent_column(kind.table) or found.parent_id_column
         for family in families:
-            if column and family.owner and kind.table.name in self._reader.fed and not found.spare:
+            if column and family.owner and kind.table.name in self._reader.by_change_feed and not found.fallback:
                 self.families[kind.table.name][column].add(family.owner)
             mine = [  # the place is the one in the whole list, which may hold objects of other tables
                 (place, thing) for place, thing in enumerate(family.objects)
@@ -132,16 +132,16 @@ class Children:
                 await self.of(client, inner, inner_kinds, [thing for _, thing in mine], family.read_at)
             events += [
                 self._reader.event(
-                    kind.table, thing, family.read_at, family.owner, None if found.one else place, family.pair
+                    kind.table, thing, family.read_at, family.owner, None if found.single_object else place, family.pair
                 )
                 for place, thing in mine
             ]
-        if found.spare:
+        if found.fallback:
             for event in events:
                 held = self._spare[kind.table.name].get(str(event.data.get("id")))
                 if held is None or "object" not in held.data:
                     self._spare[kind.table.name][str(event.data.get("id"))] = event
-        elif kind.taken:
+        elif kind.wanted:
             await self._reader.put(kind.table, events)
 
     def _refused(self, table: Table, found: Placement, number: int, error: StripeError) -> None:
@@ -150,7 +150,7 @@ class Children:
         verdict = self._verdicts[table.name]
         verdict.complete = False
         verdict.error = error
-        verdict.reason = f"{self._refusals[table.name]} lists of {found.parent} were refused: {found.may_refuse}"
+        verdict.reason = f"{self._refusals[table.name]} lists of {found.parent} were refused: {found.refusal_expected}"
 
     async def hand_spares(self, client: Client, table: Table, seen: set[tuple[str, str | None]]) -> None:
         """Hand over what was found of a table elsewhere and is not in its own list.
@@ -161,9 +161,9 @@ class Children:
             seen: what was handed over of it.
         """
         spares = self._spare.pop(table.name, {})
-        if spares and table.name in self._reader.fed:
+        if spares and table.name in self._reader.by_change_feed:
             ids = [(id,) for id in spares]
-            held = await self._reader.handover.ask(table.name, lambda held: held.versions(ids))
+            held = await self._reader.channel.ask(table.name, lambda held: held.versions(ids))
             there = {key[0] for key, version in (held or {}).items() if not version.deleted}
             spares = {id: event for id, event in spares.items() if id not in there}
         gate = asyncio.Semaphore(CHILD_LISTS_AT_ONCE)
@@ -174,10 +174,10 @@ class Children:
             async with gate:
                 try:
                     expand = {"expand": table.expand} if table.expand else {}
-                    answer = await client.get(fill(table.one or "", id=event.data["id"]), expand)
+                    answer = await client.get(fill(table.object_path or "", id=event.data["id"]), expand)
                 except StripeError as error:
                     if not isinstance(error, ResourceMissing):
-                        self._verdicts.fault(table, verdict_for(error), own=False)
+                        self._verdicts.set_partial(table, verdict_for(error), own=False)
                     return None
                 return event._replace(data=answer.body, time=answer.date)
 
@@ -190,13 +190,13 @@ class Children:
         gate: asyncio.Semaphore,
     ) -> list[_Family]:
         """All children of one parent, by lists of their own. An owner that vanished meanwhile has none."""
-        assert found.rest is not None
+        assert found.child_path is not None
         given = fill_params(found.params, parent)
         owners = [str(owner) for owner in values_at(parent, found.id)]
-        if found.through:
+        if found.via_path:
             async with gate:
                 try:
-                    answer = await client.get(found.through, {found.param or "id": parent["id"]})
+                    answer = await client.get(found.via_path, {found.param or "id": parent["id"]})
                 except ResourceMissing:
                     return []
             owners = [str(owner) for owner in values_at(answer.body, found.id)]
@@ -209,22 +209,22 @@ class Children:
                 return []  # the parent is younger than what is asked for
             given.update(zip(found.window, whole_days(begin, until), strict=True))
         limit = None if any(kind.table.limit is None for kind in kinds) else 100
-        pairs = await self._ids(client, found.pair[0]) if found.pair else [None]
+        pairs = await self._ids(client, found.second_parent[0]) if found.second_parent else [None]
 
         def expand() -> list[str]:
-            return [] if found.one else [f"data.{path}" for kind in kinds for path in expansions(kind)]
+            return [] if found.single_object else [f"data.{path}" for kind in kinds for path in expansions(kind)]
 
         async def ask_for(owner: str, pair: str | None) -> _Family:
-            path = fill(found.rest or "", id=owner)
-            params = {**given, **({found.param: owner} if found.param and not found.through else {})}
-            if found.pair:
-                params[found.pair[1]] = pair
+            path = fill(found.child_path or "", id=owner)
+            params = {**given, **({found.param: owner} if found.param and not found.via_path else {})}
+            if found.second_parent:
+                params[found.second_parent[1]] = pair
             if paths := expand():
                 params["expand"] = paths
             whole = _Family(owner, [], family.read_at, pair)
             try:
                 async with gate:
-                    if found.one:
+                    if found.single_object:
                         answer = await client.get(path, params)
                         return replace(whole, objects=[answer.body], read_at=answer.date)
                     async for page in client.pages(path, params, limit=limit):
@@ -250,7 +250,7 @@ class Children:
             left, lost = drop_forbidden_expansions(kind, error)
             kind.children = left.children
             for table in lost:
-                self._verdicts.fault(table, verdict_for(error), own=False)
+                self._verdicts.set_partial(table, verdict_for(error), own=False)
 
     async def _ids(self, client: Client, name: str) -> list[str | None]:
         """The ids of all objects of a table, read once a run."""

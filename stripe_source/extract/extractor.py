@@ -94,19 +94,19 @@ class Extractor:
         made: bool = False,
         on_cover: Callable[[str, BackfillProgress], None] | None = None,
     ) -> None:
-        self.begun: dict[str, BackfillCheckpoint] = dict(begun or {})
-        self.kept: dict[str, BackfillCheckpoint] = {}  # how far the lists came, as of the last cut
-        self.began: dict[str, int] = {}  # by table: when an earlier run began to read it, unix seconds
-        for each in self.begun.values():
+        self.backfills: dict[str, BackfillCheckpoint] = dict(begun or {})
+        self.checkpoints_at_cut: dict[str, BackfillCheckpoint] = {}  # how far the lists came, as of the last cut
+        self.started_at: dict[str, int] = {}  # by table: when an earlier run began to read it, unix seconds
+        for each in self.backfills.values():
             if each.gaps:
-                known = self.began
+                known = self.started_at
                 known.update({name: min(each.position, known.get(name, each.position)) for name in each.tables})
         self._sweeps: dict[str, dict[str, Sweep]] = defaultdict(dict)
         self._over: set[str] = set()  # lists that were read to their end
-        self.handover = Channel(holds, made)
+        self.channel = Channel(holds, made)
         self._apart = WorkerProcess()
-        self._piles = RowBatcher(self._apart, self.handover.put)
-        self.past: dict[str, list[WAEvent]] = {name: [] for name in past}
+        self._piles = RowBatcher(self._apart, self.channel.put)
+        self.earlier_versions: dict[str, list[WAEvent]] = {name: [] for name in past}
         self._make_client = client
         self._before, self._lookback = list(seen), lookback
         self._held, self._whose = held, whose
@@ -119,10 +119,10 @@ class Extractor:
         self._sources_left: dict[str, int] = defaultdict(int)
         self._seen: dict[str, set[tuple[str, str | None]]] = {}
         self.verdicts = Verdicts()
-        self.fed: set[str] = set()
+        self.by_change_feed: set[str] = set()
         self._children = Children(self, self._asks)
-        self.families = self._children.families  # owners whose children were read, by table and column
-        self.dirty: dict[str, set[str]] = defaultdict(set)
+        self.parents_read = self._children.families  # owners whose children were read, by table and column
+        self.touched_ids: dict[str, set[str]] = defaultdict(set)
         self.feed: ChangeFeed | None = None
         self.notes: list[str] = []
         self.figures: Any = None
@@ -133,22 +133,22 @@ class Extractor:
     def start(self, asks: Iterable[TableRequest]) -> None:
         """Begin to read. Returns at once."""
         self._asks.update({ask.table.name: ask for ask in asks})
-        self.handover.begin(self._asks)
+        self.channel.begin(self._asks)
         self._thread = threading.Thread(target=self._run, name="stripe-reader", daemon=True)
         self._thread.start()
 
-    def part(self) -> None:
+    def request_checkpoint(self) -> None:
         """Ask for a cut: what was put before it, and `kept`, belong to this load, and what comes after to the next."""
         def part() -> None:
-            self.kept = self.unfinished()
-            self.handover.part()
+            self.checkpoints_at_cut = self.checkpoints()
+            self.channel.mark_checkpoint()
 
-        self.handover.tell(part)
+        self.channel.call_in_extractor(part)
 
-    def unfinished(self) -> dict[str, BackfillCheckpoint]:
+    def checkpoints(self) -> dict[str, BackfillCheckpoint]:
         """How far the lists have come whose first reading is not over; asked in the reader's thread, or after it."""
         found = {}
-        for name, begun in self.begun.items():
+        for name, begun in self.backfills.items():
             sweeps = self._sweeps.get(name)
             if sweeps and name not in self._over:
                 gaps = {number: tuple(sweep.gaps()) for number, sweep in sweeps.items()}
@@ -162,13 +162,13 @@ class Extractor:
 
     def leave(self, table: str) -> None:
         """Nobody will take this table any more. When no table is left, the reading stops."""
-        if self.handover.leave(table):
+        if self.channel.close_table(table):
             self.stop()
 
     def stop(self) -> None:
         """Stop reading and wait for the thread."""
         if self._main:
-            self.handover.tell(self._main.cancel)
+            self.channel.call_in_extractor(self._main.cancel)
         if self._thread and self._thread is not threading.current_thread():
             self._thread.join(timeout=10)
 
@@ -180,15 +180,15 @@ class Extractor:
         except asyncio.CancelledError:
             pass
         except BaseException as error:  # handed to the thread that waits for it
-            self.handover.error = error
+            self.channel.error = error
         finally:
-            self.handover.keep_open(())
+            self.channel.keep_open(())
             self._piles.close()
             self._apart.stop()
 
     async def _read_all(self) -> None:
         self._main = asyncio.current_task()
-        self.handover.enter()
+        self.channel.enter()
         async with self._make_client() as client:
             self.figures = client.figures
             self._apart.secrets = client.credentials.secrets
@@ -215,12 +215,12 @@ class Extractor:
         Returns:
             The lists that need not be read, because the feed tells what changed in them.
         """
-        feeding = [ask for ask in self._asks.values() if ask.feeds]
+        feeding = [ask for ask in self._asks.values() if ask.by_change_feed]
         if not feeding:
             return []
         fed = self._choose(roots)
-        events = next((root for root in roots if root.taken and root.table.path == EVENTS_PATH and self._asks[
-            root.table.name].feeds), None)
+        events = next((root for root in roots if root.wanted and root.table.path == EVENTS_PATH and self._asks[
+            root.table.name].by_change_feed), None)
         lists = [root for root in fed if root is not events]
         self.feed = ChangeFeed(self, client, lists, self._asks, self._before, self._lookback, events)
         try:
@@ -228,7 +228,7 @@ class Extractor:
         except AuthenticationError:
             raise
         except StripeError as error:
-            self.feed, self.fed = None, set()
+            self.feed, self.by_change_feed = None, set()
             self.notes.append(f"The list of events cannot be read, so that tables are read whole. {error}")
             return []
         return [*lists, *([events] if events else [])]
@@ -240,7 +240,7 @@ class Extractor:
         """
         lost: set[str] = set()
         for name, ask in self._asks.items():
-            for found in ask.table.found if ask.feeds and ask.refused and not ask.table.path else ():
+            for found in ask.table.placements if ask.by_change_feed and ask.refused and not ask.table.path else ():
                 parent = BY_NAME[found.parent]
                 if found.expand and parent.path and found.at:
                     try:
@@ -254,36 +254,36 @@ class Extractor:
         """The lists for which the change feed is enough; `fed` becomes the tables that need not be read whole."""
         now, late = self.now or 0, []
         for name, ask in self._asks.items():
-            if not ask.feeds or ask.position is None:
+            if not ask.by_change_feed or ask.position is None:
                 continue
             if now - ask.position >= EVENTS_KEPT and ask.table.path != EVENTS_PATH:
                 late.append(name)
                 continue
             resync = ask.table.resync
-            if resync is None or ask.whole_at is None or now - ask.whole_at < resync.total_seconds():
-                self.fed.add(name)
+            if resync is None or ask.last_full_read is None or now - ask.last_full_read < resync.total_seconds():
+                self.by_change_feed.add(name)
         if late:
             days = max(now - (self._asks[name].position or 0) for name in late) // 86_400
             self.notes.append(
                 f"The last run was {days} days ago, and Stripe keeps events for 30; read whole again: "
                 f"{', '.join(late)}."
             )
-        for name in list(self.fed):
+        for name in list(self.by_change_feed):
             table = self._asks[name].table
             shared = not table.path and parent_column(table) is None  # what shows it has to be known
-            if shared and not self.fed.issuperset(found.parent for found in table.found):
-                self.fed.discard(name)
+            if shared and not self.by_change_feed.issuperset(found.parent for found in table.placements):
+                self.by_change_feed.discard(name)
 
         def enough(root: ListPlan) -> bool:
-            return root.table.marker == "events" and all(table.name in self.fed for table, _ in placements_of(root))
+            return root.table.marker == "events" and all(table.name in self.by_change_feed for table, _ in placements_of(root))
 
         chosen = [root for root in roots if enough(root)]
-        self.fed -= {root.table.name for root in roots if root not in chosen}
+        self.by_change_feed -= {root.table.name for root in roots if root not in chosen}
         return chosen
 
     def fail(self, table: Table, error: StripeError) -> None:
         """A table could not be read."""
-        self.verdicts.blame(table.name, verdict_for(error))
+        self.verdicts.set_failure(table.name, verdict_for(error))
 
     def _jobs(self, client: Client, roots: Sequence[ListPlan], fed: Sequence[ListPlan]) -> Iterable[Any]:
         singletons: dict[str, list[ListPlan]] = defaultdict(list)
@@ -291,8 +291,8 @@ class Extractor:
         jobs: list[tuple[list[ListPlan], Any]] = []
         for root in roots:
             if root.table.mode and livemode is not None and root.table.mode != ("live" if livemode else "test"):
-                if root.taken:
-                    self.verdicts.blame(root.table.name, Verdict("not loaded", f"{root.table.mode} mode only", False))
+                if root.wanted:
+                    self.verdicts.set_failure(root.table.name, Verdict("not loaded", f"{root.table.mode} mode only", False))
             elif root.table.singleton:
                 singletons[root.table.path or ""].append(root)
             elif root not in fed:
@@ -301,21 +301,21 @@ class Extractor:
             jobs.append((alike, partial(self._read_singleton, client, path, [root.table for root in alike])))
         if self.feed:
             jobs.append((list(fed), self.feed.run))
-        for name in self.fed:
+        for name in self.by_change_feed:
             self._seen[name] = set()
         for several, _ in jobs:
             for root in several:
                 for table, found in placements_of(root):
                     self._sources_left[table.name] += 1
-                    if found and found.spare:
+                    if found and found.fallback:
                         self._children.look_for(table)
-                    if len(table.found) + len(table.passes) + len(table.also) > 1:
+                    if len(table.placements) + len(table.variants) + len(table.extra_paths) > 1:
                         self._seen[table.name] = set()
         for name, ask in self._asks.items():
-            if ask.table.never:
-                self.verdicts.blame(name, Verdict("not loaded", ask.table.never, False))
+            if ask.table.unsupported_reason:
+                self.verdicts.set_failure(name, Verdict("not loaded", ask.table.unsupported_reason, False))
             if not self._sources_left[name]:
-                self.handover.open.discard(name)
+                self.channel.open.discard(name)
         return [self._guard(client, several, job) for several, job in jobs]
 
     async def _guard(self, client: Client, roots: list[ListPlan], job: Callable[[], Any]) -> None:
@@ -334,12 +334,12 @@ class Extractor:
         for root, table, found in every:
             if failed:
                 near = found is None or found.parent == root.table.name
-                self.verdicts.fault(table, failed if near else replace(failed, near=False), own=found is None)
+                self.verdicts.set_partial(table, failed if near else replace(failed, near=False), own=found is None)
             if self._sources_left[table.name] == 1:
                 # before it counts as done: what comes later is not taken
                 await self._children.hand_spares(client, table, self._seen.get(table.name, set()))
             self._sources_left[table.name] -= 1
-        self.handover.keep_open(name for name, left in self._sources_left.items() if left > 0)
+        self.channel.keep_open(name for name, left in self._sources_left.items() if left > 0)
 
     async def _read_singleton(self, client: Client, path: str, tables: list[Table]) -> None:
         answer = await client.get(path)
@@ -359,26 +359,26 @@ class Extractor:
             table,
             min(ask.since or 0 for ask in asks) or None,
             None if any(ask.until is None for ask in asks) else max(ask.until or 0 for ask in asks),
-            self._asks[table.name].after if root.taken and all(ask.since is not None for ask in asks) else None,
-            root.taken and self._asks[table.name].ordered,
+            self._asks[table.name].after_id if root.wanted and all(ask.since is not None for ask in asks) else None,
+            root.wanted and self._asks[table.name].ordered,
         )
         own = False
-        for path in table.also:
+        for path in table.extra_paths:
             try:
                 answer = await client.get(path)
             except (PermissionDenied, ResourceMissing, NotEnabled):
                 continue  # the key may list, and still not read this one; other servers may not have it
             own = True
             await self.hand_on(client, root, ObjectBatch([answer.body], answer.date))
-        for number, extra in enumerate(table.passes):
+        for number, extra in enumerate(table.variants):
             try:
                 await self._read_pass(client, root, bound, {**table.params, **extra}, str(number))
             except (NotEnabled, PermissionDenied, ResourceMissing, InvalidRequest) as error:
-                if number == 0 and not (own and table.may_refuse):
+                if number == 0 and not (own and table.refusal_expected):
                     raise
                 log.warning("%s: a part of the table was refused: %s", table.name, error)
                 self.verdicts[table.name].complete = False
-                self.verdicts[table.name].reason = table.may_refuse or str(error)
+                self.verdicts[table.name].reason = table.refusal_expected or str(error)
 
     async def _read_pass(
         self, client: Client, root: ListPlan, bound: TableRequest, params: Mapping[str, Any], number: str
@@ -392,7 +392,7 @@ class Extractor:
         except PermissionDenied as error:
             lesser, lost = drop_forbidden_expansions(root, error)
             for table in lost:
-                self.verdicts.fault(table, verdict_for(error), own=False)
+                self.verdicts.set_partial(table, verdict_for(error), own=False)
             await self._read_pass(client, lesser, bound, params, number)
 
     async def _read_expanded(
@@ -403,16 +403,16 @@ class Extractor:
         what = ListRequest(table.path or "", given, limit=table.limit, time=table.time or "created", range=table.range)
 
         async def hand(batch: ObjectBatch) -> None:
-            if table.include and table.one:
+            if table.include and table.object_path:
                 batch = replace(batch, objects=await self._included(client, table, batch.objects))
             await self.hand_on(client, root, batch)
             if sweep := self._sweeps[table.name].get(number):
                 self._on_cover(table.name, sweep.coverage())
 
-        if table.created and bound.after is None:
-            begun = self.begun.get(table.name)
+        if table.created and bound.after_id is None:
+            begun = self.backfills.get(table.name)
             until = self._until(bound.until) if bound.ordered else bound.until or NO_END
-            gaps = begun.left(number, until) if begun else None
+            gaps = begun.missing(number, until) if begun else None
             sweep = Sweep(
                 client, what, bound.since, until, gaps=gaps, ordered=bound.ordered,
                 keep=lambda: None if bound.ordered else self._keeper(root, sweep),
@@ -426,12 +426,12 @@ class Extractor:
     def _keeper(self, root: ListPlan, sweep: Sweep) -> PageDecoder | None:
         """Who takes the next page of a list as it comes: the process that makes rows, once a list is a long one."""
         table = root.table
-        plain = root.taken and not table.include and BY_NAME.get(table.name) is table
-        if not plain or self.handover.known(table.name) is None:
+        plain = root.wanted and not table.include and BY_NAME.get(table.name) is table
+        if not plain or self.channel.builder_of(table.name) is None:
             return None
-        if not self._apart.tried and (sweep.coverage().left or 0) >= LONG_LIST and WorkerProcess.useful():
+        if not self._apart.tried and (sweep.coverage().left or 0) >= LONG_LIST and WorkerProcess.is_useful():
             self._apart.start()
-        return partial(self._apart.page, members=sorted(fields_needed(root))) if self._apart.ready else None
+        return partial(self._apart.send_page, members=sorted(fields_needed(root))) if self._apart.ready else None
 
     async def _included(self, client: Client, table: Table, listed: Sequence[Object]) -> list[Object]:
         """The objects of a page with the sections that the list leaves out: one request each."""
@@ -440,7 +440,7 @@ class Extractor:
         async def whole(thing: Object) -> Object:
             async with gate:
                 try:
-                    answer = await client.get(fill(table.one or "", id=str(thing["id"])), {"include": table.include})
+                    answer = await client.get(fill(table.object_path or "", id=str(thing["id"])), {"include": table.include})
                 except ResourceMissing:
                     return thing  # it went meanwhile
                 return answer.body
@@ -448,18 +448,18 @@ class Extractor:
         return await asyncio.gather(*map(whole, listed))
 
     def _walk(self, client: Client, what: ListRequest, ask: TableRequest) -> AsyncIterator[ObjectBatch]:
-        return read_newest_first(client, what) if ask.after is None else self._walk_after(client, what, ask)
+        return read_newest_first(client, what) if ask.after_id is None else self._walk_after(client, what, ask)
 
     async def _walk_after(self, client: Client, what: ListRequest, ask: TableRequest) -> AsyncIterator[ObjectBatch]:
         """Onwards from the marker object; where that is gone, by `created`, or through the whole list."""
-        assert ask.after is not None
+        assert ask.after_id is not None
         try:
-            async for batch in read_onwards(client, what, ask.after):
+            async for batch in read_onwards(client, what, ask.after_id):
                 yield batch
         except ResourceMissing:
             log.warning(
                 "%s: the object `%s`, where the last run ended, is gone; reading by `created` instead",
-                ask.table.name, ask.after,
+                ask.table.name, ask.after_id,
             )
             created = ask.table.created
             async for batch in read_newest_first(client, what, ask.since if created else None, None):
@@ -470,23 +470,23 @@ class Extractor:
     ) -> None:
         """Take the children out of a batch of objects, complete them, and hand over both."""
         table = root.table
-        if self.fed:
-            self.dirty[table.name].update(str(thing.get("id")) for thing in batch.objects)
+        if self.by_change_feed:
+            self.touched_ids[table.name].update(str(thing.get("id")) for thing in batch.objects)
         taken = []
         for found, kinds in root.children.items():
-            if found.at is None and all(kind.table.path and kind.table.name in self.fed for kind in kinds):
+            if found.at is None and all(kind.table.path and kind.table.name in self.by_change_feed for kind in kinds):
                 continue  # they have events of their own
             if found in skip:
                 for thing in batch.objects:
                     extract_children(thing, found)
             elif await self._children.of(client, found, kinds, batch.objects, batch.read_at) and found.at:
                 taken.append(found)
-        if root.taken:
+        if root.wanted:
             ask = self._asks[table.name]
             things = [
                 thing for thing in batch.objects if is_within(thing.get(table.time) if table.time else None, ask)
             ]
-            kept = batch.kept and replace(batch.kept, taken=tuple(taken))
+            kept = batch.handle and replace(batch.handle, taken=tuple(taken))
             await self.put(table, [self.event(table, thing, batch.read_at) for thing in things], kept)
 
     def event(
@@ -516,18 +516,18 @@ class Extractor:
             events = fresh
         if events:
             self._on_page(name, len(events))
-        make = await self.handover.how(name) if events else None
+        make = await self.channel.wait_for_builder(name) if events else None
         if make is None and kept:
             self._apart.forget(kept)  # nobody takes them
             return
         if not events:
             return
         if make is None:
-            self.handover.put(name, events)
+            self.channel.put(name, events)
         else:
             readers = sum(sweep.readers for sweep in self._sweeps[name].values()) if name in self._sweeps else 1
-            await self._piles.add(table, make, events, kept and kept.only([event.data for event in events]), readers)
-        await self.handover.room()
+            await self._piles.add(table, make, events, kept and kept.select([event.data for event in events]), readers)
+        await self.channel.wait_for_room()
 
 
 def is_within(created: Any, ask: TableRequest) -> bool:

@@ -15,12 +15,12 @@ class ListPlan:
     """One list to read, or a child list: which tables take from it, and what is found on its objects."""
 
     table: Table
-    taken: bool = False
+    wanted: bool = False
     children: dict[Placement, list[ListPlan]] = field(default_factory=dict)
 
     def tables(self) -> Iterable[Table]:
         """All tables that take something from here."""
-        if self.taken:
+        if self.wanted:
             yield self.table
         for kinds in self.children.values():
             for kind in kinds:
@@ -33,23 +33,23 @@ def plan_lists(tables: Sequence[Table]) -> list[ListPlan]:
     A table that is found with others makes their lists be read too, although their rows may not be wanted. `spare`
     places are looked into only where the table they are on is loaded itself.
     """
-    taken = {table.name for table in tables if not table.never}
+    taken = {table.name for table in tables if not table.unsupported_reason}
     found_on: dict[str, list[tuple[Placement, Table]]] = {}
     for child in {**BY_NAME, **{own.name: own for own in tables}}.values():
-        for found in child.found:
+        for found in child.placements:
             found_on.setdefault(found.parent, []).append((found, child))
 
     def look_inside(table: Table, trail: tuple[str, ...]) -> ListPlan | None:
-        node = ListPlan(table, taken=table.name in taken)
+        node = ListPlan(table, wanted=table.name in taken)
         for found, child in found_on.get(table.name, ()):
-            if child.name in trail or (found.under and found.under not in trail):
+            if child.name in trail or (found.only_below and found.only_below not in trail):
                 continue
-            if found.spare and not (node.taken and child.name in taken):
+            if found.fallback and not (node.wanted and child.name in taken):
                 continue
-            inner = ListPlan(child, True) if found.spare else look_inside(child, (*trail, child.name))
+            inner = ListPlan(child, True) if found.fallback else look_inside(child, (*trail, child.name))
             if inner:
                 node.children.setdefault(found, []).append(inner)
-        return node if node.taken or node.children else None
+        return node if node.wanted or node.children else None
 
     roots = {table.name: table for table in (*BY_NAME.values(), *tables) if table.path}
     return [node for table in roots.values() if (node := look_inside(table, (table.name,)))]
@@ -60,11 +60,11 @@ def placements_of(root: ListPlan) -> Iterator[tuple[Table, Placement | None]]:
     def below(node: ListPlan) -> Iterator[tuple[Table, Placement | None]]:
         for found, kinds in node.children.items():
             for kind in kinds:
-                if kind.taken:
+                if kind.wanted:
                     yield kind.table, found
                 yield from below(kind)
 
-    if root.taken:
+    if root.wanted:
         yield root.table, None
     yield from below(root)
 
@@ -76,13 +76,13 @@ def expansions(node: ListPlan, prefix: str = "") -> list[str]:
         node: the list.
         prefix: path of the list itself, where it is embedded.
     """
-    paths = [prefix + name for name in node.table.expand] if node.taken else []
+    paths = [prefix + name for name in node.table.expand] if node.wanted else []
     for found, kinds in node.children.items():
         if found.at is None:
             continue
         if found.expand:
             paths.append(prefix + found.at)
-        for kind in () if found.spare else kinds:
+        for kind in () if found.fallback else kinds:
             paths += expansions(kind, f"{prefix}{found.at}.data.")
     return [path for path in dict.fromkeys(paths) if path.count(".") < 3]  # Stripe expands 4 levels, `data.` is one
 
@@ -113,7 +113,7 @@ def drop_forbidden_expansions(root: ListPlan, error: PermissionDenied) -> tuple[
 
 def _without(node: ListPlan, permission: str | None) -> tuple[ListPlan, list[Table]]:
     """A list with less to expand: no places of tables that need a permission; None: no places of any table."""
-    kept, lost = ListPlan(node.table, node.taken), list[Table]()
+    kept, lost = ListPlan(node.table, node.wanted), list[Table]()
     for found, kinds in node.children.items():
         for kind in kinds:
             if found.expand and permission in (None, kind.table.permission):

@@ -32,14 +32,14 @@ class TableRequest:
     table: Table
     since: int | None = None
     until: int | None = None
-    after: str | None = None
+    after_id: str | None = None
     ordered: bool = False
-    follows: bool = False
-    feeds: bool = False
+    follows_parents: bool = False
+    by_change_feed: bool = False
     position: int | None = None
     refused: bool = False
-    whole_at: int | None = None
+    last_full_read: int | None = None
     settled: bool = False
-    behind: bool = False
-    first: bool = False
-    again: bool = False
+    missed_last_run: bool = False
+    first_load: bool = False
+    reread: bool = False

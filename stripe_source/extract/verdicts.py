@@ -43,17 +43,17 @@ class Verdicts(defaultdict[str, Verdict]):
     def __init__(self) -> None:
         super().__init__(Verdict)
 
-    def fault(self, table: Table, verdict: Verdict, *, own: bool) -> None:
+    def set_partial(self, table: Table, verdict: Verdict, *, own: bool) -> None:
         """One way to a table failed. It is the verdict if it was its own list or the only way; else it is not whole."""
-        if own or (not table.path and len(table.found) == 1):
-            self.blame(table.name, verdict)
+        if own or (not table.path and len(table.placements) == 1):
+            self.set_failure(table.name, verdict)
         else:
             held = self[table.name]
             held.complete, held.reason = False, held.reason or verdict.reason
             if verdict.status == "failed":
-                self.blame(table.name, verdict)
+                self.set_failure(table.name, verdict)
 
-    def blame(self, name: str, verdict: Verdict) -> None:
+    def set_failure(self, name: str, verdict: Verdict) -> None:
         """The verdict, where there is none yet that says more."""
         held = self[name]
         if held.status == "ok" or (verdict.near and not held.near):

@@ -42,11 +42,11 @@ def load_portions(pipeline: dlt.Pipeline, run: Extraction, progress: Progress, d
         pipeline.set_local_state_val(LOADS, others + own)
         progress.phase("reading")
         pipeline.extract(stripe_source(_run=run), loader_file_format="parquet")
-        if run.left and not run.making:
+        if run.unfinished and not run.creating_tables:
             database.keep_open()
         with signals.intercepted_signals():  # dlt ends a load in peace, and forgets that it was asked to stop
             pipeline.normalize()
-            if not run.making:
+            if not run.creating_tables:
                 progress.phase("loading")
             if there.count(mine)[0] != others:
                 drop_and_restore(pipeline)
@@ -59,21 +59,21 @@ def load_portions(pipeline: dlt.Pipeline, run: Extraction, progress: Progress, d
                     raise
                 done = pipeline.load()
             mine += done.loads_ids
-            loaded.ids += [] if run.making else done.loads_ids
+            loaded.ids += [] if run.creating_tables else done.loads_ids
             before, (others, own) = others, there.count(mine)
             if others != before:
                 drop_and_restore(pipeline, cursors)  # two loads went on at once, and may have lost or doubled each other's rows
                 return None
             pipeline.set_local_state_val(LOADS, None)
-            if run.left:
+            if run.unfinished:
                 signals.raise_if_signalled()
-        if not run.left:
+        if not run.unfinished:
             loaded.location = str(done.destination_displayable_credentials)
             return loaded
-        if run.making:
-            run.making = False
-        elif run.reader and run.reader.handover.reading:
-            database.loaded(run.at_last)
+        if run.creating_tables:
+            run.creating_tables = False
+        elif run.extractor and run.extractor.channel.reading:
+            database.loaded(run.near_end)
         if len(mine) % 3 == 0:
             gc.collect()  # dlt leaves its schemas in cycles, and the collector comes rarely
 

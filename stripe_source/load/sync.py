@@ -86,13 +86,13 @@ def sync(
         raise destination_error(pipeline, failure) from failure
     finally:
         progress.phase("done")
-    reader = runs[-1].reader
+    reader = runs[-1].extractor
     notes += reader.notes if reader else []
     order = [table.name for table in chosen.tables]
     return SyncResult(
         tables={name: results[name] for name in order},
         seconds=time.monotonic() - began,
-        figures=sum_figures(asked, *(each.reader.figures for each in runs if each.reader and each.reader.figures)),
+        figures=sum_figures(asked, *(each.extractor.figures for each in runs if each.extractor and each.extractor.figures)),
         destination=pipeline.destination.destination_name or "",
         location=redact(loaded.location).removeprefix("duckdb:///"),
         dataset=pipeline.dataset_name or "",
@@ -117,7 +117,7 @@ def _load(
     runs: list[Extraction] = []
     while len(runs) < 2:
         portion = None if chosen.history else ROWS_PER_LOAD + min(ROWS_PER_FURTHER_TABLE * (len(chosen.tables) - 1), ROWS_PER_LOAD)
-        runs.append(run := Extraction(chosen, progress.page, coverage_callback(progress), whose, portion=portion))
+        runs.append(run := Extraction(chosen, progress.page, coverage_callback(progress), whose, rows_per_load=portion))
         try:
             with signals.intercepted_signals():
                 _prepare(pipeline, run)
@@ -146,10 +146,10 @@ def _prepare(pipeline: dlt.Pipeline, run: Extraction) -> None:
     versions = [name for name in run.options.history if name + SUFFIX not in there]
     if not missing and not versions and not pipeline.first_run:
         return
-    if pipeline.first_run and run.portion and missing:
-        run.fresh, run.making = {table.name for table in run.options.tables}, True
+    if pipeline.first_run and run.rows_per_load and missing:
+        run.new_tables, run.creating_tables = {table.name for table in run.options.tables}, True
         return
-    run.fresh = {table.name for table in missing}
+    run.new_tables = {table.name for table in missing}
     create_tables(pipeline, [
         *(table_resource(run.options, table_map(table), empty_table) for table in missing),
         *(history_resource(table_map(next(t for t in run.options.tables if t.name == name)), empty_table)

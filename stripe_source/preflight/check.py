@@ -77,13 +77,13 @@ async def _check(o: Options) -> CheckResult:
     async with o.client() as client:
         own = await _own_account(client)
         verdicts: dict[str, TableCheck] = {
-            table.name: TableCheck(permission=table.permission, cost=cost(table), hidden=table.hidden)
+            table.name: TableCheck(permission=table.permission, cost=cost(table), hidden=table.invisible_rows)
             for table in o.tables
         }
         for table in o.tables:
             other = table.mode and o.credentials.livemode is (table.mode == "test")
-            if table.never or other:
-                reason = table.never or f"{table.mode} mode only"
+            if table.unsupported_reason or other:
+                reason = table.unsupported_reason or f"{table.mode} mode only"
                 verdicts[table.name] = TableCheck("not loaded", reason, table.permission, cost(table))
         named = {name for name, verdict in verdicts.items() if verdict.status == "ok"}
         roots = [root for root in _lists(o, verdicts) if permissions_needed(root, named)]

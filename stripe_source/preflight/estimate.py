@@ -60,8 +60,8 @@ class Sample:
         if not self.more:
             return len(self.objects)
         times = self.times(table)
-        if table.forgets:
-            begin = max(begin or 0, self.read_at - int(table.forgets.total_seconds()))
+        if table.retention:
+            begin = max(begin or 0, self.read_at - int(table.retention.total_seconds()))
         elif begin is not None and times and begin > min(times):
             return None  # it is not the beginning
         if begin is None or len(set(times)) < 2:
@@ -69,7 +69,7 @@ class Sample:
         *others, (burst, size) = sorted(Counter(times).items(), key=lambda second: second[1])
         few = BURST * median(number for _, number in others)
         pace = sum(min(number, few) for _, number in others) / (max(times) - min(times))
-        behind = pace * max(min(times) - begin, 0) * (1 if table.forgets else GROWTH)
+        behind = pace * max(min(times) - begin, 0) * (1 if table.retention else GROWTH)
         cut = size if burst == min(times) and size > few else 0  # the page ends in it: about half of it was seen
         return len(self.objects) + max(behind + cut, 1)
 
@@ -108,7 +108,7 @@ class RequestEstimate:
     ) -> None:
         whole = [
             second for root in roots if (sample := samples.get(root.table.name)) and not sample.more
-            for second in ([] if root.table.forgets else sample.times(root.table))
+            for second in ([] if root.table.retention else sample.times(root.table))
         ]
         self._samples, self._start = samples, start
         self._begin = begin or min(whole, default=None)  # else the oldest object of all lists that are known whole
@@ -145,15 +145,15 @@ class RequestEstimate:
         count = self._count(table)
         exact = sample is not None and not sample.more
         cost = self._costs[table.name,] = _Cost(exact=exact, known=count is not None)
-        things = [(own[each], 1.0) for each in table.also if each in own]
-        for each in table.also:
+        things = [(own[each], 1.0) for each in table.extra_paths if each in own]
+        for each in table.extra_paths:
             cost.requests[endpoint_of(each)] += 1
         if count is None:
             cost.requests[path] += 1 if sample is None else 2  # at least
         else:
-            cost.requests[path] += _pages(count) + len(table.passes) - 1
-            if table.include and table.one:
-                cost.requests[endpoint_of(fill(table.one, id="x"))] += math.ceil(count)
+            cost.requests[path] += _pages(count) + len(table.variants) - 1
+            if table.include and table.object_path:
+                cost.requests[endpoint_of(fill(table.object_path, id="x"))] += math.ceil(count)
             objects = sample.objects if sample else []
             things += [(thing, count / len(objects)) for thing in objects]
         self._below(root, things, (table.name,), sample)
@@ -164,7 +164,7 @@ class RequestEstimate:
     ) -> None:
         """The requests for what is found on objects, each of which stands for a number of them."""
         here = (*above, trail)
-        if node.taken:
+        if node.wanted:
             self._needs[node.table.name].update(here)
         for found, kinds in node.children.items():
             page = sample.below.get(found) if sample else None
@@ -174,22 +174,22 @@ class RequestEstimate:
                 if not may_have_children(thing, found):
                     continue
                 taken, more = extract_children(thing, found)
-                if more and found.rest:
+                if more and found.child_path:
                     self._rest(cost, found, thing, weight, page)
                     taken = taken or (page.objects if page else [])
                 inside += [(each, weight) for each in taken]
-            for kind in () if found.spare else kinds:  # those come with tables that are loaded themselves
+            for kind in () if found.fallback else kinds:  # those come with tables that are loaded themselves
                 mine = [(each, weight) for each, weight in inside
                         if each.get("object", kind.table.object[0]) in kind.table.object]
                 self._below(kind, mine, (*trail, found), None, here)
 
     def _rest(self, cost: _Cost, found: Placement, thing: Object, weight: float, page: Sample | None) -> None:
         """The requests for what one object has in lists of its own."""
-        number = weight * (1 if found.through else len(list(values_at(thing, found.id))))
+        number = weight * (1 if found.via_path else len(list(values_at(thing, found.id))))
         if page and page.more:
             number, cost.exact = number * 2, False  # at least
-        if found.pair:
-            table = BY_NAME[found.pair[0]]
+        if found.second_parent:
+            table = BY_NAME[found.second_parent[0]]
             count = self._count(table)
             if count is None:
                 cost.known = False
@@ -197,9 +197,9 @@ class RequestEstimate:
             cost.requests[endpoint_of(table.path or "")] = _pages(count)  # read for their ids, once
             cost.exact = cost.exact and not self._samples[table.name].more
             number *= count
-        cost.requests[endpoint_of(fill(found.rest or "", id="x"))] += number
-        if found.through:
-            cost.requests[endpoint_of(found.through)] += weight
+        cost.requests[endpoint_of(fill(found.child_path or "", id="x"))] += number
+        if found.via_path:
+            cost.requests[endpoint_of(found.via_path)] += weight
 
 
 def _pages(count: float) -> int:

@@ -48,7 +48,7 @@ def permissions_needed(root: ListPlan, named: set[str]) -> bool:
     Lists of one mode are never the only way.
     """
     ways_to = () if root.table.mode else placements_of(root)
-    return root.taken or any(found and not table.path and table.name in named for table, found in ways_to)
+    return root.wanted or any(found and not table.path and table.name in named for table, found in ways_to)
 
 
 async def request_once(
@@ -61,7 +61,7 @@ async def request_once(
             await client.get(table.path or "")
             return None
         expand = {"expand": [f"data.{path}" for path in paths]} if (paths := expansions(root)) else {}
-        what = ListRequest(table.path or "", {**table.params, **table.passes[0], **expand}, range=table.range)
+        what = ListRequest(table.path or "", {**table.params, **table.variants[0], **expand}, range=table.range)
         start, end = (o.start, o.end) if table.created else (None, None)
         page = await client.page(what.path, what.between(start, end, table.limit))
     except AuthenticationError:
@@ -74,7 +74,7 @@ async def request_once(
         if lost:
             set_reason([child for child in lost if not child.path], error, verdicts)
             return await request_once(client, o, left, verdicts, named) if permissions_needed(left, named) else None
-        if table.may_refuse and error.status != 403:
+        if table.refusal_expected and error.status != 403:
             return Sample([], False, 0)
         set_reason([child for child, found in placements_of(root) if found is None or not child.path], error, verdicts)
         return None
@@ -88,25 +88,25 @@ async def request_once(
             except (AuthenticationError, ResourceMissing):
                 continue
             except StripeError as error:
-                if not found.may_refuse:
+                if not found.refusal_expected:
                     set_reason(children, error, verdicts)
     return Sample(page.objects, page.has_more, page.date, below)
 
 
 def requests_worth(found: Placement, root: ListPlan, child: Table, parent: dict[str, Any]) -> bool:
     """Whether the list of one parent's objects is asked for: it may be refused where that of the parents was not."""
-    plain = found.rest and not (found.params or found.pair or found.window or found.through or found.one)
+    plain = found.child_path and not (found.params or found.second_parent or found.window or found.via_path or found.single_object)
     if not plain or found.id != "id":
         return False
     if found.at is None:
-        return root.taken or child.permission is None or child.permission != root.table.permission
+        return root.wanted or child.permission is None or child.permission != root.table.permission
     return found.expand and next(values_at(parent, found.at), None) is None  # it was expanded, and did not come
 
 
 async def first_page(client: Client, found: Placement, child: Table, parent: str) -> Sample:
     """The first page of one parent's objects."""
     params = {**({"limit": child.limit} if child.limit else {}), **({found.param: parent} if found.param else {})}
-    page = await client.page(fill(found.rest or "", id=parent), params)
+    page = await client.page(fill(found.child_path or "", id=parent), params)
     return Sample(page.objects, page.has_more, page.date)
 
 

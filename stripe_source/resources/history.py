@@ -32,7 +32,7 @@ FROM, TO = "_valid_from", "_valid_to"
 @cache
 def versions_map(shape: TableMap) -> TableMap:
     """The declared shape of the table that has the versions of another one."""
-    table = replace(shape.table, name=shape.table.name + SUFFIX, key=(*shape.table.key, FROM), marker=None, found=())
+    table = replace(shape.table, name=shape.table.name + SUFFIX, key=(*shape.table.key, FROM), marker=None, placements=())
     bounds = (
         Column(FROM, "timestamp", None, False, "From when on this version was the one (UTC)."),
         Column(TO, "timestamp", None, True, "When the next version came, or the end (UTC); null: it is the one now."),
@@ -94,7 +94,7 @@ class Versions:
                 self.end(key, chain[0].time)
         if events:
             prints = [fingerprint(event, False) for event in events]
-            made = rows.loose(events, load_id, prints)
+            made = rows.build(events, load_id, prints)
             moment = made.schema.field("_changed_at").type
             bounds = made.append_column(pa.field(FROM, moment, nullable=False), made.column("_changed_at"))
             until = pa.array([second * 1_000_000 for second in ends], pa.int64()).cast(moment)

@@ -16,12 +16,12 @@ def read_changes(run: Extraction) -> Iterator[Any]:
     """What the resource `changes` does: it keeps the change feed going while it is read, and has its figures."""
     if set(dlt.current.source().resources.selected) == {CHANGES}:
         return  # it feeds other tables, and has no rows of its own
-    while run.reader is None or (not run.making and run.reader.handover.reading and run.reader.handover.cut is None):
-        if run.reader:
-            run.reader.handover.answer()
+    while run.extractor is None or (not run.creating_tables and run.extractor.channel.reading and run.extractor.channel.checkpoint is None):
+        if run.extractor:
+            run.extractor.channel.answer_questions()
         yield None
-    if run.reader.feed:
-        dlt.current.resource_metrics().update({"events": run.reader.feed.read, "asked": run.reader.feed.asked})
+    if run.extractor.feed:
+        dlt.current.resource_metrics().update({"events": run.extractor.feed.read, "asked": run.extractor.feed.asked})
 
 
 def read_table(run: Extraction, shape: TableMap, cursor: Any = None) -> Iterator[Any]:
@@ -29,8 +29,8 @@ def read_table(run: Extraction, shape: TableMap, cursor: Any = None) -> Iterator
     table, o = shape.table, run.options
     name, marker = table.name, o.markers[table.name]
     state, own = dlt.current.source_state(), dlt.current.resource_state()
-    if name in run.left:
-        run.again(state)
+    if name in run.unfinished:
+        run.resume(state)
         yield from load_table(run, shape, state, own)
         return
     since, after_id = o.start, None
@@ -44,13 +44,13 @@ def read_table(run: Extraction, shape: TableMap, cursor: Any = None) -> Iterator
         goes_on = False  # every row is a version, for once
     position = own.get("position") if feeds and goes_on else None
     at_last = state.get("feed", {}).get("at")
-    run.join(
+    run.register(
         TableRequest(
             table, since, o.end, after_id, ordered=marker == "created",
-            follows=marker == "parents" and bool(own.get("loaded")) and not o.again(table),
-            feeds=feeds, position=position, whole_at=own.get("whole_at"), refused=bool(own.get("refused")),
+            follows_parents=marker == "parents" and bool(own.get("loaded")) and not o.again(table),
+            by_change_feed=feeds, position=position, last_full_read=own.get("whole_at"), refused=bool(own.get("refused")),
             settled=position is not None and position == at_last and not own.get("whole"),
-            behind=position is not None and position != at_last, first=run.first(name), again=o.again(table),
+            missed_last_run=position is not None and position != at_last, first_load=run.is_first_load(name), reread=o.again(table),
         ),
         list(dlt.current.source().resources.selected), state,
     )
@@ -60,12 +60,12 @@ def read_table(run: Extraction, shape: TableMap, cursor: Any = None) -> Iterator
 def load_table(run: Extraction, shape: TableMap, state: dict[str, Any], own: dict[str, Any]) -> Iterator[Any]:
     closed = True
     try:
-        while run.reader is None:
+        while run.extractor is None:
             yield None
-        yield from run.take(shape, state, own)
+        yield from run.load_table(shape, state, own)
         closed = False
     finally:
-        run.leave(shape.table.name, closed)
+        run.finish(shape.table.name, closed)
 
 
 def covers_start(before: int | None, start: int | None) -> bool:

@@ -39,16 +39,16 @@ class TableLoad:
     """Takes one table from the reader: rows that are new or changed, then those that are gone."""
 
     def __init__(self, run: Extraction, shape: TableMap, since: int | None) -> None:
-        assert run.reader is not None
+        assert run.extractor is not None
         self.run, self.shape, self.since = run, shape, since
         self.state: dict[str, Any] = {}
         self.own: dict[str, Any] = {}
-        self.reader = run.reader
+        self.reader = run.extractor
         self.name = shape.table.name
         self.result = run.results[self.name]
         schema = dlt.current.source_schema()
         there = schema.tables.get(schema.naming.normalize_table_identifier(self.name), {}).get("columns", {})
-        self.known: Mapping[str, Any] = {**shape.hints(), **there} if run.making else there
+        self.known: Mapping[str, Any] = {**shape.hints(), **there} if run.creating_tables else there
         naming = type(schema.naming)()  # without the destination's limit: names that are too long are not cut
         self.contract = _contract_of_table(run, shape, self.known)
         self.rows = RowBuilder(
@@ -61,11 +61,11 @@ class TableLoad:
         self.key_columns = [named[name] for name in shape.table.key]
         self.held: dict[Key, StoredVersion] = {}
         self.fed = self.started = self.done = self.written = False
-        self.versions = run.versions(shape) if self.name in run.options.history else None
+        self.versions = run.history_of(shape) if self.name in run.options.history else None
         if self.versions and not self.versions.wanted:
             self.versions = None  # nobody takes them
         if self.versions:
-            self.versions.settle = self.rows.settle
+            self.versions.settle = self.rows.decide_columns
         self.seen: set[Key] = set()
         self.destination: StoredRows | None = None
         self.held_versions: StoredRows | None = None
@@ -75,17 +75,17 @@ class TableLoad:
             if self.contract.tables != FREEZE:
                 reason = "the destination does not have it, and the schema contract adds no table"
                 self.reader.verdicts[self.name] = Verdict("not loaded", reason, False)
-        plain = not self.refused and run.first(self.name) and self.versions is None and self.result.marker != "id"
-        self.reader.handover.makes(self.name, self._make if plain else None)
+        plain = not self.refused and run.is_first_load(self.name) and self.versions is None and self.result.marker != "id"
+        self.reader.channel.set_builder(self.name, self._make if plain else None)
 
     def _make(self, events: Sequence[WAEvent]) -> RowBatch:
         """Rows of a table of which nothing is held yet: new ones all. Called in the thread that makes rows."""
         try:
-            return RowBatch.of(self.rows.loose(events))
+            return RowBatch.of(self.rows.build(events))
         except Exception as error:  # the other tables that are read from the same list go on
-            self.run.refuse(self.name, error)
+            self.run.refuse_table(self.name, error)
             self.refused = True
-            return RowBatch.of(self.rows.loose([]))
+            return RowBatch.of(self.rows.build([]))
 
     def all(self, state: dict[str, Any], own: dict[str, Any]) -> Iterator[Any]:
         """Arrow tables of about `BATCH` rows, and None while there is nothing yet.
@@ -99,7 +99,7 @@ class TableLoad:
         self.ready: list[RowBatch] = []
         got: list[WAEvent] | RowBatch | Checkpoint | None = None
         while not (got == [] or isinstance(got, Checkpoint)):
-            got = self.reader.handover.next(self.name)
+            got = self.reader.channel.next(self.name)
             if got is None:
                 yield None
                 continue
@@ -125,7 +125,7 @@ class TableLoad:
 
     def _add(self, made: RowBatch) -> None:
         """Rows that are ready, but for what has to be decided with those that come."""
-        self.run.took(made.rows, made.size)
+        self.run.count_taken(made.rows, made.size)
         if not self.refused and self.contract.frozen and made.undecided is not None:
             table = self._settle(made.table)  # there is nothing to decide, and what is refused is refused at once
             if table is not None:
@@ -162,7 +162,7 @@ class TableLoad:
     def _settle(self, loose: pa.Table) -> pa.Table | None:
         """Rows whose columns are decided; None where the table is refused."""
         try:
-            made = self.rows.settle(loose)
+            made = self.rows.decide_columns(loose)
         except Exception as error:
             self._refuse(error)
             return None
@@ -178,7 +178,7 @@ class TableLoad:
 
     def _refuse(self, error: Exception) -> None:
         """Nothing of this load is written to the table."""
-        self.run.refuse(self.name, error)
+        self.run.refuse_table(self.name, error)
         self.refused, self.ready = True, []
         self.result.new = self.result.changed = self.result.gone = 0
         if self.versions:
@@ -211,7 +211,7 @@ class TableLoad:
         """Hand over the versions between this run and the one before, and close those that have ended."""
         assert self.versions is not None
         between: dict[Key, list[WAEvent]] = {}
-        for event in self.reader.past.get(self.name, ()):
+        for event in self.reader.earlier_versions.get(self.name, ()):
             between.setdefault(self._key(event), []).append(event)
         self.versions.past(between, self.rows, self.load_id)
         self.versions.finish(self.held_versions, self.load_id)
@@ -222,9 +222,9 @@ class TableLoad:
         self.state.setdefault("account_id", self.reader.account)
         if self.run.options.credentials.livemode is not None:
             self.state.setdefault("livemode", self.run.options.credentials.livemode)
-        self.destination = None if self.run.first(self.name) else self.run.held(self.name)
-        self.held_versions = self.run.held_versions(self.shape) if self.versions else None
-        self.fed = self.name in self.reader.fed
+        self.destination = None if self.run.is_first_load(self.name) else self.run.stored_rows(self.name)
+        self.held_versions = self.run.stored_history(self.shape) if self.versions else None
+        self.fed = self.name in self.reader.by_change_feed
         if self.destination and not self.fed:
             self.held = self.destination.fingerprints(self.since)
 
@@ -272,10 +272,10 @@ class TableLoad:
             prints.append(print_)
             fresh_keys.append(key)
         if self.versions and known:
-            made = self.rows.loose([each[0] for each in known], self.load_id, [each[1] for each in known])
+            made = self.rows.build([each[0] for each in known], self.load_id, [each[1] for each in known])
             self.versions.rows(made, [each[2] for each in known], [each[0].time for each in known])
         if fresh:
-            made = self.rows.loose(fresh, self.load_id, prints)
+            made = self.rows.build(fresh, self.load_id, prints)
             if self.versions:
                 self.versions.rows(made, fresh_keys, [event.time for event in fresh])
             yield made
@@ -291,7 +291,7 @@ class TableLoad:
             for key, second in keys.items():
                 self.versions.end(key, second)
         if self.destination:
-            for part in self.destination.gone(keys, self.load_id):
+            for part in self.destination.deleted_rows(keys, self.load_id):
                 self.result.gone += part.num_rows
                 yield part
 
@@ -316,7 +316,7 @@ class TableLoad:
             yield from self._left()
             return
         whole = self.result.marker in (None, "events") or o.again(table)
-        partial = self.since is not None or o.end is not None or not whole or table.forgets or table.keeps
+        partial = self.since is not None or o.end is not None or not whole or table.retention or table.deletions_unknown
         if partial or not verdict.complete or self.destination is None:
             return
         keys = {key for key, version in self.held.items() if not version.deleted and key not in self.seen}
@@ -325,9 +325,9 @@ class TableLoad:
     def _left(self) -> Iterator[pa.Table]:
         """What the destination holds of owners whose objects were read, and that is not among them any more."""
         table, gone = self.shape.table, set[Key]()
-        if self.destination is None or table.keeps or table.forgets:
+        if self.destination is None or table.deletions_unknown or table.retention:
             return
-        for column, owners in self.reader.families[self.name].items():
+        for column, owners in self.reader.parents_read[self.name].items():
             gone |= self.destination.keys_where(column, owners) - self.seen
         if not table.path and parent_column(table) is None:
             gone -= {(id,) for id in self._shown([key[0] for key in gone])}
@@ -336,15 +336,15 @@ class TableLoad:
     def _shown(self, ids: Sequence[str]) -> set[str]:
         """Those of these ids that objects still show which were not read by this run."""
         shown: set[str] = set()
-        for found in self.shape.table.found if ids else ():
+        for found in self.shape.table.placements if ids else ():
             parent = BY_NAME[found.parent]
-            held, owner = self.run.held(parent.name), parent_column(parent)
+            held, owner = self.run.stored_rows(parent.name), parent_column(parent)
             if held is None or found.at is None:
                 continue
             column = held.column_of(found.at)
-            read = self.reader.families[parent.name][owner] if owner else self.reader.dirty[parent.name]
+            read = self.reader.parents_read[parent.name][owner] if owner else self.reader.touched_ids[parent.name]
             if column:
-                by_id = held.showing(owner or "id", column, ids)
+                by_id = held.rows_referencing(owner or "id", column, ids)
                 shown |= {id for id, owners in by_id.items() if owners - read}
         return shown
 
@@ -353,7 +353,7 @@ class TableLoad:
         self.own["refused"] = verdict.status == "no permission"
         if verdict.status != "ok" or self.reader.now is None:
             return
-        began = self.reader.began.get(self.name, self.reader.now)
+        began = self.reader.started_at.get(self.name, self.reader.now)
         self.own.update(position=began, whole=not self.fed)
         if not self.fed:
             self.own.update(whole_at=began, start=self.run.options.start)
@@ -379,7 +379,7 @@ def _contract_of_table(run: Extraction, shape: TableMap, known: Mapping[str, Any
     made = dlt.current.source().resources[shape.table.name]
     said: Any = made.schema_contract or dlt.current.source_schema().settings.get("schema_contract")
     contract = contract_of(said) if said else run.options.contract
-    if not any(column.description for column in shape.columns if column.path) and shape.table.name in run.fresh | (
+    if not any(column.description for column in shape.columns if column.path) and shape.table.name in run.new_tables | (
         set() if known else {shape.table.name}
     ):
         contract = replace(contract, columns=EVOLVE, data_type=EVOLVE)  # a private table, of which nothing is declared

@@ -114,9 +114,9 @@ class RowBuilder:
             load_id: the dlt load that they travel in.
             fingerprints: of the events, where they are known already.
         """
-        return self.settle(self.loose(events, load_id, fingerprints))
+        return self.decide_columns(self.build(events, load_id, fingerprints))
 
-    def loose(
+    def build(
         self, events: Sequence[WAEvent], load_id: str | None = None, fingerprints: Sequence[str] | None = None
     ) -> pa.Table:
         """Rows as those of `rows`, but for what no declared column holds: that waits in the column `LOOSE`.
@@ -156,7 +156,7 @@ class RowBuilder:
         schema = undecided_schema(self.shape)
         return pa.table([arrays[name] for name in schema.names], schema=schema)
 
-    def settle(self, loose: pa.Table) -> Rows:
+    def decide_columns(self, loose: pa.Table) -> Rows:
         """Decide the columns of what waits, by all rows of a table as `loose` makes them.
 
         Raises:

@@ -10,23 +10,23 @@ from stripe_source.tables.table import Table
 
 def updates_seen(table: Table) -> str:
     """How a table's later changes reach the destination."""
-    if table.never:
+    if table.unsupported_reason:
         return "never loaded"
     if table.marker == "events":
-        beside = "; ".join(watch.why for watch in table.watch)
-        silent = f"; not at once: {table.silent}" if table.silent else ""
+        beside = "; ".join(watch.reason for watch in table.watch)
+        silent = f"; not at once: {table.changes_without_event}" if table.changes_without_event else ""
         return "change feed" + (f", and read beside it: {beside}" if beside else ", deletions included") + silent
     if table.marker == "created":
         back = table.lookback
         span = f"{back.days} days" if back.days else f"{int(back.total_seconds() // 60)} minutes"
         return f"new rows, and changes of the last {span}"
-    kept = "; rows stay when they leave the list" if table.keeps else ", deletions included"
+    kept = "; rows stay when they leave the list" if table.deletions_unknown else ", deletions included"
     return ("read whole by each run" if table.singleton else "full pass by each run") + kept
 
 
 def cost(table: Table) -> str:
     """What the requests for a table grow with."""
-    if table.never:
+    if table.unsupported_reason:
         return "none"
     if table.fan_out:
         return table.fan_out
@@ -50,15 +50,15 @@ def list_tables(names: Tables = None, exclude: Tables = None) -> list[dict[str, 
         {
             "name": table.name,
             "description": table.about,
-            "path": table.path or ", ".join(dict.fromkeys(f.rest or f"{f.parent}.{f.at}" for f in table.found)),
-            "parents": list(dict.fromkeys(found.parent for found in table.found)),
+            "path": table.path or ", ".join(dict.fromkeys(f.child_path or f"{f.parent}.{f.at}" for f in table.placements)),
+            "parents": list(dict.fromkeys(found.parent for found in table.placements)),
             "key": ["_account_id", *table.key],
             "marker": table.marker or "none",
             "updates": updates_seen(table),
             "default": table.default,
             "cost": cost(table),
-            "why_not_default": None if table.default else table.off or table.fan_out,
-            "hidden": table.hidden,
+            "why_not_default": None if table.default else table.opt_in_reason or table.fan_out,
+            "hidden": table.invisible_rows,
             "permission": table.permission,
             "striim": list(alias for alias in table.aliases if alias[:1].isupper()),
         }

@@ -67,10 +67,10 @@ def extract_children(thing: Object, found: Placement) -> tuple[list[Object], boo
     for step in way:
         here = here.get(step) if isinstance(here, dict) else None
     if not isinstance(here, dict) or last not in here:
-        return [], found.expand and found.rest is not None
+        return [], found.expand and found.child_path is not None
     value = here[last]
     ids = found.expand and any(isinstance(each, str) for each in (value if isinstance(value, list) else [value]))
-    if found.spare:
+    if found.fallback:
         return [value] if isinstance(value, dict) else [{"id": value}] if isinstance(value, str) else [], False
     if isinstance(value, dict) and isinstance(value.get("data"), list):
         if found.expand:
@@ -134,19 +134,19 @@ class Placement:
     parent: str
     at: str | None = None
     expand: bool = False
-    rest: str | None = None
+    child_path: str | None = None
     param: str | None = None
     where: tuple[tuple[str, Any], ...] = ()
     params: Mapping[str, Any] = field(default_factory=lambda: NO_PARAMS, hash=False)
     when: str | None = None
     id: str = "id"
     of: str | None = None
-    through: str | None = None
-    one: bool = False
-    pair: tuple[str, str] | None = None
+    via_path: str | None = None
+    single_object: bool = False
+    second_parent: tuple[str, str] | None = None
     window: tuple[str, str] | None = None
-    under: str | None = None
-    spare: bool = False
-    may_refuse: str | None = None
-    told: tuple[tuple[str, str], ...] = ()
-    names: str | None = None
+    only_below: str | None = None
+    fallback: bool = False
+    refusal_expected: str | None = None
+    event_sources: tuple[tuple[str, str], ...] = ()
+    parent_id_column: str | None = None

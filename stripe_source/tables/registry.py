@@ -39,7 +39,7 @@ _REMOVED = "removed ones, and those of deleted customers"
 
 def _of_financial_accounts(path: str) -> tuple[Placement, ...]:
     """Treasury lists refuse to answer without a financial account."""
-    return (Placement("treasury_financial_accounts", rest=path, param="financial_account"),)
+    return (Placement("treasury_financial_accounts", child_path=path, param="financial_account"),)
 
 
 def _told(object: str, path: str) -> tuple[tuple[str, str], ...]:
@@ -48,23 +48,23 @@ def _told(object: str, path: str) -> tuple[tuple[str, str], ...]:
 
 _OF_CUSTOMERS = (
     Placement(
-        "customers", at="sources", expand=True, rest="/v1/customers/{id}/sources",
-        told=(("bank_account", "customer"), ("card", "customer"), ("source", "customer")),
+        "customers", at="sources", expand=True, child_path="/v1/customers/{id}/sources",
+        event_sources=(("bank_account", "customer"), ("card", "customer"), ("source", "customer")),
     ),
 )
 _DISCOUNTED = (  # discounts have no list; the objects they are on carry them, as ids unless expanded
-    Placement("customers", at="discount", names="customer"),
-    Placement("subscriptions", at="discounts", expand=True, names="subscription"),
-    Placement("subscription_items", at="discounts", expand=True, names="subscription_item"),
-    Placement("invoices", at="discounts", expand=True, names="invoice"),
+    Placement("customers", at="discount", parent_id_column="customer"),
+    Placement("subscriptions", at="discounts", expand=True, parent_id_column="subscription"),
+    Placement("subscription_items", at="discounts", expand=True, parent_id_column="subscription_item"),
+    Placement("invoices", at="discounts", expand=True, parent_id_column="invoice"),
     Placement("invoice_line_items", at="discounts", expand=True),
-    Placement("invoice_items", at="discounts", expand=True, names="invoice_item"),
+    Placement("invoice_items", at="discounts", expand=True, parent_id_column="invoice_item"),
 )
 TABLES: tuple[Table, ...] = (
     Table(
         "account_capabilities", ("capability",),
         "What an account may do (take cards, receive transfers), and what is missing.",
-        found=(Placement("accounts", rest="/v1/accounts/{id}/capabilities", may_refuse=_NOT_CONTROLLED),),
+        placements=(Placement("accounts", child_path="/v1/accounts/{id}/capabilities", refusal_expected=_NOT_CONTROLLED),),
         key=("account_id", "id"),  # ids are names of capabilities: `card_payments`
         time=None,
         limit=None,  # takes no parameter but `expand`: one page, whole
@@ -75,39 +75,39 @@ TABLES: tuple[Table, ...] = (
         "account_external_accounts", ("bank_account", "card"),
         "Bank accounts and debit cards that an account is paid out to.",
         # embedded for accounts that the platform controls only; the list of any other is refused
-        found=(Placement("accounts", at="external_accounts", rest="/v1/accounts/{id}/external_accounts"),),
+        placements=(Placement("accounts", at="external_accounts", child_path="/v1/accounts/{id}/external_accounts"),),
         time=None,
         permission="rak_connected_account_read",
-        hidden="those of accounts whose requirements the platform does not collect",
+        invisible_rows="those of accounts whose requirements the platform does not collect",
     ),
     Table(
         "account_persons", ("person",), "People behind an account: owners, directors, representatives.",
-        found=(Placement("accounts", rest="/v1/accounts/{id}/persons", may_refuse=_NOT_CONTROLLED),),
+        placements=(Placement("accounts", child_path="/v1/accounts/{id}/persons", refusal_expected=_NOT_CONTROLLED),),
         default=False, fan_out="one request per account",
         permission="rak_connected_account_read", aliases=("Persons",),
     ),
     Table(
         "accounts", ("account",), "The key's own account and the accounts connected to it.",
         path="/v1/accounts", created=True,
-        also=("/v1/account",),  # the list holds connected accounts only, never the own one
-        may_refuse="only platforms have connected accounts",
+        extra_paths=("/v1/account",),  # the list holds connected accounts only, never the own one
+        refusal_expected="only platforms have connected accounts",
         permission="rak_connected_account_read", aliases=("Accounts",),
         # charges go on naming some that `GET` by id still shows (stripe-dotnet 1136)
-        hidden="accounts that are no longer connected",
+        invisible_rows="accounts that are no longer connected",
     ),
     Table(
         "apple_pay_domains", ("apple_pay_domain",), "Web domains registered for Apple Pay in the old way.",
         path="/v1/apple_pay/domains",
-        default=False, off="legacy: `payment_method_domains` has taken its place",
+        default=False, opt_in_reason="legacy: `payment_method_domains` has taken its place",
         permission="rak_apple_pay_domain_read",
     ),
     Table(
         "application_fee_refunds", ("fee_refund",), "Application fees given back, in full or in part.",
         # the newest 10 are embedded
-        found=(
+        placements=(
             Placement(
-                "application_fees", at="refunds", rest="/v1/application_fees/{id}/refunds",
-                told=_told("fee_refund", "fee"),
+                "application_fees", at="refunds", child_path="/v1/application_fees/{id}/refunds",
+                event_sources=_told("fee_refund", "fee"),
             ),
         ),
         permission="rak_application_fee_read", aliases=("ApplicationFeeRefunds",),
@@ -122,13 +122,13 @@ TABLES: tuple[Table, ...] = (
         "apps_installs", ("apps.install",), "Which accounts have installed an app.",
         path="/v1/apps/installs", created=True,
         # an app's developer sees all who installed it, any other key its own account only
-        default=False, off=_APPS,
+        default=False, opt_in_reason=_APPS,
     ),
     Table(
         "apps_secrets", ("apps.secret",), "The secret store of Stripe Apps.",
         path="/v1/apps/secrets",
-        never="its rows are other people's secrets, shown to the app that stored them only, user by user",
-        default=False, off=_APPS, permission="rak_secret_read",
+        unsupported_reason="its rows are other people's secrets, shown to the app that stored them only, user by user",
+        default=False, opt_in_reason=_APPS, permission="rak_secret_read",
     ),
     Table(
         "balance_available", ("balance",), "Funds that can be paid out now, one row per currency.",
@@ -151,7 +151,7 @@ TABLES: tuple[Table, ...] = (
         # no events; only `status` changes, silently, when `available_on` comes: settlement takes up to about 14 days
         marker="events", lookback=_days(15),
         watch=(
-            Watch("there are no events about them", back=timedelta(hours=1)),
+            Watch("there are no events about them", lookback=timedelta(hours=1)),
             Watch("they become available without an event", column="status", value="pending", due="available_on"),
         ),
         permission="rak_balance_transaction_source_read", aliases=("BalanceTransactions",),
@@ -159,18 +159,18 @@ TABLES: tuple[Table, ...] = (
     Table(
         "billing_alerts", ("billing.alert",), "Thresholds of usage that raise an event.",
         path="/v1/billing/alerts", time=None, permission="rak_billing_meter_read", aliases=("BillingAlerts",),
-        hidden="archived alerts",  # OpenAPI: "lists billing active and inactive alerts", and `status` knows a third
+        invisible_rows="archived alerts",  # OpenAPI: "lists billing active and inactive alerts", and `status` knows a third
     ),
     Table(
         "billing_credit_balance_summaries", ("billing.credit_balance_summary",), "What is left of each credit grant.",
         # no list and no id: asked grant by grant, with the grant's customer in either of its two shapes
-        found=(
+        placements=(
             Placement(
-                "billing_credit_grants", rest="/v1/billing/credit_balance_summary", one=True, when="customer",
+                "billing_credit_grants", child_path="/v1/billing/credit_balance_summary", single_object=True, when="customer",
                 params={"customer": "{customer}", "filter[type]": "credit_grant", "filter[credit_grant]": "{id}"},
             ),
             Placement(
-                "billing_credit_grants", rest="/v1/billing/credit_balance_summary", one=True, when="customer_account",
+                "billing_credit_grants", child_path="/v1/billing/credit_balance_summary", single_object=True, when="customer_account",
                 where=(("customer", None),),
                 params={
                     "customer_account": "{customer_account}", "filter[type]": "credit_grant",
@@ -185,13 +185,13 @@ TABLES: tuple[Table, ...] = (
         "billing_credit_balance_transactions", ("billing.credit_balance_transaction",),
         "How credit grants were used up, topped up and expired.",
         # by the document every filter is optional; without a customer it answers 400 (sync-engine 2)
-        found=(
+        placements=(
             Placement(
-                "billing_credit_grants", rest="/v1/billing/credit_balance_transactions", param="credit_grant",
+                "billing_credit_grants", child_path="/v1/billing/credit_balance_transactions", param="credit_grant",
                 when="customer", params={"customer": "{customer}"},
             ),
             Placement(
-                "billing_credit_grants", rest="/v1/billing/credit_balance_transactions", param="credit_grant",
+                "billing_credit_grants", child_path="/v1/billing/credit_balance_transactions", param="credit_grant",
                 when="customer_account", where=(("customer", None),),
                 params={"customer_account": "{customer_account}"},
             ),
@@ -207,14 +207,14 @@ TABLES: tuple[Table, ...] = (
     Table(
         "billing_feedback_options", ("billing.feedback_option",), "Answers that a canceling customer can choose from.",
         path="/v1/billing/feedback_options", time=None,
-        default=False, off="new in 2026 (dahlia); accounts may not have it yet",
+        default=False, opt_in_reason="new in 2026 (dahlia); accounts may not have it yet",
     ),
     Table(
         "billing_meter_event_summaries", ("billing.meter_event_summary",),
         "Usage by meter, customer and UTC day; Stripe does not show the single meter events.",
-        found=(
+        placements=(
             Placement(
-                "billing_meters", rest="/v1/billing/meters/{id}/event_summaries", pair=("customers", "customer"),
+                "billing_meters", child_path="/v1/billing/meters/{id}/event_summaries", second_parent=("customers", "customer"),
                 window=("start_time", "end_time"), params={"value_grouping_window": "day"},
             ),
         ),
@@ -222,11 +222,11 @@ TABLES: tuple[Table, ...] = (
         key=("billing_meter_id", "customer_id", "start_time"),
         created=True, time="start_time", marker="created",
         lookback=_days(36),  # meter events may be dated up to 35 days back
-        keeps="only the days that were asked for come back",
+        deletions_unknown="only the days that were asked for come back",
         default=False, fan_out="one request per meter and customer",
         permission="rak_billing_meter_read",
         # `customer` must be sent, and neither are in the list of customers
-        hidden="usage of deleted customers, and of customers on test clocks",
+        invisible_rows="usage of deleted customers, and of customers on test clocks",
     ),
     Table(
         "billing_meters", ("billing.meter",), "What kinds of usage are counted, and how.",
@@ -247,7 +247,7 @@ TABLES: tuple[Table, ...] = (
     Table(
         "checkout_session_line_items", ("item",), "What was offered on each checkout page.",
         # absent unless expanded; old sessions of test mode have none and answer 404 (estuary)
-        found=(Placement("checkout_sessions", at="line_items", expand=True, rest="/v1/checkout/sessions/{id}/line_items"),),
+        placements=(Placement("checkout_sessions", at="line_items", expand=True, child_path="/v1/checkout/sessions/{id}/line_items"),),
         time=None,
         permission="rak_checkout_session_read", aliases=("CheckoutSessionLineItems",),
         marker="events",
@@ -262,21 +262,21 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "climate_orders", ("climate.order",), "Carbon removal that was ordered.",
-        path="/v1/climate/orders", default=False, off=_CLIMATE,
+        path="/v1/climate/orders", default=False, opt_in_reason=_CLIMATE,
         marker="events",
     ),
     Table(
         "climate_products", ("climate.product",), "Carbon removal that can be ordered.",
-        path="/v1/climate/products", default=False, off=_CLIMATE,
+        path="/v1/climate/products", default=False, opt_in_reason=_CLIMATE,
     ),
     Table(
         "climate_suppliers", ("climate.supplier",), "Who removes the carbon.",
-        path="/v1/climate/suppliers", time=None, default=False, off=_CLIMATE,
+        path="/v1/climate/suppliers", time=None, default=False, opt_in_reason=_CLIMATE,
     ),
     Table(
         "country_specs", ("country_spec",), "Currencies and required fields, by country.",
         path="/v1/country_specs", time=None,  # ids are country codes
-        default=False, off=_REFERENCE, aliases=("CountrySpecs",),
+        default=False, opt_in_reason=_REFERENCE, aliases=("CountrySpecs",),
     ),
     Table(
         "coupons", ("coupon",), "Percent or amount off; promotion codes and discounts refer to them.",
@@ -284,12 +284,12 @@ TABLES: tuple[Table, ...] = (
         expand=("applies_to",),  # absent unless expanded
         permission="rak_coupon_read", aliases=("Coupons",),
         marker="events",
-        silent="how often it was redeemed", resync=_days(1),
-        hidden="deleted coupons, which discounts go on naming",
+        changes_without_event="how often it was redeemed", resync=_days(1),
+        invisible_rows="deleted coupons, which discounts go on naming",
     ),
     Table(
         "credit_note_line_items", ("credit_note_line_item",), "The lines of credit notes.",
-        found=(Placement("credit_notes", at="lines", rest="/v1/credit_notes/{id}/lines"),),
+        placements=(Placement("credit_notes", at="lines", child_path="/v1/credit_notes/{id}/lines"),),
         time=None,
         permission="rak_credit_note_read", aliases=("CreditNoteLineItems",),
         marker="events",
@@ -303,68 +303,68 @@ TABLES: tuple[Table, ...] = (
     Table(
         "customer_balance_transactions", ("customer_balance_transaction",),
         "Changes of what a customer owes or is owed outside payments.",
-        found=(Placement("customers", rest="/v1/customers/{id}/balance_transactions"),),
+        placements=(Placement("customers", child_path="/v1/customers/{id}/balance_transactions"),),
         default=False, fan_out="one request per customer",
         permission="rak_customer_read", aliases=("CustomerBalanceTransactions",),
         marker="events",
-        silent="their metadata", resync=_days(30),
-        hidden=_OF_DELETED,
+        changes_without_event="their metadata", resync=_days(30),
+        invisible_rows=_OF_DELETED,
     ),
     Table(
         "customer_bank_accounts", ("bank_account",), "Bank accounts stored on customers.",
         # one list holds cards, bank accounts and sources; the embedded list is absent unless expanded
-        found=_OF_CUSTOMERS,
+        placements=_OF_CUSTOMERS,
         time=None,
         permission="rak_source_read", aliases=("BankAccounts",),
         marker="events",
-        hidden=_REMOVED,
+        invisible_rows=_REMOVED,
     ),
     Table(
         "customer_cards", ("card",), "Cards stored on customers as sources; newer integrations store payment methods.",
-        found=_OF_CUSTOMERS,
+        placements=_OF_CUSTOMERS,
         time=None,
         permission="rak_source_read", aliases=("Cards",),
         marker="events",
-        hidden=_REMOVED,
+        invisible_rows=_REMOVED,
     ),
     Table(
         "customer_cash_balance_transactions", ("customer_cash_balance_transaction",),
         "Bank transfers of customers to their cash balance, and what was paid from it.",
-        found=(
+        placements=(
             Placement(
-                "customers", rest="/v1/customers/{id}/cash_balance_transactions",
-                told=_told("customer_cash_balance_transaction", "customer"),
+                "customers", child_path="/v1/customers/{id}/cash_balance_transactions",
+                event_sources=_told("customer_cash_balance_transaction", "customer"),
             ),
         ),
         default=False, fan_out="one request per customer",
         permission="rak_customer_read", aliases=("CashBalanceTransactions",),
         marker="events",
-        hidden=_OF_DELETED,
+        invisible_rows=_OF_DELETED,
     ),
     Table(
         "customer_sources", ("source",), "Payment sources of the older Sources API, stored on customers.",
         # in one list with cards and bank accounts, read once for all three
-        found=_OF_CUSTOMERS,
+        placements=_OF_CUSTOMERS,
         permission="rak_source_read",
         marker="events",
         # sources have no list of their own, only customers have one
-        hidden="sources that are not attached to a customer, and those of deleted customers",
+        invisible_rows="sources that are not attached to a customer, and those of deleted customers",
     ),
     Table(
         "customers", ("customer",), "The people and companies that pay.",
         path="/v1/customers", created=True,
         # left out otherwise
-        found=(Placement("test_helpers_test_clocks", rest="/v1/customers", param="test_clock", names="test_clock"),),
+        placements=(Placement("test_helpers_test_clocks", child_path="/v1/customers", param="test_clock", parent_id_column="test_clock"),),
         permission="rak_customer_read", aliases=("Customers",),
         marker="events",
-        hidden="deleted customers, whom charges and invoices go on naming",
+        invisible_rows="deleted customers, whom charges and invoices go on naming",
     ),
     Table(
         "discounts", ("discount",), "A coupon as applied to a customer, subscription, invoice, item or line.",
-        found=_DISCOUNTED, time=None, permission="rak_coupon_read",
+        placements=_DISCOUNTED, time=None, permission="rak_coupon_read",
         aliases=("InvoiceDiscounts", "InvoiceItemDiscounts", "InvoiceLineItemDiscounts"),
         marker="events",
-        hidden="discounts that were removed or have ended, but for those on invoices",
+        invisible_rows="discounts that were removed or have ended, but for those on invoices",
     ),
     Table(
         "disputes", ("dispute",), "Payments that the customer's bank was asked to reverse.",
@@ -375,10 +375,10 @@ TABLES: tuple[Table, ...] = (
     Table(
         "entitlements_active_entitlements", ("entitlements.active_entitlement",),
         "Features that each customer may use now.",
-        found=(
+        placements=(
             Placement(
-                "customers", rest="/v1/entitlements/active_entitlements", param="customer",
-                told=_told("entitlements.active_entitlement_summary", "customer"),
+                "customers", child_path="/v1/entitlements/active_entitlements", param="customer",
+                event_sources=_told("entitlements.active_entitlement_summary", "customer"),
             ),
         ),
         time=None,  # they vanish when they end
@@ -392,16 +392,16 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "events", ("event",), "Stripe's own log of changes, 30 days of it; kept here for good.",
-        path="/v1/events", created=True, marker="events", lookback=timedelta(minutes=10), forgets=_days(30),
+        path="/v1/events", created=True, marker="events", lookback=timedelta(minutes=10), retention=_days(30),
         permission="rak_event_read", aliases=("Events",),
-        hidden="events older than 30 days",
+        invisible_rows="events older than 30 days",
     ),
     Table(
         "exchange_rates", ("exchange_rate",),
         "Today's rates of exchange; Stripe keeps no older ones and calls the list deprecated.",
         path="/v1/exchange_rates", time=None,  # ids are currency codes
         limit=None,  # bound by the number of currencies, which is also the default
-        default=False, off=_REFERENCE,
+        default=False, opt_in_reason=_REFERENCE,
     ),
     Table(
         "file_links", ("file_link",), "Links that show a file to anybody.",
@@ -411,17 +411,17 @@ TABLES: tuple[Table, ...] = (
         "files", ("file",), "Uploads and results at Stripe: what they are, not their bytes.",
         path="/v1/files", created=True, permission="rak_file_read", aliases=("Files",),
         marker="events",
-        silent="links to it", resync=_days(30),
+        changes_without_event="links to it", resync=_days(30),
     ),
     Table(
         "financial_connections_account_owners", ("financial_connections.account_owner",),
         "Owners of linked bank accounts, as the bank names them.",
         # the list wants the id of an ownership, which an account has once its owners were asked for
-        found=(
+        placements=(
             Placement(
-                "financial_connections_accounts", rest="/v1/financial_connections/accounts/{id}/owners",
+                "financial_connections_accounts", child_path="/v1/financial_connections/accounts/{id}/owners",
                 params={"ownership": "{ownership}"}, when="ownership",
-                may_refuse="the account's holder did not permit it",
+                refusal_expected="the account's holder did not permit it",
             ),
         ),
         time=None,
@@ -430,16 +430,16 @@ TABLES: tuple[Table, ...] = (
     Table(
         "financial_connections_accounts", ("financial_connections.account",),
         "Bank accounts that their holders have linked.",
-        path="/v1/financial_connections/accounts", default=False, off=_BANK_DATA,
+        path="/v1/financial_connections/accounts", default=False, opt_in_reason=_BANK_DATA,
     ),
     Table(
         "financial_connections_transactions", ("financial_connections.transaction",),
         "Transactions of linked bank accounts.",
-        found=(
+        placements=(
             Placement(
-                "financial_connections_accounts", rest="/v1/financial_connections/transactions", param="account",
+                "financial_connections_accounts", child_path="/v1/financial_connections/transactions", param="account",
                 when="transaction_refresh",  # null until transactions were asked for
-                may_refuse="the account's holder did not permit it",
+                refusal_expected="the account's holder did not permit it",
             ),
         ),
         time=None,
@@ -449,17 +449,17 @@ TABLES: tuple[Table, ...] = (
         "forwarding_requests", ("forwarding.request",), "Requests with card data that Stripe passed on to others.",
         path="/v1/forwarding/requests", created=True,
         marker="created", lookback=_days(1),  # no events; a request is answered when it is made, nothing changes later
-        default=False, off="needs Stripe's approval",
+        default=False, opt_in_reason="needs Stripe's approval",
     ),
     Table(
         "identity_verification_reports", ("identity.verification_report",), "Results of checks of identity documents.",
         # what documents say (numbers, dates of birth) comes when expanded only, and is not asked for
-        path="/v1/identity/verification_reports", created=True, default=False, off=_IDENTITY,
+        path="/v1/identity/verification_reports", created=True, default=False, opt_in_reason=_IDENTITY,
     ),
     Table(
         "identity_verification_sessions", ("identity.verification_session",), "Checks of a person's identity.",
         # `verified_outputs` comes when expanded only, and is not asked for: addresses, dates of birth, numbers
-        path="/v1/identity/verification_sessions", created=True, default=False, off=_IDENTITY,
+        path="/v1/identity/verification_sessions", created=True, default=False, opt_in_reason=_IDENTITY,
     ),
     Table(
         "invoice_items", ("invoiceitem",), "Amounts waiting for, or already on, an invoice.",
@@ -470,11 +470,11 @@ TABLES: tuple[Table, ...] = (
             Watch("pending ones change without an event", {"pending": "true"}, column="invoice"),
         ),
         copies={"tax_rates": "tax_rates"},
-        hidden="deleted invoice items",
+        invisible_rows="deleted invoice items",
     ),
     Table(
         "invoice_line_items", ("line_item",), "The lines of invoices.",
-        found=(Placement("invoices", at="lines", rest="/v1/invoices/{id}/lines"),),
+        placements=(Placement("invoices", at="lines", child_path="/v1/invoices/{id}/lines"),),
         key=("invoice_id", "id"),  # ids of old lines repeat across invoices (tap-stripe issues 20 and 28)
         time=None,
         permission="rak_invoice_read", aliases=("InvoiceLineItems",),
@@ -485,14 +485,14 @@ TABLES: tuple[Table, ...] = (
         path="/v1/invoice_payments", created=True, permission="rak_invoice_read",
         marker="events",
         watch=(
-            Watch("there is an event about paid ones only", back=timedelta(minutes=10)),
+            Watch("there is an event about paid ones only", lookback=timedelta(minutes=10)),
             Watch("open ones are canceled without an event", {"status": "open"}, column="status", value="open"),
         ),
     ),
     Table(
         "invoice_rendering_templates", ("invoice_rendering_template",), "How invoices look on paper.",
         path="/v1/invoice_rendering_templates",
-        passes=(NO_PARAMS, {"status": "archived"}),  # what the bare list leaves out is not said
+        variants=(NO_PARAMS, {"status": "archived"}),  # what the bare list leaves out is not said
         permission="rak_invoice_read",
     ),
     Table(
@@ -500,42 +500,42 @@ TABLES: tuple[Table, ...] = (
         path="/v1/invoices", created=True, permission="rak_invoice_read", aliases=("Invoices",),
         marker="events",
         copies={"default_tax_rates": "tax_rates"},
-        hidden="deleted drafts, and previews",  # drafts are all that can be deleted; a preview has no id
+        invisible_rows="deleted drafts, and previews",  # drafts are all that can be deleted; a preview has no id
     ),
     Table(
         "issuing_authorizations", ("issuing.authorization",), "Attempts to pay with issued cards.",
-        path="/v1/issuing/authorizations", created=True, default=False, off=_ISSUING,
+        path="/v1/issuing/authorizations", created=True, default=False, opt_in_reason=_ISSUING,
         permission="rak_issuing_authorization_read", aliases=("Authorizations",),
         marker="events",
     ),
     Table(
         "issuing_cardholders", ("issuing.cardholder",), "People and companies that cards are issued to.",
-        path="/v1/issuing/cardholders", created=True, default=False, off=_ISSUING,
+        path="/v1/issuing/cardholders", created=True, default=False, opt_in_reason=_ISSUING,
         permission="rak_issuing_cardholder_read", aliases=("Cardholders",),
         marker="events",
     ),
     Table(
         "issuing_cards", ("issuing.card",), "Cards that were issued.",
         path="/v1/issuing/cards", created=True,  # `number` and `cvc` come when expanded only, and are never asked for
-        default=False, off=_ISSUING, permission="rak_issuing_card_read",
+        default=False, opt_in_reason=_ISSUING, permission="rak_issuing_card_read",
         marker="events",
     ),
     Table(
         "issuing_disputes", ("issuing.dispute",), "Transactions of issued cards that were contested.",
-        path="/v1/issuing/disputes", created=True, default=False, off=_ISSUING, permission="rak_issuing_dispute_read",
+        path="/v1/issuing/disputes", created=True, default=False, opt_in_reason=_ISSUING, permission="rak_issuing_dispute_read",
         marker="events",
     ),
     Table(
         "issuing_personalization_designs", ("issuing.personalization_design",), "What issued cards look like.",
-        path="/v1/issuing/personalization_designs", default=False, off=_ISSUING, permission="rak_issuing_card_read",
+        path="/v1/issuing/personalization_designs", default=False, opt_in_reason=_ISSUING, permission="rak_issuing_card_read",
     ),
     Table(
         "issuing_physical_bundles", ("issuing.physical_bundle",), "What issued cards are made of and sent in.",
-        path="/v1/issuing/physical_bundles", time=None, default=False, off=_ISSUING, permission="rak_issuing_card_read",
+        path="/v1/issuing/physical_bundles", time=None, default=False, opt_in_reason=_ISSUING, permission="rak_issuing_card_read",
     ),
     Table(
         "issuing_tokens", ("issuing.token",), "Issued cards in wallets of phones and shops.",
-        found=(Placement("issuing_cards", rest="/v1/issuing/tokens", param="card", told=_told("issuing.token", "card")),),
+        placements=(Placement("issuing_cards", child_path="/v1/issuing/tokens", param="card", event_sources=_told("issuing.token", "card")),),
         expand=("network_data",),  # absent unless expanded
         default=False, fan_out="one request per issued card", permission="rak_issuing_token_read",
         marker="events",
@@ -544,14 +544,14 @@ TABLES: tuple[Table, ...] = (
         "issuing_transactions", ("issuing.transaction",), "Money that moved through issued cards.",
         path="/v1/issuing/transactions", created=True,
         expand=("purchase_details",),  # absent unless expanded
-        default=False, off=_ISSUING, permission="rak_issuing_transaction_read",
+        default=False, opt_in_reason=_ISSUING, permission="rak_issuing_transaction_read",
         marker="events",
     ),
     Table(
         "payment_attempt_records", ("payment_attempt_record",), "Attempts of the payments in payment records.",
-        found=(
+        placements=(
             Placement(
-                "payment_records", rest="/v1/payment_attempt_records", param="payment_record",
+                "payment_records", child_path="/v1/payment_attempt_records", param="payment_record",
                 when="latest_payment_attempt_record",
             ),
         ),
@@ -560,14 +560,14 @@ TABLES: tuple[Table, ...] = (
     Table(
         "payment_intent_amount_details_line_items", ("payment_intent_amount_details_line_item",),
         "What a payment was for, line by line, as told to card networks.",
-        found=(
+        placements=(
             Placement(
                 "payment_intents", at="amount_details.line_items", expand=True, when="amount_details",
-                rest="/v1/payment_intents/{id}/amount_details_line_items",
+                child_path="/v1/payment_intents/{id}/amount_details_line_items",
             ),
         ),
         time=None,
-        default=False, off="few have them, and they slow down the list of payment intents",
+        default=False, opt_in_reason="few have them, and they slow down the list of payment intents",
         permission="rak_payment_intent_read",
         marker="events",
     ),
@@ -575,12 +575,12 @@ TABLES: tuple[Table, ...] = (
         "payment_intents", ("payment_intent",), "One payment from start to end, over all its charges.",
         path="/v1/payment_intents", created=True, permission="rak_payment_intent_read", aliases=("PaymentIntent",),
         marker="events",
-        watch=(Watch("metadata and description change without an event, mostly soon", back=timedelta(hours=1)),),
-        silent="metadata, description and (by credit notes) amount of older ones", resync=_days(30),
+        watch=(Watch("metadata and description change without an event, mostly soon", lookback=timedelta(hours=1)),),
+        changes_without_event="metadata, description and (by credit notes) amount of older ones", resync=_days(30),
     ),
     Table(
         "payment_link_line_items", ("item",), "What each payment link sells.",
-        found=(Placement("payment_links", at="line_items", expand=True, rest="/v1/payment_links/{id}/line_items"),),
+        placements=(Placement("payment_links", at="line_items", expand=True, child_path="/v1/payment_links/{id}/line_items"),),
         time=None,
         permission="rak_payment_links_read", aliases=("PaymentLinkLineItems",),
         marker="events",
@@ -604,28 +604,28 @@ TABLES: tuple[Table, ...] = (
     Table(
         "payment_methods", ("payment_method",), "Ways to pay that customers have stored.",
         path="/v1/payment_methods",
-        passes=(NO_PARAMS, {"type": "custom"}),  # the bare list holds every type but custom
+        variants=(NO_PARAMS, {"type": "custom"}),  # the bare list holds every type but custom
         permission="rak_payment_method_read", aliases=("PaymentMethods",),
         marker="events",
-        watch=(Watch("those of guests come without an event", back=timedelta(minutes=10)),),
+        watch=(Watch("those of guests come without an event", lookback=timedelta(minutes=10)),),
         # OpenAPI: "a list of all PaymentMethods"; nobody says that these are in it
-        hidden="perhaps detached ones, and those of payments without a customer",
+        invisible_rows="perhaps detached ones, and those of payments without a customer",
     ),
     Table(
         "payment_records", ("payment_record",), "Payments as one record each, whichever processor made them.",
         path="/v1/payment_records", created=True,
         range=Range("created_after", "created_before", exclusive=True),  # "created after", so not in that second
-        default=False, off=_RECORDS, permission="rak_payment_records_read",
+        default=False, opt_in_reason=_RECORDS, permission="rak_payment_records_read",
     ),
     Table(
         "payout_balance_transactions", ("balance_transaction",),
         "Which balance transactions each automatic payout swept.",
         # Stripe knows the members of automatic payouts only; for manual ones it answers an error
-        found=(Placement("payouts", rest="/v1/balance_transactions", param="payout", where=(("automatic", True),)),),
+        placements=(Placement("payouts", child_path="/v1/balance_transactions", param="payout", where=(("automatic", True),)),),
         key=("payout_id", "balance_transaction_id"), extra={"balance_transaction_id": "id"},
         permission="rak_balance_transaction_source_read",
         marker="events",
-        hidden="members of manual payouts: Stripe knows those of automatic ones only",
+        invisible_rows="members of manual payouts: Stripe knows those of automatic ones only",
     ),
     Table(
         "payouts", ("payout",), "Money sent from Stripe to the bank.",
@@ -634,39 +634,39 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "plans", ("plan",), "Recurring prices in their older shape.",
-        path="/v1/plans", created=True, one="/v1/plans/{id}",
-        found=(Placement("subscription_items", at="plan", spare=True),),  # twins of prices that are in no list
+        path="/v1/plans", created=True, object_path="/v1/plans/{id}",
+        placements=(Placement("subscription_items", at="plan", fallback=True),),  # twins of prices that are in no list
         expand=("tiers",),  # absent unless expanded
         permission="rak_plan_read", aliases=("Plans",),
         marker="events",
-        hidden="deleted plans, and those made with `price_data` that no loaded subscription item names",
+        invisible_rows="deleted plans, and those made with `price_data` that no loaded subscription item names",
     ),
     Table(
         "prices", ("price",), "How much and how often a product is charged.",
-        path="/v1/prices", created=True, one="/v1/prices/{id}",
+        path="/v1/prices", created=True, object_path="/v1/prices/{id}",
         # those made with `price_data` are in no list; they are collected where the tables that name them are loaded
-        found=(
-            Placement("subscription_items", at="price", spare=True),
-            Placement("checkout_session_line_items", at="price", spare=True),
-            Placement("invoice_items", at="pricing.price_details.price", spare=True),
-            Placement("invoice_line_items", at="pricing.price_details.price", spare=True),
+        placements=(
+            Placement("subscription_items", at="price", fallback=True),
+            Placement("checkout_session_line_items", at="price", fallback=True),
+            Placement("invoice_items", at="pricing.price_details.price", fallback=True),
+            Placement("invoice_line_items", at="pricing.price_details.price", fallback=True),
         ),
         # the reference says that the bare list holds active ones only, an experiment of 2026-06-01 saw both
-        passes=(NO_PARAMS, {"active": "false"}),
+        variants=(NO_PARAMS, {"active": "false"}),
         expand=("tiers", "currency_options"),  # absent unless expanded
         permission="rak_plan_read", aliases=("Prices",),
         marker="events",
         # OpenAPI: "excluding inline prices"
-        hidden="deleted prices, and those made with `price_data` that no loaded item or line names",
+        invisible_rows="deleted prices, and those made with `price_data` that no loaded item or line names",
     ),
     Table(
         "product_catalog_trial_offers", ("product_catalog.trial_offer",), "Prices for a trial, and what follows it.",
         path="/v1/product_catalog/trial_offers", created=True, time=None,  # a filter on a field that is not there
-        default=False, off=_NEW,
+        default=False, opt_in_reason=_NEW,
     ),
     Table(
         "product_features", ("product_feature",), "Which features each product grants.",
-        found=(Placement("products", rest="/v1/products/{id}/features"),),
+        placements=(Placement("products", child_path="/v1/products/{id}/features"),),
         time=None,
         default=False, fan_out="one request per product", permission="rak_product_read",
     ),
@@ -674,20 +674,20 @@ TABLES: tuple[Table, ...] = (
         "products", ("product",), "What is sold.",
         path="/v1/products", created=True, permission="rak_product_read", aliases=("Products",),
         marker="events",
-        hidden="deleted products, which invoice lines go on naming",
+        invisible_rows="deleted products, which invoice lines go on naming",
     ),
     Table(
         "promotion_codes", ("promotion_code",), "Codes that customers redeem for a coupon.",
         path="/v1/promotion_codes", created=True, permission="rak_promotion_code_read", aliases=("PromotionCodes",),
         marker="events",
-        silent="how often it was redeemed", resync=_days(1),
+        changes_without_event="how often it was redeemed", resync=_days(1),
     ),
     Table(
         "quote_computed_upfront_line_items", ("item",), "What is due at once when a quote is accepted.",
-        found=(
+        placements=(
             Placement(
                 "quotes", at="computed.upfront.line_items", expand=True,
-                rest="/v1/quotes/{id}/computed_upfront_line_items",
+                child_path="/v1/quotes/{id}/computed_upfront_line_items",
             ),
         ),
         key=("quote_id", "id"),  # whether a revised quote takes over the ids of the first one is not said
@@ -695,7 +695,7 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "quote_line_items", ("item",), "What each quote offers.",
-        found=(Placement("quotes", at="line_items", expand=True, rest="/v1/quotes/{id}/line_items"),),
+        placements=(Placement("quotes", at="line_items", expand=True, child_path="/v1/quotes/{id}/line_items"),),
         key=("quote_id", "id"),  # see quote_computed_upfront_line_items
         time=None, permission="rak_quote_read",
     ),
@@ -703,7 +703,7 @@ TABLES: tuple[Table, ...] = (
         "quotes", ("quote",), "Offers to customers that become invoices or subscriptions when accepted.",
         path="/v1/quotes",  # has no filter by time, and no event when a draft changes
         # left out otherwise
-        found=(Placement("test_helpers_test_clocks", rest="/v1/quotes", param="test_clock", names="test_clock"),),
+        placements=(Placement("test_helpers_test_clocks", child_path="/v1/quotes", param="test_clock", parent_id_column="test_clock"),),
         permission="rak_quote_read", aliases=("Quotes",),
     ),
     Table(
@@ -714,7 +714,7 @@ TABLES: tuple[Table, ...] = (
     Table(
         "radar_value_list_items", ("radar.value_list_item",), "Values on Radar's lists: cards, emails, countries.",
         # embedded in their list first; the list of all wants `value_list`
-        found=(Placement("radar_value_lists", at="list_items", rest="/v1/radar/value_list_items", param="value_list"),),
+        placements=(Placement("radar_value_lists", at="list_items", child_path="/v1/radar/value_list_items", param="value_list"),),
         aliases=("ValueListItems",),
     ),
     Table(
@@ -731,27 +731,27 @@ TABLES: tuple[Table, ...] = (
         path="/v1/reporting/report_runs", created=True,
         permission="rak_report_runs_and_report_types_read", aliases=("Reports",),
         marker="events",
-        watch=(Watch("pending ones come without an event", back=_days(1), column="status", value="pending"),),
+        watch=(Watch("pending ones come without an event", lookback=_days(1), column="status", value="pending"),),
     ),
     Table(
         "reporting_report_types", ("reporting.report_type",),
         "Reports that can be asked for, and how far their data go.",
         path="/v1/reporting/report_types", time=None,
         limit=None,  # one page; `limit` and cursors are refused (sync-engine 2)
-        default=False, off=_REFERENCE, permission="rak_report_runs_and_report_types_read",
+        default=False, opt_in_reason=_REFERENCE, permission="rak_report_runs_and_report_types_read",
     ),
     Table(
         "reviews", ("review",), "Payments that Radar wants a person to look at.",
         path="/v1/reviews", created=True,
         # the list holds open ones only; payments name theirs for ever
-        found=(Placement("charges", at="review", expand=True), Placement("payment_intents", at="review", expand=True)),
-        keeps="a review leaves the list when it is closed, and cannot be deleted",
+        placements=(Placement("charges", at="review", expand=True), Placement("payment_intents", at="review", expand=True)),
+        deletions_unknown="a review leaves the list when it is closed, and cannot be deleted",
         permission="rak_review_read", aliases=("Reviews",),
         marker="events",
     ),
     Table(
         "setup_attempts", ("setup_attempt",), "Single attempts of setup intents, failed ones too.",
-        found=(Placement("setup_intents", rest="/v1/setup_attempts", param="setup_intent", when="latest_attempt"),),
+        placements=(Placement("setup_intents", child_path="/v1/setup_attempts", param="setup_intent", when="latest_attempt"),),
         default=False, fan_out="one request per setup intent that was attempted", permission="rak_setup_intent_read",
         marker="events",
     ),
@@ -759,8 +759,8 @@ TABLES: tuple[Table, ...] = (
         "setup_intents", ("setup_intent",), "Attempts to store a way to pay for later.",
         path="/v1/setup_intents", created=True, permission="rak_setup_intent_read",
         marker="events",
-        watch=(Watch("metadata and description change without an event, mostly soon", back=timedelta(hours=1)),),
-        silent="metadata and description of older ones", resync=_days(30),
+        watch=(Watch("metadata and description change without an event, mostly soon", lookback=timedelta(hours=1)),),
+        changes_without_event="metadata and description of older ones", resync=_days(30),
     ),
     Table(
         "shipping_rates", ("shipping_rate",), "What shipping costs at checkout.",
@@ -770,32 +770,32 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "sigma_scheduled_query_runs", ("scheduled_query_run",), "Runs of scheduled Sigma queries, and their files.",
-        path="/v1/sigma/scheduled_query_runs", default=False, off="needs Sigma",
+        path="/v1/sigma/scheduled_query_runs", default=False, opt_in_reason="needs Sigma",
     ),
     Table(
         "source_transactions", ("source_transaction",), "Transfers of money to sources of the older Sources API.",
         # sources have no list: those on customers are all that can be found
-        found=(Placement("customer_sources", rest="/v1/sources/{id}/source_transactions"),),
+        placements=(Placement("customer_sources", child_path="/v1/sources/{id}/source_transactions"),),
         default=False, fan_out="one request per source", permission="rak_source_read",
-        hidden="those of sources that are not attached to a customer",
+        invisible_rows="those of sources that are not attached to a customer",
     ),
     Table(
         "subscription_items", ("subscription_item",),
         "The prices of each subscription, with quantity and current period.",
-        found=(Placement("subscriptions", at="items", rest="/v1/subscription_items", param="subscription"),),
+        placements=(Placement("subscriptions", at="items", child_path="/v1/subscription_items", param="subscription"),),
         permission="rak_subscription_read", aliases=("SubscriptionItems",),
         marker="events",
         copies={"price__id": "prices", "plan__id": "plans", "tax_rates": "tax_rates"},
-        hidden="items that were taken off, which invoice lines go on naming",
+        invisible_rows="items that were taken off, which invoice lines go on naming",
     ),
     Table(
         "subscription_schedules", ("subscription_schedule",), "Planned phases of subscriptions.",
         path="/v1/subscription_schedules", created=True,
         # those of customers on test clocks are shown for the customer only
-        found=(
+        placements=(
             Placement(
-                "customers", rest="/v1/subscription_schedules", param="customer", when="test_clock",
-                under="test_helpers_test_clocks",
+                "customers", child_path="/v1/subscription_schedules", param="customer", when="test_clock",
+                only_below="test_helpers_test_clocks",
             ),
         ),
         permission="rak_subscription_read",
@@ -805,15 +805,15 @@ TABLES: tuple[Table, ...] = (
         "subscriptions", ("subscription",), "Customers who pay again and again.",
         path="/v1/subscriptions", created=True,
         params={"status": "all"},  # canceled ones are left out otherwise, and those on test clocks
-        found=(
+        placements=(
             Placement(
-                "test_helpers_test_clocks", rest="/v1/subscriptions", param="test_clock", params={"status": "all"},
-                names="test_clock",
+                "test_helpers_test_clocks", child_path="/v1/subscriptions", param="test_clock", params={"status": "all"},
+                parent_id_column="test_clock",
             ),
         ),
         permission="rak_subscription_read", aliases=("Subscriptions", "CustomerSubscriptions"),
         marker="events",
-        stays="a canceled subscription is still there: `customer.subscription.deleted` says that it was canceled",
+        survives_deleted_event="a canceled subscription is still there: `customer.subscription.deleted` says that it was canceled",
         copies={"default_tax_rates": "tax_rates"},
     ),
     Table(
@@ -821,55 +821,55 @@ TABLES: tuple[Table, ...] = (
         "The lines of tax calculations that payments name.",
         # calculations have no list: those that payment intents carry, or name in the metadata key that Stripe's guide
         # to the Tax API proposes (copies of docs.stripe.com/tax/custom)
-        found=(
+        placements=(
             Placement(
                 "payment_intents", id="hooks.inputs.tax.calculation", of="tax.calculation",
-                rest="/v1/tax/calculations/{id}/line_items",
+                child_path="/v1/tax/calculations/{id}/line_items",
             ),
             Placement(
                 "payment_intents", id="metadata.tax_calculation", of="tax.calculation",
-                rest="/v1/tax/calculations/{id}/line_items",
+                child_path="/v1/tax/calculations/{id}/line_items",
             ),
         ),
         time=None,
         expand=("tax_breakdown",),  # absent unless expanded
-        keeps="a calculation expires after 90 days",
+        deletions_unknown="a calculation expires after 90 days",
         default=False, fan_out="one request per payment intent with a tax calculation",
         permission="rak_tax_calculations_and_transactions_read",
         marker="events",
         # calculations expire after about 90 days
-        hidden="lines of calculations that no payment intent names, or that have expired",
+        invisible_rows="lines of calculations that no payment intent names, or that have expired",
     ),
     Table(
         "tax_codes", ("tax_code",), "Kinds of goods and services as tax law sees them.",
-        path="/v1/tax_codes", time=None, default=False, off=_REFERENCE,
+        path="/v1/tax_codes", time=None, default=False, opt_in_reason=_REFERENCE,
     ),
     Table(
         "tax_ids", ("tax_id",), "Tax numbers of customers and of the account itself.",
         path="/v1/tax_ids",  # the account's own only (`owner[type]` defaults to self)
-        found=(
+        placements=(
             Placement(
-                "customers", at="tax_ids", expand=True, rest="/v1/customers/{id}/tax_ids",
-                told=_told("tax_id", "customer"), names="customer",
+                "customers", at="tax_ids", expand=True, child_path="/v1/customers/{id}/tax_ids",
+                event_sources=_told("tax_id", "customer"), parent_id_column="customer",
             ),
         ),
         permission="rak_tax_id_read", aliases=("TaxIds", "customer_tax_ids"),
         marker="events",
         watch=(Watch("the account's own ones have no events", column="customer"),),
-        hidden="deleted tax ids, and those of deleted customers",
+        invisible_rows="deleted tax ids, and those of deleted customers",
     ),
     Table(
         "tax_locations", ("tax.location",), "Places where services are performed, for tax.",
         path="/v1/tax/locations", time=None,
         params={"type": "performance"},  # must be sent, and is the only one there is
-        default=False, off=_NEW, permission="rak_tax_locations_read",
+        default=False, opt_in_reason=_NEW, permission="rak_tax_locations_read",
     ),
     Table(
         "tax_rates", ("tax_rate",), "Percentages that invoices and subscriptions refer to.",
         path="/v1/tax_rates", created=True, permission="rak_tax_rate_read", aliases=("TaxRates",),
         marker="events",
         # seen: they answer by id and are in no list (stripe-python 1363)
-        hidden="rates that Stripe Tax made for automatic taxes, which invoices name",
+        invisible_rows="rates that Stripe Tax made for automatic taxes, which invoices name",
     ),
     Table(
         "tax_registrations", ("tax.registration",), "Where tax is collected.",
@@ -886,39 +886,39 @@ TABLES: tuple[Table, ...] = (
         "The lines of tax transactions that payments name.",
         # tax transactions have no list: those that Stripe made for a payment intent with a calculation, refunds
         # included, and those that the payment intent names in the metadata key that docs.stripe.com/tax/custom proposes
-        found=(
+        placements=(
             Placement(
                 "payment_intents", when="hooks.inputs.tax.calculation",
-                through="/v1/tax/associations/find", param="payment_intent",
+                via_path="/v1/tax/associations/find", param="payment_intent",
                 id="tax_transaction_attempts.committed.transaction", of="tax.transaction",
-                rest="/v1/tax/transactions/{id}/line_items",
+                child_path="/v1/tax/transactions/{id}/line_items",
             ),
             Placement(
                 "payment_intents", id="metadata.tax_transaction", of="tax.transaction",
-                rest="/v1/tax/transactions/{id}/line_items",
+                child_path="/v1/tax/transactions/{id}/line_items",
             ),
         ),
         time=None,
-        keeps="a tax transaction can be reversed, not deleted; metadata may name a later one instead",
+        deletions_unknown="a tax transaction can be reversed, not deleted; metadata may name a later one instead",
         default=False, fan_out="two requests per payment intent with a tax calculation",
         permission="rak_tax_calculations_and_transactions_read",
         marker="events",
-        hidden="lines of tax transactions that no payment intent leads to",
+        invisible_rows="lines of tax transactions that no payment intent leads to",
     ),
     Table(
         "terminal_configurations", ("terminal.configuration",), "How card readers behave.",
         path="/v1/terminal/configurations", time=None,
-        default=False, off=_TERMINAL, permission="rak_terminal_configuration_read",
+        default=False, opt_in_reason=_TERMINAL, permission="rak_terminal_configuration_read",
     ),
     Table(
         "terminal_locations", ("terminal.location",), "Shops in which card readers stand.",
         path="/v1/terminal/locations", time=None,
-        default=False, off=_TERMINAL, permission="rak_terminal_location_read",
+        default=False, opt_in_reason=_TERMINAL, permission="rak_terminal_location_read",
     ),
     Table(
         "terminal_readers", ("terminal.reader",), "Card readers.",
         path="/v1/terminal/readers", time=None,
-        default=False, off=_TERMINAL, permission="rak_terminal_reader_read",
+        default=False, opt_in_reason=_TERMINAL, permission="rak_terminal_reader_read",
     ),
     Table(
         "test_helpers_test_clocks", ("test_helpers.test_clock",), "Clocks that let test customers live faster.",
@@ -930,20 +930,20 @@ TABLES: tuple[Table, ...] = (
     Table(
         "three_d_secure_authentications", ("three_d_secure.authentication",),
         "3D Secure on its own, without a payment.",
-        path="/v1/three_d_secure/authentications", created=True, default=False, off=_NEW,
+        path="/v1/three_d_secure/authentications", created=True, default=False, opt_in_reason=_NEW,
     ),
     Table(
         "topups", ("topup",), "Money put into the Stripe balance from a bank.",
         path="/v1/topups", created=True, permission="rak_top_up_read", aliases=("TopUps",),
         marker="events",
         watch=(Watch("pending ones change without an event", {"status": "pending"}, column="status", value="pending"),),
-        silent="metadata and description of finished ones", resync=_days(30),
+        changes_without_event="metadata and description of finished ones", resync=_days(30),
     ),
     Table(
         "transfer_reversals", ("transfer_reversal",), "Transfers taken back, in full or in part.",
-        found=(Placement("transfers", at="reversals", rest="/v1/transfers/{id}/reversals"),),
+        placements=(Placement("transfers", at="reversals", child_path="/v1/transfers/{id}/reversals"),),
         permission="rak_transfer_read", aliases=("TransferReversals",),
-        marker="events", silent="their metadata", resync=_days(30),
+        marker="events", changes_without_event="their metadata", resync=_days(30),
     ),
     Table(
         "transfers", ("transfer",), "Money moved to connected accounts.",
@@ -952,108 +952,108 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "treasury_credit_reversals", ("treasury.credit_reversal",), "Received credits sent back.",
-        found=_of_financial_accounts("/v1/treasury/credit_reversals"),
+        placements=_of_financial_accounts("/v1/treasury/credit_reversals"),
         default=False, fan_out="one request per financial account", permission="rak_received_credit_read",
     ),
     Table(
         "treasury_debit_reversals", ("treasury.debit_reversal",), "Received debits taken back.",
-        found=_of_financial_accounts("/v1/treasury/debit_reversals"),
+        placements=_of_financial_accounts("/v1/treasury/debit_reversals"),
         default=False, fan_out="one request per financial account", permission="rak_received_debit_read",
     ),
     Table(
         "treasury_financial_accounts", ("treasury.financial_account",), "Accounts that hold money at Stripe.",
         path="/v1/treasury/financial_accounts", created=True,
         expand=("features",),  # absent unless expanded
-        default=False, off=_TREASURY, permission="rak_financial_account_read",
+        default=False, opt_in_reason=_TREASURY, permission="rak_financial_account_read",
     ),
     Table(
         "treasury_inbound_transfers", ("treasury.inbound_transfer",), "Money pulled from a bank account of one's own.",
-        found=_of_financial_accounts("/v1/treasury/inbound_transfers"),
+        placements=_of_financial_accounts("/v1/treasury/inbound_transfers"),
         default=False, fan_out="one request per financial account", permission="rak_inbound_transfer_read",
     ),
     Table(
         "treasury_outbound_payments", ("treasury.outbound_payment",), "Money sent to others.",
-        found=_of_financial_accounts("/v1/treasury/outbound_payments"),
+        placements=_of_financial_accounts("/v1/treasury/outbound_payments"),
         default=False, fan_out="one request per financial account", permission="rak_outbound_payment_read",
     ),
     Table(
         "treasury_outbound_transfers", ("treasury.outbound_transfer",), "Money sent to a bank account of one's own.",
-        found=_of_financial_accounts("/v1/treasury/outbound_transfers"),
+        placements=_of_financial_accounts("/v1/treasury/outbound_transfers"),
         default=False, fan_out="one request per financial account", permission="rak_outbound_transfer_read",
     ),
     Table(
         "treasury_received_credits", ("treasury.received_credit",), "Money that others sent to a financial account.",
-        found=_of_financial_accounts("/v1/treasury/received_credits"),
+        placements=_of_financial_accounts("/v1/treasury/received_credits"),
         default=False, fan_out="one request per financial account", permission="rak_received_credit_read",
     ),
     Table(
         "treasury_received_debits", ("treasury.received_debit",), "Money that others pulled from a financial account.",
-        found=_of_financial_accounts("/v1/treasury/received_debits"),
+        placements=_of_financial_accounts("/v1/treasury/received_debits"),
         default=False, fan_out="one request per financial account", permission="rak_received_debit_read",
     ),
     Table(
         "treasury_transaction_entries", ("treasury.transaction_entry",),
         "Single changes of a financial account's balances.",
         # `flow_details` comes when expanded only: rows of other tables, which `flow` leads to
-        found=_of_financial_accounts("/v1/treasury/transaction_entries"),
+        placements=_of_financial_accounts("/v1/treasury/transaction_entries"),
         default=False, fan_out="one request per financial account", permission="rak_treasury_transaction_read",
     ),
     Table(
         "treasury_transactions", ("treasury.transaction",), "What moved the balance of a financial account.",
-        found=_of_financial_accounts("/v1/treasury/transactions"),  # `flow_details` as in treasury_transaction_entries
+        placements=_of_financial_accounts("/v1/treasury/transactions"),  # `flow_details` as in treasury_transaction_entries
         default=False, fan_out="one request per financial account", permission="rak_treasury_transaction_read",
     ),
     Table(
         "v2_commerce_product_catalog_imports", ("v2.commerce.product_catalog_import",), "Uploads of a product catalog.",
         path="/v2/commerce/product_catalog/imports", created=True,
         range=Range("created_gte", "created_lt", rfc3339=True),  # not `created[gte]`, unlike the rest of /v2/
-        default=False, off="needs agentic commerce", permission="rak_product_catalog_import_read",
+        default=False, opt_in_reason="needs agentic commerce", permission="rak_product_catalog_import_read",
     ),
     Table(
         "v2_core_account_persons", ("v2.core.account_person",), "People behind an account of Accounts v2.",
-        found=(Placement("v2_core_accounts", rest="/v2/core/accounts/{id}/persons", may_refuse=_NOT_CONTROLLED),),
+        placements=(Placement("v2_core_accounts", child_path="/v2/core/accounts/{id}/persons", refusal_expected=_NOT_CONTROLLED),),
         default=False, fan_out="one request per account", permission="rak_connected_account_read",
     ),
     Table(
         "v2_core_accounts", ("v2.core.account",), "Customers, merchants and recipients as one account each.",
-        path="/v2/core/accounts", one="/v2/core/accounts/{id}",
-        passes=(NO_PARAMS, {"closed": "true"}),  # the bare list leaves out closed ones
+        path="/v2/core/accounts", object_path="/v2/core/accounts/{id}",
+        variants=(NO_PARAMS, {"closed": "true"}),  # the bare list leaves out closed ones
         include=(  # null in the list, which takes no `include`; a single account does
             "configuration.customer", "configuration.merchant", "configuration.recipient", "defaults",
             "future_requirements", "identity", "requirements",
         ),
-        default=False, fan_out="one request per account", off=_ACCOUNTS_V2, permission="rak_connected_account_read",
+        default=False, fan_out="one request per account", opt_in_reason=_ACCOUNTS_V2, permission="rak_connected_account_read",
     ),
     Table(
         "v2_core_event_destinations", ("v2.core.event_destination",),
         "Where events are sent: webhooks and cloud queues.",
         path="/v2/core/event_destinations",
         params={"include": ["webhook_endpoint.url"]},  # blanked out otherwise
-        default=False, off="`webhook_endpoints` has the webhooks among them", permission="rak_webhook_read",
+        default=False, opt_in_reason="`webhook_endpoints` has the webhooks among them", permission="rak_webhook_read",
     ),
     Table(
         "v2_core_events", ("v2.core.event",),
         "Stripe's log of changes in its thin form, 30 days of it; kept here for good.",
         path="/v2/core/events", created=True, range=CREATED_V2,
-        marker="created", lookback=timedelta(minutes=10), forgets=_days(30),
-        default=False, off="`events` has the same changes with the objects", permission="rak_event_read",
-        hidden="events older than 30 days",
+        marker="created", lookback=timedelta(minutes=10), retention=_days(30),
+        default=False, opt_in_reason="`events` has the same changes with the objects", permission="rak_event_read",
+        invisible_rows="events older than 30 days",
     ),
     Table(
         "v2_core_vault_gb_bank_accounts", ("v2.core.vault.gb_bank_account",),
         "British bank accounts stored to pay out to.",
-        path="/v2/core/vault/gb_bank_accounts", default=False, off=_MONEY,
+        path="/v2/core/vault/gb_bank_accounts", default=False, opt_in_reason=_MONEY,
     ),
     Table(
         "v2_core_vault_us_bank_accounts", ("v2.core.vault.us_bank_account",),
         "American bank accounts stored to pay out to.",
-        path="/v2/core/vault/us_bank_accounts", default=False, off=_MONEY,
+        path="/v2/core/vault/us_bank_accounts", default=False, opt_in_reason=_MONEY,
     ),
     Table(
         "v2_money_management_adjustments", ("v2.money_management.adjustment",),
         "Corrections of a financial account by Stripe.",
         path="/v2/money_management/adjustments", created=True, range=CREATED_V2,
-        default=False, off=_MONEY, permission="rak_adjustment_read",
+        default=False, opt_in_reason=_MONEY, permission="rak_adjustment_read",
     ),
     Table(
         "v2_money_management_financial_accounts", ("v2.money_management.financial_account",),
@@ -1063,51 +1063,51 @@ TABLES: tuple[Table, ...] = (
             "statuses": ["closed", "open", "pending"],  # closed ones are left out otherwise
             "include": ["storage.deposit_insurance_eligibility"],  # null otherwise
         },
-        default=False, off=_MONEY, permission="rak_financial_account_read",
+        default=False, opt_in_reason=_MONEY, permission="rak_financial_account_read",
     ),
     Table(
         "v2_money_management_financial_addresses", ("v2.money_management.financial_address",),
         "Account numbers under which a financial account receives money.",
-        path="/v2/money_management/financial_addresses", default=False, off=_MONEY,
+        path="/v2/money_management/financial_addresses", default=False, opt_in_reason=_MONEY,
     ),
     Table(
         "v2_money_management_inbound_transfers", ("v2.money_management.inbound_transfer",),
         "Money pulled from a bank account of one's own.",
-        path="/v2/money_management/inbound_transfers", created=True, range=CREATED_V2, default=False, off=_MONEY,
+        path="/v2/money_management/inbound_transfers", created=True, range=CREATED_V2, default=False, opt_in_reason=_MONEY,
     ),
     Table(
         "v2_money_management_outbound_payments", ("v2.money_management.outbound_payment",), "Money sent to others.",
-        path="/v2/money_management/outbound_payments", created=True, range=CREATED_V2, default=False, off=_MONEY,
+        path="/v2/money_management/outbound_payments", created=True, range=CREATED_V2, default=False, opt_in_reason=_MONEY,
     ),
     Table(
         "v2_money_management_outbound_setup_intents", ("v2.money_management.outbound_setup_intent",),
         "Attempts to store where money is to be sent.",
-        path="/v2/money_management/outbound_setup_intents", default=False, off=_MONEY,
+        path="/v2/money_management/outbound_setup_intents", default=False, opt_in_reason=_MONEY,
     ),
     Table(
         "v2_money_management_payout_intents", ("v2.money_management.payout_intent",), "Payouts from intent to arrival.",
         path="/v2/money_management/payout_intents",
-        default=False, off=_MONEY, permission="rak_payout_intent_read",
+        default=False, opt_in_reason=_MONEY, permission="rak_payout_intent_read",
     ),
     Table(
         "v2_money_management_payout_methods", ("v2.money_management.payout_method",),
         "Where recipients are paid out to.",
-        path="/v2/money_management/payout_methods", default=False, off=_MONEY,
+        path="/v2/money_management/payout_methods", default=False, opt_in_reason=_MONEY,
     ),
     Table(
         "v2_money_management_received_credits", ("v2.money_management.received_credit",),
         "Money that others sent to a financial account.",
-        path="/v2/money_management/received_credits", created=True, range=CREATED_V2, default=False, off=_MONEY,
+        path="/v2/money_management/received_credits", created=True, range=CREATED_V2, default=False, opt_in_reason=_MONEY,
     ),
     Table(
         "v2_money_management_transaction_entries", ("v2.money_management.transaction_entry",),
         "Single changes of a financial account's balances.",
-        path="/v2/money_management/transaction_entries", created=True, range=CREATED_V2, default=False, off=_MONEY,
+        path="/v2/money_management/transaction_entries", created=True, range=CREATED_V2, default=False, opt_in_reason=_MONEY,
     ),
     Table(
         "v2_money_management_transactions", ("v2.money_management.transaction",),
         "What moved the balance of a financial account.",
-        path="/v2/money_management/transactions", created=True, range=CREATED_V2, default=False, off=_MONEY,
+        path="/v2/money_management/transactions", created=True, range=CREATED_V2, default=False, opt_in_reason=_MONEY,
     ),
     Table(
         "webhook_endpoints", ("webhook_endpoint",), "Where events are sent.",
@@ -1126,7 +1126,7 @@ def owner_column(owner: str) -> str:
 @cache
 def parent_column(table: Table) -> str | None:
     """Name of the column with the parent's id: for tables whose objects are found with one other object only."""
-    owners = {found.of or BY_NAME[found.parent].object[0] for found in table.found}
+    owners = {found.of or BY_NAME[found.parent].object[0] for found in table.placements}
     if table.path or len(owners) != 1:
         return None
     return owner_column(owners.pop())
@@ -1135,5 +1135,5 @@ def parent_column(table: Table) -> str | None:
 @cache
 def pair_column(table: Table) -> str | None:
     """Name of the column with the id of the second owner, for tables that are asked for by pairs of owners."""
-    pairs = {found.pair[0] for found in table.found if found.pair}
+    pairs = {found.second_parent[0] for found in table.placements if found.second_parent}
     return owner_column(BY_NAME[pairs.pop()].object[0]) if pairs else None

@@ -44,9 +44,9 @@ class Watch:
             come: the span of `created` that they are in.
     """
 
-    why: str
+    reason: str
     params: Mapping[str, Any] = field(default_factory=lambda: NO_PARAMS, hash=False)
-    back: timedelta | None = None
+    lookback: timedelta | None = None
     column: str | None = None
     value: Any = None
     due: str | None = None
@@ -105,32 +105,32 @@ class Table:
     time: str | None = "created"
     singleton: bool = False
     at: str = ""
-    also: tuple[str, ...] = ()
-    found: tuple[Placement, ...] = ()
+    extra_paths: tuple[str, ...] = ()
+    placements: tuple[Placement, ...] = ()
     key: tuple[str, ...] = ("id",)
     params: Mapping[str, Any] = field(default_factory=lambda: NO_PARAMS)
-    passes: tuple[Mapping[str, Any], ...] = (NO_PARAMS,)
+    variants: tuple[Mapping[str, Any], ...] = (NO_PARAMS,)
     expand: tuple[str, ...] = ()
     limit: int | None = 100
     marker: str | None = None
     lookback: timedelta = timedelta(0)
-    forgets: timedelta | None = None
-    may_refuse: str | None = None
+    retention: timedelta | None = None
+    refusal_expected: str | None = None
     default: bool = True
     fan_out: str | None = None
     permission: str | None = None
     aliases: tuple[str, ...] = ()
     extra: Mapping[str, str] = field(default_factory=lambda: NO_PARAMS)
     range: Range = CREATED
-    one: str | None = None
+    object_path: str | None = None
     include: tuple[str, ...] = ()
     mode: str | None = None
-    keeps: str | None = None
-    never: str | None = None
-    off: str | None = None
-    hidden: str | None = None
+    deletions_unknown: str | None = None
+    unsupported_reason: str | None = None
+    opt_in_reason: str | None = None
+    invisible_rows: str | None = None
     watch: tuple[Watch, ...] = ()
-    silent: str | None = None
+    changes_without_event: str | None = None
     resync: timedelta | None = None
-    stays: str | None = None
+    survives_deleted_event: str | None = None
     copies: Mapping[str, str] = field(default_factory=lambda: NO_PARAMS)

@@ -136,7 +136,7 @@ class ComparisonPass:
         try:
             while left:
                 for name in list(left):  # in turn: reading halts where too much waits for any of them
-                    events = reader.handover.next(name)
+                    events = reader.channel.next(name)
                     if isinstance(events, list) and events:
                         sides[name].take(events)
                     elif events is not None:
@@ -162,7 +162,7 @@ class ComparisonPass:
         parent = parent_column(table)
         if scope == "parents":
             assert parent
-            owners = sorted(set().union(*(seen[found.parent] for found in table.found)))
+            owners = sorted(set().union(*(seen[found.parent] for found in table.placements)))
             self.spool.keep(stripe, parent, owners)
             self._hold(table, held, parent, owners)
         elif scope == "found":
@@ -178,8 +178,8 @@ class ComparisonPass:
             for rows in self.back.rows_with(table, "id", outside):  # held with another time of creation
                 self.spool.put(held, rows)
             comparison = self.spool.compare(table, stripe, held, extras=extras)
-        unsure = scope == "span" and (table.found or len(table.passes) > 1)
-        if (unsure or table.keeps) and table.path and not comparison.capped:
+        unsure = scope == "span" and (table.placements or len(table.variants) > 1)
+        if (unsure or table.deletions_unknown) and table.path and not comparison.capped:
             self._confirm(table, comparison)
         sight.comparison = comparison
         if scope == "whole":
@@ -199,19 +199,19 @@ class ComparisonPass:
         """The condition for rows that are too many, and why some or all of them cannot be told."""
         if not verdict.complete:
             return None, verdict.reason
-        if table.keeps and not table.path:
-            return None, f"rows that Stripe lacks are not looked for: {table.keeps}"
+        if table.deletions_unknown and not table.path:
+            return None, f"rows that Stripe lacks are not looked for: {table.deletions_unknown}"
         if scope == "found":
             return None, "rows that Stripe lacks are not looked for: only a part of Stripe was read"
-        if table.forgets and table.time:
-            oldest = self.whose.now - int(table.forgets.total_seconds()) + 3600  # some leave while they are read
+        if table.retention and table.time:
+            oldest = self.whose.now - int(table.retention.total_seconds()) + 3600  # some leave while they are read
             return f'"{table.time}" >= {oldest * 1_000_000}', ""
         return "true", ""
 
     def _confirm(self, table: Table, comparison: Comparison) -> None:
         """Ask by its id for what seems to be too many: it may be what the lists that were read do not show."""
         extra = [d for d in comparison.differences if d.kind == EXTRA and not d.note]
-        path = table.one or f"{table.path}/{{id}}"
+        path = table.object_path or f"{table.path}/{{id}}"
 
         async def gone(client: Client, gate: asyncio.Semaphore, difference: Difference) -> bool:
             async with gate:
@@ -234,7 +234,7 @@ class ComparisonPass:
 
     def _orphans(self, table: Table, comparison: Comparison, seen: Mapping[str, set[str]]) -> None:
         """Say which of the rows that are too many belong to nothing."""
-        for found in table.found[:1]:
+        for found in table.placements[:1]:
             for each in comparison.differences if found.parent in seen else ():
                 if each.kind == EXTRA and not each.note and each.parent and each.parent not in seen[found.parent]:
                     each.note = f"an orphan: Stripe has no `{each.parent}` in {found.parent}"

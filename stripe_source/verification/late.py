@@ -53,7 +53,7 @@ def mark_late(spool: ScratchDatabase, sight: TableComparison, loaded_at: int, ch
         if watch.due and watch.column:  # it changes without an event when its time comes
             came = spool.since(sight.stripe, table.key, watch.due, loaded_at)
             due = {**due, watch.column: came, "_dlt_id": came}
-    names = [found.names for found in table.found if found.names]
+    names = [found.parent_id_column for found in table.placements if found.parent_id_column]
     for pile in (sight.stripe, sight.held) if names else ():
         rows |= spool.naming(pile, table.key, names, changed.objects | changed.owners)
     for each in sight.comparison.differences:

@@ -23,7 +23,7 @@ def scope_of(table: Table, span: Span) -> str:
     if table.path:
         timed = "found" if table.created else "whole"  # asked for by a time that its objects do not show
         return "span" if table.time and not table.singleton else timed
-    plain = all(found.id == "id" and not found.of for found in table.found)
+    plain = all(found.id == "id" and not found.of for found in table.placements)
     return "parents" if parent_column(table) and plain else "found"
 
 
@@ -35,11 +35,11 @@ def tables_read_besides(spans: Mapping[Table, Span], back: RowReader) -> dict[Ta
     """
     besides: dict[Table, Span] = {}
     for table, span in spans.items():
-        for found in table.found:
-            if found.spare and back.loaded(BY_NAME[found.parent]):
+        for found in table.placements:
+            if found.fallback and back.loaded(BY_NAME[found.parent]):
                 besides.setdefault(BY_NAME[found.parent], Span())
         for child in BY_NAME.values():
-            embedded = any(f.parent == table.name and f.at and not (f.expand or f.spare) for f in child.found)
+            embedded = any(f.parent == table.name and f.at and not (f.expand or f.fallback) for f in child.placements)
             if embedded and back.loaded(child):
                 besides.setdefault(child, span)
     return {table: span for table, span in besides.items() if table not in spans}
@@ -49,7 +49,7 @@ def parents_of(spans: Mapping[Table, Span]) -> Iterator[tuple[Table, Span]]:
     """The tables whose ids tell which children belong to a look; their lists are read anyway."""
     for table, span in spans.items():
         if not table.path and parent_column(table):
-            for found in table.found:
+            for found in table.placements:
                 parent = BY_NAME[found.parent]
                 yield parent, span
                 yield from parents_of({parent: span})
@@ -71,9 +71,9 @@ def expected_requests(tables: Mapping[Table, Span], back: RowReader) -> int:
     def below(node: ListPlan, span: Span) -> int:
         cost = 0
         for found, kinds in node.children.items():
-            if found.at is None and found.rest:
+            if found.at is None and found.child_path:
                 owners = back.count(node.table, span, found)
-                cost += owners * (back.count(BY_NAME[found.pair[0]], Span()) if found.pair else 1)
+                cost += owners * (back.count(BY_NAME[found.second_parent[0]], Span()) if found.second_parent else 1)
             cost += sum(below(kind, span) for kind in kinds if not kind.table.path)  # those count by their lists
         return cost
 
@@ -85,7 +85,7 @@ def expected_requests(tables: Mapping[Table, Span], back: RowReader) -> int:
         spans = [bounds[taker.name] for taker in root.tables() if taker.name in bounds]
         span = spans[0] if table.created and spans and all(each == spans[0] for each in spans) else Span()
         rows = back.count(table, span)
-        total += max(1, -(-rows // (table.limit or 100))) + len(table.passes) - 1 + len(table.also)
+        total += max(1, -(-rows // (table.limit or 100))) + len(table.variants) - 1 + len(table.extra_paths)
         total += (rows if table.include else 0) + below(root, span)
     return total + len(singletons)
 

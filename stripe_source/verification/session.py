@@ -91,10 +91,10 @@ class Verification:
             for table in self.o.tables if table.name in self.named and not self.back.loaded(table)
         }
         for table in self.tables:
-            if table.never:
-                proofs[table.name] = TableProof("not loaded", table.never)
+            if table.unsupported_reason:
+                proofs[table.name] = TableProof("not loaded", table.unsupported_reason)
         with self.back:
-            looks = self._looks([table for table in self.tables if not table.never])
+            looks = self._looks([table for table in self.tables if not table.unsupported_reason])
             cost = 2 + sum(expected_requests({**tables_read_besides(spans, self.back), **spans}, self.back) for spans in looks)
             times = [*map(self.back.newest, self.tables), *self._positions.values()]
             loaded_at = max(filter(None, times), default=None)
@@ -165,7 +165,7 @@ class Verification:
         differing = {name: sight for name, sight in sights.items() if sight.comparison.differences}
         once_more = {name: sight for name, sight in differing.items() if not sight.comparison.capped}
         if once_more:
-            parents = {found.parent for sight in once_more.values() for found in sight.table.found}
+            parents = {found.parent for sight in once_more.values() for found in sight.table.placements}
             spans = {sight.table: _narrowed(sight, sight.table.name in parents) for sight in once_more.values()}
             for name, second in look.at(spans).items():
                 first = once_more[name]
@@ -268,7 +268,7 @@ def _schema(pipeline: dlt.Pipeline) -> Schema:
 def _narrowed(sight: TableComparison, is_parent: bool) -> Span:
     """The span in which a table has to be read again to see its differences."""
     table, comparison = sight.table, sight.comparison
-    alone = table.path and table.created and not table.found and len(table.passes) == 1 and not table.also
+    alone = table.path and table.created and not table.placements and len(table.variants) == 1 and not table.extra_paths
     if is_parent or not alone or comparison.timeless or not comparison.times:
         return sight.span
     return Span(min(comparison.times), max(comparison.times) + 1)

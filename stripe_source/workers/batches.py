@@ -125,7 +125,7 @@ class RowBatcher:
     async def _made(self, table: Table, make: BuildRows, pile: _Pending) -> RowBatch:
         pages = [(kept, events[0].time) for events, kept in pile.pages if kept]
         if len(pages) == len(pile.pages):
-            rows = await self._apart.rows(table_map(table), pile.pages[0][0][0].account, pages)
+            rows = await self._apart.build_rows(table_map(table), pile.pages[0][0][0].account, pages)
             if rows is not None:
                 return RowBatch.of(rows)
         else:

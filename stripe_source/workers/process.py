@@ -45,7 +45,7 @@ class WorkerProcess:
         self.ready = False  # it takes orders
 
     @staticmethod
-    def useful() -> bool:
+    def is_useful() -> bool:
         """Whether there is a second core for it, and an interpreter to start, as there is not in other programs."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         python = Path(sys.executable or "").stem.lower().startswith(("python", "pypy"))
@@ -74,7 +74,7 @@ class WorkerProcess:
         for thread in self._threads:
             thread.start()
 
-    async def page(self, text: bytes, members: Sequence[str]) -> PageHandle | None:
+    async def send_page(self, text: bytes, members: Sequence[str]) -> PageHandle | None:
         """Give it a page; None where it could not read it, and keeps nothing."""
         import orjson
 
@@ -84,14 +84,14 @@ class WorkerProcess:
         if not answer:
             return None
         body = orjson.loads(answer)
-        return PageHandle(number, text, body).only(body["data"])
+        return PageHandle(number, text, body).select(body["data"])
 
     def forget(self, kept: PageHandle) -> None:
         """Nothing is wanted of a page."""
         if self.ready:
             self._send({"forget": kept.number}, b"")
 
-    async def rows(self, shape: TableMap, account: str, pages: Sequence[tuple[PageHandle, int]]) -> pa.Table | None:
+    async def build_rows(self, shape: TableMap, account: str, pages: Sequence[tuple[PageHandle, int]]) -> pa.Table | None:
         """Have rows made, as `RowMaker.loose` makes them; None where that is to be done here.
 
         Args:

@@ -32,7 +32,7 @@ class PageHandle:
     places: tuple[int, ...] = ()
     taken: tuple[Placement, ...] = ()
 
-    def only(self, things: Sequence[dict[str, Any]]) -> PageHandle:
+    def select(self, things: Sequence[dict[str, Any]]) -> PageHandle:
         """Some of them, by their digests."""
         return replace(self, places=tuple(thing[PLACE] for thing in things))
 
@@ -51,7 +51,7 @@ PLACE = "\0"  # a member of the objects in a digest: their place on the page, wh
 
 def placement_to_dict(found: Placement) -> dict[str, Any]:
     """What of a place is needed to take out what is there."""
-    return {"parent": found.parent, "at": found.at, "expand": found.expand, "spare": found.spare,
+    return {"parent": found.parent, "at": found.at, "expand": found.expand, "spare": found.fallback,
             "where": found.where, "when": found.when}
 
 

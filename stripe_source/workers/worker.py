@@ -65,7 +65,7 @@ class _RowServer:
         ]
         if table.name not in self._makers:
             self._makers[table.name] = RowBuilder(table_map(table))
-        return bytes(pack_rows(self._makers[table.name].loose(events)))
+        return bytes(pack_rows(self._makers[table.name].build(events)))
 
     def _things(
         self, number: int, places: Sequence[int], founds: Sequence[dict[str, Any]]

@@ -166,7 +166,7 @@ class Sweep:
 
     def _expect(self, objects: float) -> None:
         """Let those who read other lists know how many objects of this one are left."""
-        self._client.governor.expect(*self._asked, self, objects / (self._what.limit or 1))
+        self._client.governor.report_remaining(*self._asked, self, objects / (self._what.limit or 1))
 
     def _under_way(self) -> float:
         """How many requests have to be under way to use the limits, beside other lists that are read."""
@@ -226,7 +226,7 @@ class Sweep:
                     self._meet(span.meeting, page)
                 if page.has_more:  # asked for while this one is handed over
                     upcoming = asyncio.ensure_future(self._page(span, pages))
-                batch = ObjectBatch(page.objects, page.date, page.has_more, page.kept)
+                batch = ObjectBatch(page.objects, page.date, page.has_more, page.handle)
                 if self._ordered:
                     span.kept.append(batch)
                     self._waiting += len(batch.objects)
@@ -295,7 +295,7 @@ class Sweep:
                 return
             meeting.below.update(thing.get("id") for thing in page.objects)
             self._count += len(page.objects)
-            await handle(ObjectBatch(page.objects, page.date, True, page.kept))
+            await handle(ObjectBatch(page.objects, page.date, True, page.handle))
             meeting.met = meeting.met or met
 
     async def _hand_on(self, handle: Handle) -> None:

@@ -99,20 +99,20 @@ def payload_suffices(thing: Object, node: ListPlan, skip: set[Placement], fed: I
         skip: receives the places whose objects need not be looked for here.
         fed: tables that go by the change feed.
     """
-    if node.taken and (node.table.expand or node.table.include):
+    if node.wanted and (node.table.expand or node.table.include):
         return False
     for found, kinds in node.children.items():
-        own = not found.spare and all(kind.table.path and kind.table.name in fed for kind in kinds)
-        if own or (found.told and found.expand):
+        own = not found.fallback and all(kind.table.path and kind.table.name in fed for kind in kinds)
+        if own or (found.event_sources and found.expand):
             skip.add(found)
         elif found.at is not None:
             values = list(values_at(thing, found.at))
             if found.expand and any(value not in ("", [], {}) for value in values):
                 return False
-            if not values and not found.spare and not _has_field(thing, found.at):
+            if not values and not found.fallback and not _has_field(thing, found.at):
                 return False
             inner, _ = extract_children(copy.deepcopy(thing), found)
-            if not found.spare and not all(payload_suffices(each, kind, skip, fed) for each in inner for kind in kinds):
+            if not found.fallback and not all(payload_suffices(each, kind, skip, fed) for each in inner for kind in kinds):
                 return False
     return True
 

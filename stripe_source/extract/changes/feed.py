@@ -88,7 +88,7 @@ class ChangeFeed:
             self._own.update(dict.fromkeys(root.table.object, root))
             for found, kinds in root.children.items():
                 if any(not kind.table.path for kind in kinds):
-                    for object_, path in found.told:
+                    for object_, path in found.event_sources:
                         if (root, path) not in self._told[object_]:
                             self._told[object_].append((root, path))
 
@@ -185,7 +185,7 @@ class ChangeFeed:
                 if seen and old:
                     applied[key] = max(second, applied.get(key, second))
                     continue
-                if itself and not seen and root.table.name in self._reader.past:
+                if itself and not seen and root.table.name in self._reader.earlier_versions:
                     self._keep(root, event, second)
                 change = changes.setdefault(key, ObjectChange(root, id, second, [], known=seen))
                 change.ask |= not itself
@@ -200,11 +200,11 @@ class ChangeFeed:
     def _keep(self, root: ListPlan, event: Object, second: int) -> None:
         """Keep an event as a version of its object, for the table's history."""
         thing = copy.deepcopy(payload(event))
-        told = event.get("api_version") in (None, self._client.api_version) and (root.table.stays or not ends_object(event))
-        if told and payload_suffices(thing, root, set(), self._reader.fed):
+        told = event.get("api_version") in (None, self._client.api_version) and (root.table.survives_deleted_event or not ends_object(event))
+        if told and payload_suffices(thing, root, set(), self._reader.by_change_feed):
             for found in root.children:
                 extract_children(thing, found)
-            self._reader.past[root.table.name].append(self._reader.event(root.table, thing, second))
+            self._reader.earlier_versions[root.table.name].append(self._reader.event(root.table, thing, second))
 
     def _follows(self, events: Iterable[Object], change: ObjectChange, second: int) -> bool:
         """Whether a change is the next one after those of the same second that were applied by the run before."""
@@ -252,7 +252,7 @@ class ChangeFeed:
             version = versions.get(change.id)
             if event is None:
                 asks.append(change)
-            elif ends_object(event) and not root.table.stays:
+            elif ends_object(event) and not root.table.survives_deleted_event:
                 if version and not version.deleted and version.changed_at > change.at:
                     asks.append(change)  # read later than that: it may have come back
                 elif self._within(root, payload(event)):
@@ -280,19 +280,19 @@ class ChangeFeed:
             and change.id not in self._watched[root.table.name]  # the list does not show it like this any more
             for watch in root.table.watch
         )
-        if doubtful or not payload_suffices(thing, root, skip, self._reader.fed):
+        if doubtful or not payload_suffices(thing, root, skip, self._reader.by_change_feed):
             asks.append(change)
             return
         if version is not None and version.changed_at >= change.at:
             if not version.deleted and self._print(root, thing) == version.print:
-                if change.known and not any(self._asks[table.name].behind for table in root.tables()):
+                if change.known and not any(self._asks[table.name].missed_last_run for table in root.tables()):
                     return
-            elif version.changed_at > change.at or version.deleted or root.table.silent or change.known or (
+            elif version.changed_at > change.at or version.deleted or root.table.changes_without_event or change.known or (
                 change.at < (self._asks[root.table.name].position or 0)
             ):
                 asks.append(change)
                 return
-        elif not root.taken and change.known:
+        elif not root.wanted and change.known:
             asks.append(change)
             return
         await self._deliver(root, thing, change.at, skip)
@@ -313,9 +313,9 @@ class ChangeFeed:
 
     async def _versions(self, root: ListPlan, ids: Sequence[str]) -> dict[str, StoredVersion]:
         """What the destination holds of the objects of a list."""
-        if not root.taken or not ids:
+        if not root.wanted or not ids:
             return {}
-        found = await self._reader.handover.ask(root.table.name, lambda held: held.versions([(id,) for id in ids]))
+        found = await self._reader.channel.ask(root.table.name, lambda held: held.versions([(id,) for id in ids]))
         return {key[0]: version for key, version in (found or {}).items()}
 
     # ---- handing over
@@ -345,7 +345,7 @@ class ChangeFeed:
             await self._deliver(root, answer[0], answer[1])
 
     async def _one(self, root: ListPlan, id: str) -> tuple[Object, int] | None:
-        path = fill(root.table.one or f"{root.table.path}/{{id}}", id=id)
+        path = fill(root.table.object_path or f"{root.table.path}/{{id}}", id=id)
         expand = expansions(root)
         try:
             answer = await self._client.get(path, {"expand": expand} if expand else {})
@@ -374,35 +374,35 @@ class ChangeFeed:
         name = node.table.name
         self._done.update({(name, id): True for id in ids})
         self._changed[name].update(ids)
-        self._reader.dirty[name].update(ids)
-        if node.taken:
+        self._reader.touched_ids[name].update(ids)
+        if node.wanted:
             await self._reader.put(node.table, [
                 WAEvent(name, DELETE, second, {**data, "id": id}, self._reader.account)
                 for id, (second, data) in ids.items()
             ])
         for found, kinds in node.children.items():
             for kind in kinds:
-                column = parent_column(kind.table) or found.names
-                if found.spare or column is None:
+                column = parent_column(kind.table) or found.parent_id_column
+                if found.fallback or column is None:
                     continue
                 if not kind.table.path:
-                    self._reader.families[kind.table.name][column].update(ids)
-                elif kind.taken:
+                    self._reader.parents_read[kind.table.name][column].update(ids)
+                elif kind.wanted:
                     inner = await self._where(kind.table, column, ids)
                     await self._gone(kind, {id: (max(at_ for at_, _ in ids.values()), {}) for id in inner})
 
     async def _where(self, table: Table, column: str, values: Iterable[str | None]) -> list[str]:
         """Ids of the rows that hold one of these values in a column."""
-        found = await self._reader.handover.ask(table.name, lambda held: held.where(["id"], column, values))
+        found = await self._reader.channel.ask(table.name, lambda held: held.rows_where(["id"], column, values))
         return [str(row[0]) for row in found or ()]
 
     # ---- what has no events
 
     async def _watch(self, root: ListPlan) -> None:
         """Read the lists that are watched."""
-        for watch in root.table.watch if root.taken else ():
+        for watch in root.table.watch if root.wanted else ():
             if watch.due is None:
-                for number, extra in enumerate(root.table.passes):
+                for number, extra in enumerate(root.table.variants):
                     given = {**root.table.params, **extra, **watch.params}
                     try:
                         await self._read_watched(root, watch, given)
@@ -420,9 +420,9 @@ class ChangeFeed:
             time=table.time or "created", range=table.range,
         )
         low = None
-        if watch.back is not None:
+        if watch.lookback is not None:
             position = self._asks[table.name].position or self._now
-            low = max(0, position - max(int(watch.back.total_seconds()), self._lookback))
+            low = max(0, position - max(int(watch.lookback.total_seconds()), self._lookback))
         async for batch in read_newest_first(self._client, what, low if table.created else None):
             for thing in batch.objects:
                 self._watched[table.name][str(thing.get("id"))] = (thing, batch.read_at)
@@ -442,7 +442,7 @@ class ChangeFeed:
                 asks.append(id)  # lists may be behind: which of the two is the newer one?
             elif not same or root.children:
                 await self._deliver(root, thing, read_at)
-        for watch in root.table.watch if root.taken else ():
+        for watch in root.table.watch if root.wanted else ():
             if watch.due:
                 await self._read_due(root, watch)
             elif watch.column:
@@ -453,8 +453,8 @@ class ChangeFeed:
     async def _read_due(self, root: ListPlan, watch: Watch) -> None:
         """Read again what was created in the seconds of rows whose time has come."""
         name, column, due = root.table.name, watch.column or "", watch.due or ""
-        times = await self._reader.handover.ask(
-            root.table.name, lambda held: held.due(column, str(watch.value), due, self._now)
+        times = await self._reader.channel.ask(
+            root.table.name, lambda held: held.rows_due(column, str(watch.value), due, self._now)
         )
         spans: list[list[int]] = []
         for second in sorted(times or ()):
@@ -476,9 +476,9 @@ class ChangeFeed:
         """Ask again for what shows copies of objects that changed."""
         changed = {name: sorted(ids) for name, ids in self._changed.items()}
         for root in self.roots:
-            direct = [(root.table, "id", root.taken)]
+            direct = [(root.table, "id", root.wanted)]
             direct += [
-                (kind.table, parent_column(kind.table) or "", kind.taken)
+                (kind.table, parent_column(kind.table) or "", kind.wanted)
                 for kinds in root.children.values() for kind in kinds
             ]
             for table, want, taken in direct:
@@ -487,6 +487,6 @@ class ChangeFeed:
                         await self._safely(root, self._ask_showing(root, table, want, column, changed[other]))
 
     async def _ask_showing(self, root: ListPlan, table: Table, want: str, column: str, ids: Sequence[str]) -> None:
-        found = await self._reader.handover.ask(table.name, lambda held: held.showing(want, column, ids))
+        found = await self._reader.channel.ask(table.name, lambda held: held.rows_referencing(want, column, ids))
         shown = {id for owners in (found or {}).values() for id in owners if not self._done.get((root.table.name, id))}
         await asyncio.gather(*(self._ask(root, id) for id in sorted(shown)))
