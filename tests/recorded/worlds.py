@@ -56,6 +56,7 @@ class Shop(World):
         self.delete("customer", self.oldest("customers"))
         self.create("charge", amount=700, currency="usd")
         self.create("checkout.session")
+        self.create("coupon", percent_off=20, duration="once")  # what an event lacks of it has to be asked for: once
         self.advance(120)
         self.faults.lag = Lag(lists=60)
         self.update("plan", self.oldest("plans"), nickname="Changed late")
