@@ -32,7 +32,7 @@ class _Strict(yaml.SafeLoader):
     """YAML in which a key that is there twice is an error, as it is for GitHub."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
         assert len(keys) == len(set(keys)), f"{node.start_mark}: a key is there twice"
         return super().construct_mapping(node, deep)
 
