@@ -14,7 +14,8 @@ import pytest
 import tomlkit
 import yaml
 
-from stripe_source import __version__, list_tables
+from stripe_source import __version__
+from stripe_source.tables.catalog import list_tables
 
 ROOT = Path(__file__).parent.parent
 GITHUB = ROOT / ".github"

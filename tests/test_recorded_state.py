@@ -63,7 +63,8 @@ from recorded.worlds import (
 )
 from truth import differences
 
-from stripe_source import sandbox, sync
+from stripe_source import sandbox
+from stripe_source.load.sync import sync
 
 LOOKBACK = 600  # seconds: the default of the option
 

@@ -8,7 +8,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from stripe_source.sandbox import Lag, World
+from stripe_source.sandbox.state.faults import Lag
+from stripe_source.sandbox.world import World
 
 FILES = Path(__file__).parent
 PIPELINE, DATASET = "recorded", "stripe"
