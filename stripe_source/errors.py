@@ -9,6 +9,7 @@
     │   ├── UnknownMarker
     │   ├── InvalidBounds
     │   ├── InvalidOption
+    │   ├── NewerState                  a later release wrote the state of the pipeline
     │   └── MixedData                   the dataset holds another account's data, or the other mode's
     ├── StripeError                     1: an answer of Stripe, or the lack of one
     │   ├── AuthenticationError         3: 401
@@ -195,6 +196,22 @@ class InvalidOption(ConfigurationError):
         if reason:
             parts.append(reason)
         super().__init__(" ".join(parts))
+
+
+class NewerState(ConfigurationError):
+    """A later release of this package wrote the state of the pipeline.
+
+    Args:
+        found: the version of the state.
+        known: the newest version that this release reads.
+    """
+
+    def __init__(self, found: int, known: int) -> None:
+        super().__init__(
+            f"The state of this pipeline has version `{found}`, and this release reads up to `{known}`. "
+            "Use the release that wrote it, or a later one."
+        )
+        self.found, self.known = found, known
 
 
 class MixedData(ConfigurationError):

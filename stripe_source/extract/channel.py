@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from stripe_source.destination.stored_rows import StoredRows
 from stripe_source.rows.waevent import WAEvent
-from stripe_source.workers.batches import BuildRows, RowBatch
+from stripe_source.workers.batches import BatchBuilder, RowBatch
 
 T = TypeVar("T")
 ROWS_AHEAD = 24_000  # WAEvents or rows read ahead of dlt, over all tables
@@ -43,7 +43,7 @@ class Channel:
         self._number = 0  # of what was put
         self._waiting = 0
         self._full = False
-        self._makes: dict[str, BuildRows | None] = {}
+        self._makes: dict[str, BatchBuilder | None] = {}
         self._questions: deque[Callable[[], None]] = deque()
         self._news = threading.Condition()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -57,7 +57,7 @@ class Channel:
         self._queues = {name: deque() for name in tables}
         self.open = set(self._queues)
 
-    def set_builder(self, table: str, make: BuildRows | None) -> None:
+    def set_builder(self, table: str, make: BatchBuilder | None) -> None:
         """Say how the rows of a table are made before they come here; None: its WAEvents are wanted."""
         self._makes[table] = make
         if self._told_makes:
@@ -149,7 +149,7 @@ class Channel:
         assert self._room is not None
         await self._room.wait() if self._waiting >= ROWS_AHEAD else await asyncio.sleep(0)
 
-    async def wait_for_builder(self, table: str) -> BuildRows | None:
+    async def wait_for_builder(self, table: str) -> BatchBuilder | None:
         """How the rows of a table are made; who takes it says so at the beginning."""
         assert self._told_makes is not None
         while self._made and table not in self._makes and table in self.open:
@@ -158,7 +158,7 @@ class Channel:
                 await self._told_makes.wait()
         return self._makes.get(table)
 
-    def builder_of(self, table: str) -> BuildRows | None:
+    def builder_of(self, table: str) -> BatchBuilder | None:
         """How the rows of a table are made, as far as that was said and it is still taken."""
         return self._makes.get(table) if table in self.open else None
 
@@ -181,8 +181,8 @@ class Channel:
             try:
                 held = self._holds(table)
                 result = held and question(held)
-            except Exception as trouble:  # the destination's, raised where it was asked
-                error = trouble
+            except Exception as trouble:  # the destination's, which ends the run
+                error = self.error = trouble
             self.call_in_extractor(partial(settle, result, error))
 
         with self._news:

@@ -1,4 +1,4 @@
-"""How far a first load has come, list by list, so that it goes on where it was cut short. Kept in dlt's state."""
+"""How far a first load has come, list by list, so that it goes on where it was cut short."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -7,8 +7,6 @@ from typing import Any
 
 from stripe_source.extract.plan import ListPlan
 from stripe_source.extract.table_request import EVENTS_KEPT, TableRequest
-
-BACKFILL_KEY = "backfill"  # where it is in the state of the source
 
 
 @dataclass(frozen=True)
@@ -20,7 +18,7 @@ class BackfillCheckpoint:
         position: the unix second before the first page: events from here on tell what has changed since.
         start: the bounds that were asked for, unix seconds.
         end: likewise.
-        again: everything was to be read again.
+        reread: everything was to be read again.
         until: up to which second it is read.
         gaps: what is missing, by pass, as [low, high) in unix seconds; of a pass that has not begun nothing is there.
     """
@@ -40,24 +38,19 @@ class BackfillCheckpoint:
         before = [(low, min(high, self.until)) for low, high in self.gaps[number] if low < self.until]
         return [*before, *([(self.until, until)] if until > self.until else [])]
 
+    @classmethod
+    def load(cls, words: Mapping[str, Any]) -> BackfillCheckpoint:
+        """Read what `asdict` wrote."""
+        gaps = {number: tuple((low, high) for low, high in gaps) for number, gaps in words["gaps"].items()}
+        return cls(**{**words, "tables": tuple(words["tables"]), "gaps": gaps})
+
     def asdict(self) -> dict[str, Any]:
         """As dlt's state keeps it."""
         return {
             "tables": list(self.tables), "position": self.position, "start": self.start, "end": self.end,
-            "again": self.reread, "until": self.until,
+            "reread": self.reread, "until": self.until,
             "gaps": {number: [list(gap) for gap in gaps] for number, gaps in self.gaps.items()},
         }
-
-
-def load_checkpoints(state: Mapping[str, Any]) -> dict[str, BackfillCheckpoint]:
-    """What the state of the source says, by list."""
-    return {
-        name: BackfillCheckpoint(**{
-            **words, "tables": tuple(words["tables"]),
-            "gaps": {number: tuple((low, high) for low, high in gaps) for number, gaps in words["gaps"].items()},
-        })
-        for name, words in state.get(BACKFILL_KEY, {}).items()
-    }
 
 
 def resumable(

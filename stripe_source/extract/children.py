@@ -5,12 +5,12 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from stripe_source.api.client import Client
-from stripe_source.api.lists import ListRequest, read_newest_first
+from stripe_source.api.lists import ListRequest, ObjectBatch, read_newest_first
 from stripe_source.api.query import fill
 from stripe_source.errors import AuthenticationError, NotEnabled, PermissionDenied, ResourceMissing, StripeError
+from stripe_source.extract.emitter import Emitter
 from stripe_source.extract.plan import ListPlan, drop_forbidden_expansions, expansions
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.extract.verdicts import Verdict, verdict_for
@@ -26,9 +26,6 @@ from stripe_source.tables.placement import (
 )
 from stripe_source.tables.registry import BY_NAME, parent_column
 from stripe_source.tables.table import Table
-
-if TYPE_CHECKING:
-    from stripe_source.extract.extractor import Extractor
 
 CHILD_LISTS_AT_ONCE = 16  # child lists of one page of parents that are asked side by side
 
@@ -47,14 +44,13 @@ class Children:
     """Takes children out of their parents, asks for the rest of them, and hands them over.
 
     Args:
-        reader: whose verdicts they share, and who takes them.
-        asks: what is wanted of each table.
+        emitter: takes the objects, and knows how the reading of each table goes.
+        requests: what is wanted of each table.
     """
 
-    def __init__(self, reader: Extractor, asks: Mapping[str, TableRequest]) -> None:
-        self._reader, self._asks = reader, asks
-        self._verdicts = reader.verdicts
-        self.families: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    def __init__(self, emitter: Emitter, requests: Mapping[str, TableRequest]) -> None:
+        self._emitter, self._requests = emitter, requests
+        self._verdicts = emitter.verdicts
         self._spare: dict[str, dict[str, WAEvent]] = {}
         self._refusals: dict[str, int] = defaultdict(int)
         self._all_ids: dict[str, asyncio.Future[list[str | None]]] = {}
@@ -63,7 +59,42 @@ class Children:
         """Objects of a table are found in places that count only for what its own list lacks."""
         self._spare.setdefault(table.name, {})
 
-    async def of(
+    async def split(
+        self, client: Client, plan: ListPlan, batch: ObjectBatch, skip: frozenset[Placement] = frozenset()
+    ) -> None:
+        """Take the children out of a batch of objects, complete them, and emit both.
+
+        Args:
+            client: asks for the rest of lists that were cut.
+            plan: what is wanted of the objects.
+            batch: the objects.
+            skip: places whose objects are taken out and left, because other events tell of them.
+        """
+        table = plan.table
+        if self._emitter.by_change_feed:
+            self._emitter.touched_ids[table.name].update(str(thing.get("id")) for thing in batch.objects)
+        extracted = []
+        for found, kinds in plan.children.items():
+            if found.at is None and all(
+                kind.table.path and kind.table.name in self._emitter.by_change_feed for kind in kinds
+            ):
+                continue  # they have events of their own
+            if found in skip:
+                for thing in batch.objects:
+                    extract_children(thing, found)
+            elif await self._extract(client, found, kinds, batch.objects, batch.read_at) and found.at:
+                extracted.append(found)
+        if plan.wanted:
+            request = self._requests[table.name]
+            things = [
+                thing for thing in batch.objects
+                if request.wants_created(thing.get(table.time) if table.time and not table.singleton else None)
+            ]
+            handle = batch.handle and replace(batch.handle, taken=tuple(extracted))
+            events = [self._emitter.event(table, thing, batch.read_at) for thing in things]
+            await self._emitter.put(table, events, handle)
+
+    async def _extract(
         self, client: Client, found: Placement, kinds: list[ListPlan], parents: Sequence[Object], read_at: int
     ) -> bool:
         """Take the objects that are found with these parents, complete them, and hand them over.
@@ -78,7 +109,7 @@ class Children:
         refused: list[StripeError] = []
         bare = False
 
-        fed = any(table.name in self._reader.by_change_feed for kind in kinds for table in kind.tables())
+        fed = any(table.name in self._emitter.by_change_feed for kind in kinds for table in kind.tables())
 
         async def family_of(parent: Object) -> list[_Family]:
             known = parent.get("id")
@@ -122,16 +153,16 @@ class Children:
         events: list[WAEvent] = []
         column = parent_column(kind.table) or found.parent_id_column
         for family in families:
-            if column and family.owner and kind.table.name in self._reader.by_change_feed and not found.fallback:
-                self.families[kind.table.name][column].add(family.owner)
+            if column and family.owner and kind.table.name in self._emitter.by_change_feed and not found.fallback:
+                self._emitter.parents_read[kind.table.name][column].add(family.owner)
             mine = [  # the place is the one in the whole list, which may hold objects of other tables
                 (place, thing) for place, thing in enumerate(family.objects)
                 if thing.get("object", kind.table.object[0]) in kind.table.object
             ]
             for inner, inner_kinds in kind.children.items():
-                await self.of(client, inner, inner_kinds, [thing for _, thing in mine], family.read_at)
+                await self._extract(client, inner, inner_kinds, [thing for _, thing in mine], family.read_at)
             events += [
-                self._reader.event(
+                self._emitter.event(
                     kind.table, thing, family.read_at, family.owner, None if found.single_object else place, family.pair
                 )
                 for place, thing in mine
@@ -142,7 +173,7 @@ class Children:
                 if held is None or "object" not in held.data:
                     self._spare[kind.table.name][str(event.data.get("id"))] = event
         elif kind.wanted:
-            await self._reader.put(kind.table, events)
+            await self._emitter.put(kind.table, events)
 
     def _refused(self, table: Table, found: Placement, number: int, error: StripeError) -> None:
         """Some parents' lists were refused, which is to be expected; that all are is the verdict."""
@@ -152,18 +183,18 @@ class Children:
         verdict.error = error
         verdict.reason = f"{self._refusals[table.name]} lists of {found.parent} were refused: {found.refusal_expected}"
 
-    async def hand_spares(self, client: Client, table: Table, seen: set[tuple[str, str | None]]) -> None:
+    async def emit_fallbacks(self, client: Client, table: Table) -> None:
         """Hand over what was found of a table elsewhere and is not in its own list.
 
         Args:
             client: asks for what is known by its id only.
             table: the table.
-            seen: what was handed over of it.
         """
+        seen = self._emitter.emitted(table.name)
         spares = self._spare.pop(table.name, {})
-        if spares and table.name in self._reader.by_change_feed:
+        if spares and table.name in self._emitter.by_change_feed:
             ids = [(id,) for id in spares]
-            held = await self._reader.channel.ask(table.name, lambda held: held.versions(ids))
+            held = await self._emitter.channel.ask(table.name, lambda held: held.versions(ids))
             there = {key[0] for key, version in (held or {}).items() if not version.deleted}
             spares = {id: event for id, event in spares.items() if id not in there}
         gate = asyncio.Semaphore(CHILD_LISTS_AT_ONCE)
@@ -183,7 +214,7 @@ class Children:
 
         lacking = [event for id, event in spares.items() if (id, None) not in seen]
         found = await asyncio.gather(*map(whole, lacking))
-        await self._reader.put(table, [event for event in found if event])
+        await self._emitter.put(table, [event for event in found if event])
 
     async def _rest(
         self, client: Client, found: Placement, kinds: list[ListPlan], parent: Object, family: _Family,
@@ -201,10 +232,10 @@ class Children:
                     return []
             owners = [str(owner) for owner in values_at(answer.body, found.id)]
         if found.window:
-            ask = self._asks[kinds[0].table.name]
+            ask = self._requests[kinds[0].table.name]
             back = int(ask.table.lookback.total_seconds())
             begin = ask.since if ask.since is not None else max(0, (unix_second(parent.get("created")) or 0) - back)
-            until = ask.until or self._reader.now or 0
+            until = ask.until or self._emitter.now or 0
             if begin >= until:
                 return []  # the parent is younger than what is asked for
             given.update(zip(found.window, whole_days(begin, until), strict=True))

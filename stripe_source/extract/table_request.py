@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stripe_source.tables.objects import unix_second
 from stripe_source.tables.table import Table
 
 EVENTS_KEPT = 29 * 86_400  # seconds: Stripe keeps events for 30 days; a cursor that is older than this has a gap behind it
@@ -43,3 +44,10 @@ class TableRequest:
     missed_last_run: bool = False
     first_load: bool = False
     reread: bool = False
+
+    def wants_created(self, created: object) -> bool:
+        """Whether an object that was created then is within the bounds; one without a time of creation is."""
+        second = unix_second(created)
+        if second is None:
+            return True
+        return (self.since is None or second >= self.since) and (self.until is None or second < self.until)

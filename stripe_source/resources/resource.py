@@ -1,8 +1,7 @@
-"""Dlt hints of a table."""
+"""The dlt resource of a table, with all hints."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
 from typing import Any
 
 import dlt
@@ -10,9 +9,8 @@ from dlt.extract import DltResource
 
 from stripe_source.options import Options
 from stripe_source.resources.history import versions_map
+from stripe_source.resources.marker import MARKERS
 from stripe_source.tables.schema_map import TableMap
-
-LAG_BEHIND_ALL = 100 * 365 * 86400.0  # seconds: a lag that reaches behind any object
 
 
 def history_resource(shape: TableMap, rows: Callable[[], Iterator[Any]]) -> DltResource:
@@ -35,33 +33,25 @@ def history_resource(shape: TableMap, rows: Callable[[], Iterator[Any]]) -> DltR
     return made.apply_hints(additional_table_hints={"description": versions.description})
 
 
-def table_resource(o: Options, shape: TableMap, rows: Callable[..., Iterator[Any]]) -> DltResource:
+def table_resource(options: Options, shape: TableMap, rows: Callable[..., Iterator[Any]]) -> DltResource:
     """The resource of one table.
 
     Args:
-        o: options.
+        options: of the source.
         shape: the map of the table.
         rows: makes its items; called with dlt's cursor where the table goes by `created`.
     """
-    table = shape.table
-    if o.markers[table.name] == "created":
-        start = None if o.start is None else datetime.fromtimestamp(o.start, timezone.utc)
-        end = None if o.end is None else datetime.fromtimestamp(o.end, timezone.utc)
-        if end and not start:
-            start = datetime.fromtimestamp(0, timezone.utc)  # dlt takes no end without a start
-        lag = LAG_BEHIND_ALL if o.again(table) else max(o.lookback, table.lookback.total_seconds())
-        incremental = dlt.sources.incremental(
-            table.time or "created", initial_value=start, end_value=end, lag=lag, on_cursor_value_missing="include"
-        )
+    marker = MARKERS[options.markers[shape.table.name]]
+    if (cursor := marker.cursor(options, shape.table)) is not None:
 
-        def items(cursor: Any = incremental) -> Iterator[Any]:
+        def items(cursor: Any = cursor) -> Iterator[Any]:
             yield from rows(cursor)
     else:
 
-        def items() -> Iterator[Any]:  # type: ignore[misc]
+        def items() -> Iterator[Any]:  # type: ignore[misc]  # dlt finds the cursor among the parameters
             yield from rows()
 
-    return describe_resource(shape, items, hard=o.deletes == "hard")
+    return describe_resource(shape, items, hard=options.deletes == "hard")
 
 
 def describe_resource(shape: TableMap, items: Callable[..., Iterator[Any]], hard: bool = False) -> DltResource:

@@ -1,4 +1,4 @@
-"""One extraction: what each resource asks of the reader, and how what it reads becomes rows for dlt."""
+"""One reading of Stripe: the extractor, and what becomes of each table, over one or several dlt loads."""
 from __future__ import annotations
 
 import logging
@@ -17,13 +17,7 @@ from stripe_source.dlt_patches.apply import apply_patches
 from stripe_source.errors import MixedData, StripeSourceError, redact
 from stripe_source.extract.account import AccountIdentity
 from stripe_source.extract.backfill.spans import BackfillProgress
-from stripe_source.extract.checkpoint import (
-    BACKFILL_KEY,
-    BackfillCheckpoint,
-    load_checkpoints,
-    new_checkpoints,
-    resumable,
-)
+from stripe_source.extract.checkpoint import BackfillCheckpoint, new_checkpoints, resumable
 from stripe_source.extract.extractor import Extractor
 from stripe_source.extract.plan import plan_lists
 from stripe_source.extract.table_request import TableRequest
@@ -32,6 +26,7 @@ from stripe_source.options import Options
 from stripe_source.resources.history import SUFFIX, Versions, versions_map
 from stripe_source.resources.load_id import current_load_id
 from stripe_source.resources.lock import lock_current_pipeline
+from stripe_source.resources.state import SourceState, TableState
 from stripe_source.resources.table_load import BYTES_PER_LOAD, TableLoad
 from stripe_source.resources.table_result import CHANGES, TableResult
 from stripe_source.tables.schema_map import TableMap, table_map
@@ -41,18 +36,18 @@ log = logging.getLogger("stripe_source")
 
 @dataclass
 class Extraction:
-    """One reading of Stripe: the reader, and what became of each table. It may take several extractions, and loads.
+    """One reading of Stripe. It may take several dlt extractions, and loads.
 
     Args:
         options: what was asked for.
-        on_page: called with (table, number of objects) as pages come, from the reader's thread.
+        on_page: called with (table, number of objects) as pages come, from the extractor's thread.
         on_cover: likewise, with (table, how far its list has been read).
-        whose: who the key belongs to, where that was asked before.
+        identity: who the key belongs to, where that was asked before.
         results: by table, once the run has begun.
-        reader: once all resources are ready.
-        fresh: tables that were made just now, and hold nothing.
-        portion: rows after which a load is cut off from the next one; None: all is one load.
-        making: this extraction only makes the `fresh` tables, while the reading begins; rows go into the next one.
+        extractor: once all resources are ready.
+        new_tables: tables that were made just now, and hold nothing.
+        rows_per_load: rows after which a load is cut off from the next one; None: all is one load.
+        creating_tables: this extraction only makes `new_tables`, while the reading begins; rows go into the next one.
     """
 
     options: Options
@@ -64,156 +59,139 @@ class Extraction:
     new_tables: set[str] = field(default_factory=set)
     rows_per_load: int | None = None
     creating_tables: bool = False
-    _taking: dict[str, TableLoad] = field(default_factory=dict)
-    _taken: int = 0
-    _ahead: dict[str, int | None] = field(default_factory=dict)
-    _bytes: int = 0
-    _parting: bool = False
-    _round: str | None = None
-    _sql: Any = None
-    _stack: ExitStack = field(default_factory=ExitStack)
-    _free: Callable[[], None] | None = None
-    _asks: dict[str, TableRequest] = field(default_factory=dict)
-    _left: set[str] = field(default_factory=set)
-    _held: dict[str, StoredRows] = field(default_factory=dict)
-    _versions: dict[str, Versions] = field(default_factory=dict)
+    _requests: dict[str, TableRequest] = field(default_factory=dict)
+    _loads: dict[str, TableLoad] = field(default_factory=dict)  # of the tables that are not done
+    _histories: dict[str, Versions] = field(default_factory=dict)
+    _stored: dict[str, StoredRows] = field(default_factory=dict)
     _refused: set[str] = field(default_factory=set)
-    _state: dict[str, Any] = field(default_factory=dict)
+    _objects_left: dict[str, int | None] = field(default_factory=dict)
+    # of the load that is under way
+    _load_id: str | None = None
+    _state: dict[str, Any] = field(default_factory=dict)  # dlt's, of the source
+    _rows: int = 0
+    _bytes: int = 0
+    _cut: bool = False
+    _ended: set[str] = field(default_factory=set)  # tables whose resources have ended
+    _client: Any = None
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _unlock: Callable[[], None] | None = None
+
+    # ---- what the load loop asks
 
     @property
     def unfinished(self) -> list[str]:
         """The tables that a further extraction has to go on with; empty when all is done."""
-        return list(self._taking)
-
-    def covered(self, table: str, coverage: BackfillProgress) -> None:
-        """How far a table has been read; comes from the reader's thread."""
-        self._ahead[table] = coverage.left
-        if self.on_cover:
-            self.on_cover(table, coverage)
+        return list(self._loads)
 
     @property
     def near_end(self) -> bool:
         """Whether what is still to be read of long lists fits into two more loads, as far as is known."""
-        ahead = list(self._ahead.values())
-        return bool(ahead) and None not in ahead and sum(left or 0 for left in ahead) <= 2 * (self.rows_per_load or 0)
+        left = list(self._objects_left.values())
+        return bool(left) and None not in left and sum(each or 0 for each in left) <= 2 * (self.rows_per_load or 0)
 
-    def count_taken(self, rows: int, size: int) -> None:
-        """So many rows, and bytes, were taken from the reader. When that is enough for one load, it is cut off."""
-        self._taken += rows
-        self._bytes += size
-        enough = self.rows_per_load and (self._taken >= self.rows_per_load or self._bytes >= BYTES_PER_LOAD)
-        if enough and not self._parting and self.extractor and self.extractor.channel.reading:
-            self._parting = True
-            self.extractor.request_checkpoint()
+    def stop(self) -> None:
+        """Nobody goes on."""
+        if self.extractor:
+            self.extractor.stop()
+        self._loads.clear()
+        self._close_client()
 
-    def register(self, ask: TableRequest, selected: Sequence[str], state: dict[str, Any]) -> None:
-        """A resource is ready to take its table; when all selected ones are, the reading begins."""
-        if not self._asks:
-            if current_load_id():
-                apply_patches(dlt.current.pipeline())
-            self._free = lock_current_pipeline() if current_load_id() else None  # first of all: where it is refused, nothing has begun
-            self.extractor, self._sql, self._left, self.results, self._held = None, None, set(), {}, {}
-            self._refused = set()
-        if ask.table.name not in self._asks and ask.table.name in self.options.history:
-            self.history_of(table_map(ask.table)).begin(ask.table.name + SUFFIX in selected)
-        self._asks[ask.table.name] = ask
-        self.results[ask.table.name] = TableResult(marker=self.options.markers[ask.table.name], hidden=ask.table.invisible_rows)
-        if self.extractor is None and self._asks.keys() >= {name for name in selected if not self._follows(name)}:
-            self._follow()
-            mode, held = self.options.credentials.livemode, state.get("livemode")
-            if None not in (mode, held) and mode != held:
-                raise MixedData("mode", _mode_name(held), _mode_name(mode))
-            now = self.identity.now if self.identity else int(time.time())
-            roots = plan_lists([each.table for each in self._asks.values()])
-            begun = resumable(load_checkpoints(state), roots, self._asks, now)
-            self.new_tables |= {name for each in begun.values() for name in each.tables}
-            begun = {**new_checkpoints([root for root in roots if root.table.name not in begun], self._asks, now), **begun}
-            self.extractor = Extractor(
-                self.options.client, self.options.account_id, state.get("account_id"), self.identity, self.on_page,
-                self.stored_rows, state.get("feed", {}).get("seen", ()), self.options.lookback,
-                past=self._versions.keys(), begun=begun, made=True, on_cover=self.covered,
-            )
+    # ---- what resources ask, in dlt's thread
+
+    def register(self, request: TableRequest, selected: Sequence[str], state: dict[str, Any]) -> None:
+        """A resource is ready to take its table; when all selected ones are, the reading begins.
+
+        Args:
+            request: what is wanted of the table.
+            selected: names of all resources of the run.
+            state: dlt's state of the source.
+
+        Raises:
+            Busy: another run of the pipeline is under way.
+            MixedData: the dataset holds data of the other mode.
+        """
+        table = request.table
+        if not self._requests:
+            self._begin()
+        if table.name not in self._requests and table.name in self.options.history:
+            self.history_of(table_map(table)).begin(table.name + SUFFIX in selected)
+        self._requests[table.name] = request
+        marker = self.options.markers[table.name]
+        self.results[table.name] = TableResult(marker=marker, hidden=table.invisible_rows)
+        followers = {CHANGES, *(name + SUFFIX for name in self.options.history)}  # they only take what others bring
+        if self.extractor is None and self._requests.keys() >= set(selected) - followers:
+            self._read(SourceState.load(state))
             self._state = state
-            self.extractor.start(self._asks.values())
 
-    def _follow(self) -> None:
+    def _begin(self) -> None:
+        if current_load_id():
+            self._unlock = lock_current_pipeline()  # first of all: where it is refused, nothing has begun
+            apply_patches(dlt.current.pipeline())
+        self.extractor, self._client, self._ended, self.results = None, None, set(), {}
+        self._stored, self._refused = {}, set()
+
+    def _read(self, state: SourceState) -> None:
+        """Begin to read."""
+        mode = self.options.credentials.livemode
+        if None not in (mode, state.livemode) and mode != state.livemode:
+            raise MixedData("mode", _mode_name(state.livemode), _mode_name(mode))
+        self._follow_parents()
+        now = self.identity.now if self.identity else int(time.time())
+        plans = plan_lists([request.table for request in self._requests.values()])
+        resumed = resumable(state.checkpoints, plans, self._requests, now)
+        self.new_tables |= {name for each in resumed.values() for name in each.tables}
+        others = [plan for plan in plans if plan.table.name not in resumed]
+        self.extractor = Extractor(
+            self.options.client, self.options.account_id, state.account_id, self.identity, self.on_page,
+            self.stored_rows, state.feed_state.seen, self.options.lookback, with_history=self._histories.keys(),
+            backfills={**new_checkpoints(others, self._requests, now), **resumed}, builds_rows=True,
+            on_cover=self._covered,
+        )
+        self.extractor.start(self._requests.values())
+
+    def _covered(self, table: str, progress: BackfillProgress) -> None:
+        """How far a table has been read; comes from the extractor's thread."""
+        self._objects_left[table] = progress.left
+        if self.on_cover:
+            self.on_cover(table, progress)
+
+    def _follow_parents(self) -> None:
         """Let children that were loaded before go by their parents' cursor, where the parents are read as well."""
-        for name, ask in self._asks.items():
-            parents = [self._asks.get(found.parent) for found in ask.table.placements]
-            if ask.follows_parents and all(parent and parent.since for parent in parents):
+        for name, request in self._requests.items():
+            parents = [self._requests.get(found.parent) for found in request.table.placements]
+            if request.follows_parents and all(parent and parent.since for parent in parents):
                 since = min(parent.since or 0 for parent in parents if parent)
-                self._asks[name] = replace(ask, since=since)
+                self._requests[name] = replace(request, since=since)
 
-    def _follows(self, resource: str) -> bool:
-        """Whether a resource only takes what others bring."""
-        return resource == CHANGES or resource in {name + SUFFIX for name in self.options.history}
+    def load_table(self, shape: TableMap, source: dict[str, Any], own: dict[str, Any]) -> Iterator[Any]:
+        """What the resource of a table yields, now that the reading has begun; it may go on in a further extraction.
 
-    def history_of(self, shape: TableMap) -> Versions:
-        """What travels between the resource of a table and the one of its history."""
-        return self._versions.setdefault(shape.table.name, Versions(shape))
-
-    def stored_history(self, shape: TableMap) -> StoredRows | None:
-        """What the destination holds of a table's history."""
-        of_rows = self.stored_rows(shape.table.name)
-        return of_rows and of_rows.for_map(versions_map(shape))
-
-    def stored_rows(self, name: str) -> StoredRows | None:
-        """What the destination holds of a table; None where it holds nothing, or there is no destination."""
-        if name not in self._held:
-            client = None if current_load_id() is None or name in self.new_tables or name not in self._asks else self.sql_client()
-            if client is None or self.extractor is None:
-                return None
-            shape = table_map(self._asks[name].table)
-            self._held[name] = StoredRows(client, dlt.current.source_schema(), shape, self.extractor.account)
-        return self._held[name]
-
-    def sql_client(self) -> Any:
-        """What reads the destination back, open until all tables are taken; None where there is nothing yet."""
-        if self._sql is None and not dlt.current.pipeline().first_run:
-            self._sql = sql_client(dlt.current.pipeline())
-            self._stack.enter_context(self._sql)
-        return self._sql
-
-    def is_first_load(self, name: str) -> bool:
-        """Whether the destination holds nothing of a table, or nothing that what is read has to be compared with."""
-        return current_load_id() is None or name in self.new_tables or bool(dlt.current.pipeline().first_run)
-
-    def since(self, table: str) -> int | None:
-        """From when on a table is read; None: from the beginning."""
-        return self._asks[table].since
-
-    def load_table(self, shape: TableMap, state: dict[str, Any], own: dict[str, Any]) -> Iterator[Any]:
-        """What the resource of a table yields, now that the reading has begun; it may go on in a further extraction."""
+        Args:
+            shape: the map of the table.
+            source: dlt's state of the source.
+            own: dlt's state of the resource.
+        """
         name = shape.table.name
-        taking = self._taking.get(name)
-        if taking is None:
-            taking = self._taking[name] = TableLoad(self, shape, self.since(name))
+        assert self.extractor is not None
+        if name not in self._loads:
+            since = self._requests[name].since
+            self._loads[name] = TableLoad(self, self.extractor, shape, since, TableState.load(own))
         if self.creating_tables:
             yield from empty_table()
             return
-        yield from taking.all(state, own)
-        if taking.done:
-            del self._taking[name]
+        load = self._loads[name]
+        yield from load.items(source, own)
+        if load.done:
+            del self._loads[name]
 
     def resume(self, state: dict[str, Any]) -> None:
         """A resource goes on in a further extraction, which has a state of its own; the first one opens it."""
-        if self._round == (this := current_load_id()):
+        if self._load_id == (this := current_load_id()):
             return
-        self._round, self._state = this, state
-        self._parting, self._taken, self._bytes, self._left = False, 0, 0, set()
+        self._load_id, self._state = this, state
+        self._cut, self._rows, self._bytes, self._ended = False, 0, 0, set()
         if self.extractor:
             self.extractor.channel.resume()
-
-    def refuse_table(self, table: str, error: Exception) -> None:
-        """The rows of a table are not loaded: that is its verdict, and how far its list was read does not count."""
-        assert self.extractor is not None
-        self._refused.add(table)
-        if isinstance(error, StripeSourceError):
-            verdict = verdict_for(error)
-        else:  # what Stripe sent is untrusted: a surprise in one table must not stop the others
-            log.error("rows of %s could not be made", table, exc_info=error)
-            verdict = Verdict("failed", f"{type(error).__name__}: {redact(str(error))}", False)
-        self.extractor.verdicts[table] = verdict
 
     def finish(self, table: str, closed: bool) -> None:
         """A resource has ended.
@@ -222,51 +200,105 @@ class Extraction:
             table: its table.
             closed: nobody takes it any more.
         """
-        self._left.add(table)
+        self._ended.add(table)
         if closed:
-            self._taking.pop(table, None)
-        if table not in self._taking:
-            if table in self._versions:
-                self._versions[table].done = self._versions[table].wanted
+            self._loads.pop(table, None)
+        if table not in self._loads:
+            if table in self._histories:
+                self._histories[table].done = self._histories[table].wanted
             if self.extractor:
                 self.extractor.leave(table)
-        if self._left < self._asks.keys():
+        if self._ended < self._requests.keys():
             return
-        if self._taking:
+        if self._loads:
             self._pause()
             return
         if self.extractor and self.extractor.channel.error is None:
-            self._keep(self.extractor.checkpoints())  # of what failed
+            state = SourceState.load(self._state)
+            self._keep(state, self.extractor.checkpoints())  # of what failed
             if self.extractor.feed:
-                self._state["feed"] = {"at": self.extractor.now, "seen": self.extractor.feed.noted}
-        self._close()
-        self._asks, self._state, self.new_tables = {}, {}, set()  # the source may be run again
-        if self._free:
-            self._free()
+                state.keep_feed(self.extractor.now or 0, self.extractor.feed.noted)
+            state.save(self._state)
+        self._close_client()
+        self._requests, self._state, self.new_tables = {}, {}, set()  # the source may be run again
+        if self._unlock:
+            self._unlock()
 
     def _pause(self) -> None:
         """All resources have taken what belongs to this load: keep how far the lists came, and who goes on."""
         assert self.extractor is not None
-        self._keep(self.extractor.checkpoints_at_cut)
-        self._asks = {name: ask for name, ask in self._asks.items() if name in self._taking}
-        self._close()
+        state = SourceState.load(self._state)
+        self._keep(state, self.extractor.checkpoints_at_cut)
+        state.save(self._state)
+        self._requests = {name: request for name, request in self._requests.items() if name in self._loads}
+        self._close_client()
 
-    def _keep(self, begun: Mapping[str, BackfillCheckpoint]) -> None:
-        self._state.pop(BACKFILL_KEY, None)
-        begun = {name: each for name, each in begun.items() if self._refused.isdisjoint(each.tables)}
-        if begun:
-            self._state[BACKFILL_KEY] = {name: each.asdict() for name, each in begun.items()}
+    def _keep(self, state: SourceState, checkpoints: Mapping[str, BackfillCheckpoint]) -> None:
+        """Note how far first readings came, but for tables whose rows were refused."""
+        state.keep_checkpoints(
+            {name: each for name, each in checkpoints.items() if self._refused.isdisjoint(each.tables)}
+        )
 
-    def _close(self) -> None:
+    # ---- what tables ask: see `LoadContext`
+
+    def is_first_load(self, name: str) -> bool:
+        """Whether the destination holds nothing of a table, or nothing that what is read has to be compared with."""
+        return current_load_id() is None or name in self.new_tables or bool(dlt.current.pipeline().first_run)
+
+    def stored_rows(self, name: str) -> StoredRows | None:
+        """What the destination holds of a table; None where it holds nothing, or there is no destination."""
+        if name in self._stored:
+            return self._stored[name]
+        if current_load_id() is None or name in self.new_tables or name not in self._requests:
+            return None
+        client = self._sql_client()
+        if client is None or self.extractor is None:
+            return None
+        shape = table_map(self._requests[name].table)
+        stored = StoredRows(client, dlt.current.source_schema(), shape, self.extractor.account)
+        return self._stored.setdefault(name, stored)
+
+    def history_of(self, shape: TableMap) -> Versions:
+        """What travels between the resource of a table and the one of its history."""
+        return self._histories.setdefault(shape.table.name, Versions(shape))
+
+    def stored_history(self, shape: TableMap) -> StoredRows | None:
+        """What the destination holds of a table's history."""
+        stored = self.stored_rows(shape.table.name)
+        return stored and stored.for_map(versions_map(shape))
+
+    def count_taken(self, rows: int, size: int) -> None:
+        """So many rows, and bytes of Arrow, belong to this load. When that is enough for one, it is cut off."""
+        self._rows += rows
+        self._bytes += size
+        enough = self.rows_per_load and (self._rows >= self.rows_per_load or self._bytes >= BYTES_PER_LOAD)
+        if enough and not self._cut and self.extractor and self.extractor.channel.reading:
+            self._cut = True
+            self.extractor.request_checkpoint()
+
+    def refuse_table(self, table: str, error: Exception) -> None:
+        """The rows of a table are not loaded: that is its verdict, and how far its list was read does not count."""
+        assert self.extractor is not None
+        self._refused.add(table)
+        if isinstance(error, StripeSourceError):
+            verdict = verdict_for(error)
+        else:  # what Stripe sent is untrusted: a surprise in one table must not stop the others
+            log.error("rows of %s could not be built", table, exc_info=error)
+            verdict = Verdict("failed", f"{type(error).__name__}: {redact(str(error))}", False)
+        self.extractor.verdicts[table] = verdict
+
+    # ---- the destination
+
+    def _sql_client(self) -> Any:
+        """What reads the destination back, open until all tables are taken; None where there is nothing yet."""
+        if self._client is None and not dlt.current.pipeline().first_run:
+            self._client = sql_client(dlt.current.pipeline())
+            self._stack.enter_context(self._client)
+        return self._client
+
+    def _close_client(self) -> None:
         self._stack.close()
-        self._sql, self._held = None, {}
-
-    def stop(self) -> None:
-        """Nobody goes on."""
-        if self.extractor:
-            self.extractor.stop()
-        self._taking.clear()
-        self._close()
+        self._client, self._stored = None, {}
 
 
 def _mode_name(livemode: bool | None) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-INSERT, UPDATE, DELETE = "INSERT", "UPDATE", "DELETE"
+SELECT, INSERT, UPDATE, DELETE = "SELECT", "INSERT", "UPDATE", "DELETE"
 
 
 class WAEvent(NamedTuple):
@@ -11,14 +11,15 @@ class WAEvent(NamedTuple):
 
     Args:
         table: native table name.
-        operation: INSERT, UPDATE or DELETE.
+        operation: SELECT: the object was read by a first load, or by one that reads all and compares nothing. INSERT,
+            UPDATE: the destination does not hold its row, or holds an older version. DELETE: Stripe no longer has it.
         time: unix seconds by Stripe's clock: when the version in `data` came to be, or when it was read.
         data: the object, untouched.
         account: id of the account whose data it is, or "self".
         parent: id of the object that owns it, for children.
         position: place in the parent's list, from 0, for children.
         pair: id of the second object that owns it, where there are two.
-        before: attributes that an update changed, with their old values; None where Stripe does not say.
+        before: the object as it was before an update; None where Stripe does not say.
     """
 
     table: str

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from stripe_source.rows.builder import RowBuilder
-from stripe_source.rows.waevent import INSERT, WAEvent
+from stripe_source.rows.waevent import SELECT, WAEvent
 from stripe_source.tables.placement import Placement
 from stripe_source.tables.registry import BY_NAME
 from stripe_source.tables.schema_map import table_map
@@ -59,7 +59,7 @@ class _RowServer:
             return b""
         table = BY_NAME[order["table"]]
         events = [
-            WAEvent(table.name, INSERT, read_at, thing, order["account"])
+            WAEvent(table.name, SELECT, read_at, thing, order["account"])
             for number, places, read_at, founds in order["rows"]
             for thing in self._things(number, places, founds)
         ]

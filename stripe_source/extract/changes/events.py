@@ -26,6 +26,7 @@ class ObjectChange:
         events: those of that second that are about the object itself.
         ask: the object has to be asked for, whatever they say.
         known: the run before had seen the newest of them.
+        number: of all events about it that this run has read.
     """
 
     root: ListPlan
@@ -34,6 +35,7 @@ class ObjectChange:
     events: list[Object]
     ask: bool = False
     known: bool = False
+    number: int = 0
 
 
 def event_mark(event: Mapping[str, Any]) -> str:

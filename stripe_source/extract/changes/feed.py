@@ -16,7 +16,7 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stripe_source.api.client import Client
 from stripe_source.api.lists import ListRequest, ObjectBatch, read_newest_first
@@ -29,10 +29,13 @@ from stripe_source.extract.changes.events import (
     ends_object,
     event_mark,
     newest_event,
+    object_before,
     payload,
     payload_suffices,
 )
 from stripe_source.extract.changes.watched import DUE_SPAN_GAP, LIST_DELAY
+from stripe_source.extract.emitter import Emitter
+from stripe_source.extract.list_reader import Emit
 from stripe_source.extract.plan import ListPlan, drop_forbidden_expansions, expansions, placements_of
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.rows.fingerprint import fingerprint
@@ -42,9 +45,6 @@ from stripe_source.tables.placement import Placement, extract_children, values_a
 from stripe_source.tables.registry import BY_NAME, parent_column
 from stripe_source.tables.table import Table, Watch
 
-if TYPE_CHECKING:
-    from stripe_source.extract.extractor import Extractor
-
 log = logging.getLogger("stripe_source")
 EVENTS_PER_STEP = 1_000  # events that are decided on together
 OBJECTS_AT_ONCE = 16  # objects that are asked for at a time
@@ -52,10 +52,10 @@ MOST_MARKS = 20_000  # events whose ids are remembered for the next run; older o
 
 
 class ChangeFeed:
-    """Reads the change feed for a reader, and hands over what changed.
+    """Reads the change feed, and emits what changed.
 
     Args:
-        reader: takes what is found, and has the questions to the destination answered.
+        emitter: takes deletions, and has the questions to the destination answered.
         client: asks Stripe.
         roots: the lists whose tables go by the feed.
         asks: what the run wants, by table.
@@ -65,13 +65,13 @@ class ChangeFeed:
     """
 
     def __init__(
-        self, reader: Extractor, client: Client, roots: Sequence[ListPlan], asks: Mapping[str, TableRequest], seen: Iterable[str],
+        self, emitter: Emitter, client: Client, roots: Sequence[ListPlan], asks: Mapping[str, TableRequest], seen: Iterable[str],
         lookback: int, events: ListPlan | None,
     ) -> None:
-        self._reader, self._client, self._asks, self._lookback = reader, client, asks, lookback
+        self._emitter, self._client, self._asks, self._lookback = emitter, client, asks, lookback
         self.roots, self.events = list(roots), events
         self._seen = set(seen)
-        self._now = reader.now or 0
+        self._now = emitter.now or 0
         self._gate = asyncio.Semaphore(OBJECTS_AT_ONCE)
         self.noted: list[str] = []
         self.read = self.asked = 0
@@ -117,8 +117,9 @@ class ChangeFeed:
         self._pages = read_newest_first(self._client, what, self._low)
         self._first = await anext(self._pages, None)
 
-    async def run(self) -> None:
-        """Read the feed to its end, and all that is watched; hand over what changed."""
+    async def run(self, emit: Emit) -> None:
+        """Read the feed to its end, and all that is watched; emit what changed."""
+        self._emit = emit
         await asyncio.gather(*(self._safely(root, self._watch(root)) for root in self.roots))
         async for events, read_at in self._seconds():
             await self._hand_events(events, read_at)
@@ -139,7 +140,7 @@ class ChangeFeed:
         except StripeError as error:
             self._failed.add(root.table.name)
             for table, _ in placements_of(root):
-                self._reader.fail(table, error)
+                self._emitter.fail(table, error)
 
     # ---- events
 
@@ -168,7 +169,7 @@ class ChangeFeed:
             if recent and len(self.noted) < MOST_MARKS:  # the newest come first
                 self.noted.append(event_mark(event))
         if self.events:
-            await self._reader.hand_on(self._client, self.events, ObjectBatch(events, read_at))
+            await self._emit(self.events, ObjectBatch(events, read_at))
 
     def _changes(self, events: Iterable[Object]) -> dict[tuple[str, str], ObjectChange]:
         """What events say, object by object: the newest second counts."""
@@ -176,7 +177,7 @@ class ChangeFeed:
         applied: dict[tuple[str, str], int] = {}
         for event in events:
             second = unix_second(event.get("created"))
-            if second is None or event.get("account") not in (None, "", self._reader.account):
+            if second is None or event.get("account") not in (None, "", self._emitter.account):
                 continue
             seen = event_mark(event) in self._seen
             for root, id, itself in self._about(event):
@@ -185,10 +186,11 @@ class ChangeFeed:
                 if seen and old:
                     applied[key] = max(second, applied.get(key, second))
                     continue
-                if itself and not seen and root.table.name in self._reader.earlier_versions:
+                if itself and not seen and root.table.name in self._emitter.earlier_versions:
                     self._keep(root, event, second)
                 change = changes.setdefault(key, ObjectChange(root, id, second, [], known=seen))
                 change.ask |= not itself
+                change.number += 1
                 if second == change.at and itself:
                     change.events.append(event)
                     change.known &= seen
@@ -201,10 +203,10 @@ class ChangeFeed:
         """Keep an event as a version of its object, for the table's history."""
         thing = copy.deepcopy(payload(event))
         told = event.get("api_version") in (None, self._client.api_version) and (root.table.survives_deleted_event or not ends_object(event))
-        if told and payload_suffices(thing, root, set(), self._reader.by_change_feed):
+        if told and payload_suffices(thing, root, set(), self._emitter.by_change_feed):
             for found in root.children:
                 extract_children(thing, found)
-            self._reader.earlier_versions[root.table.name].append(self._reader.event(root.table, thing, second))
+            self._emitter.earlier_versions[root.table.name].append(self._emitter.event(root.table, thing, second))
 
     def _follows(self, events: Iterable[Object], change: ObjectChange, second: int) -> bool:
         """Whether a change is the next one after those of the same second that were applied by the run before."""
@@ -280,7 +282,7 @@ class ChangeFeed:
             and change.id not in self._watched[root.table.name]  # the list does not show it like this any more
             for watch in root.table.watch
         )
-        if doubtful or not payload_suffices(thing, root, skip, self._reader.by_change_feed):
+        if doubtful or not payload_suffices(thing, root, skip, self._emitter.by_change_feed):
             asks.append(change)
             return
         if version is not None and version.changed_at >= change.at:
@@ -295,6 +297,8 @@ class ChangeFeed:
         elif not root.wanted and change.known:
             asks.append(change)
             return
+        if change.number == 1 and version and (before := object_before(event)):
+            self._emitter.before[root.table.name, change.id] = before
         await self._deliver(root, thing, change.at, skip)
 
     def _remains(self, event: Object) -> Object:
@@ -309,13 +313,13 @@ class ChangeFeed:
         bare = copy.deepcopy(thing)
         for found in root.children:
             extract_children(bare, found)
-        return fingerprint(self._reader.event(root.table, bare, 0), False)
+        return fingerprint(self._emitter.event(root.table, bare, 0), False)
 
     async def _versions(self, root: ListPlan, ids: Sequence[str]) -> dict[str, StoredVersion]:
         """What the destination holds of the objects of a list."""
         if not root.wanted or not ids:
             return {}
-        found = await self._reader.channel.ask(root.table.name, lambda held: held.versions([(id,) for id in ids]))
+        found = await self._emitter.channel.ask(root.table.name, lambda held: held.versions([(id,) for id in ids]))
         return {key[0]: version for key, version in (found or {}).items()}
 
     # ---- handing over
@@ -326,7 +330,7 @@ class ChangeFeed:
         self._changed[root.table.name].add(id)
         if self._within(root, thing):
             async with self._gate:
-                await self._reader.hand_on(self._client, root, ObjectBatch([thing], at_), frozenset(skip))
+                await self._emit(root, ObjectBatch([thing], at_), frozenset(skip))
 
     def _within(self, root: ListPlan, thing: Object) -> bool:
         asks = [self._asks[table.name] for table in root.tables()]
@@ -359,7 +363,7 @@ class ChangeFeed:
         """What is left of a list when something that is expanded may not be read."""
         lesser, lost = drop_forbidden_expansions(root, error)
         for table in lost:
-            self._reader.fail(table, error)
+            self._emitter.fail(table, error)
         return lesser
 
     async def _gone(self, node: ListPlan, ids: Mapping[str, tuple[int, Object]]) -> None:
@@ -374,10 +378,10 @@ class ChangeFeed:
         name = node.table.name
         self._done.update({(name, id): True for id in ids})
         self._changed[name].update(ids)
-        self._reader.touched_ids[name].update(ids)
+        self._emitter.touched_ids[name].update(ids)
         if node.wanted:
-            await self._reader.put(node.table, [
-                WAEvent(name, DELETE, second, {**data, "id": id}, self._reader.account)
+            await self._emitter.put(node.table, [
+                WAEvent(name, DELETE, second, {**data, "id": id}, self._emitter.account)
                 for id, (second, data) in ids.items()
             ])
         for found, kinds in node.children.items():
@@ -386,14 +390,14 @@ class ChangeFeed:
                 if found.fallback or column is None:
                     continue
                 if not kind.table.path:
-                    self._reader.parents_read[kind.table.name][column].update(ids)
+                    self._emitter.parents_read[kind.table.name][column].update(ids)
                 elif kind.wanted:
                     inner = await self._where(kind.table, column, ids)
                     await self._gone(kind, {id: (max(at_ for at_, _ in ids.values()), {}) for id in inner})
 
     async def _where(self, table: Table, column: str, values: Iterable[str | None]) -> list[str]:
         """Ids of the rows that hold one of these values in a column."""
-        found = await self._reader.channel.ask(table.name, lambda held: held.rows_where(["id"], column, values))
+        found = await self._emitter.channel.ask(table.name, lambda held: held.rows_where(["id"], column, values))
         return [str(row[0]) for row in found or ()]
 
     # ---- what has no events
@@ -453,7 +457,7 @@ class ChangeFeed:
     async def _read_due(self, root: ListPlan, watch: Watch) -> None:
         """Read again what was created in the seconds of rows whose time has come."""
         name, column, due = root.table.name, watch.column or "", watch.due or ""
-        times = await self._reader.channel.ask(
+        times = await self._emitter.channel.ask(
             root.table.name, lambda held: held.rows_due(column, str(watch.value), due, self._now)
         )
         spans: list[list[int]] = []
@@ -470,7 +474,7 @@ class ChangeFeed:
                 fresh = [thing for thing in batch.objects if (name, str(thing.get("id"))) not in self._done]
                 self._done.update({(name, str(thing.get("id"))): True for thing in fresh})
                 self._changed[name].update(str(thing.get("id")) for thing in fresh)
-                await self._reader.hand_on(self._client, root, replace(batch, objects=fresh))
+                await self._emit(root, replace(batch, objects=fresh))
 
     async def _apply_copies(self) -> None:
         """Ask again for what shows copies of objects that changed."""
@@ -487,6 +491,6 @@ class ChangeFeed:
                         await self._safely(root, self._ask_showing(root, table, want, column, changed[other]))
 
     async def _ask_showing(self, root: ListPlan, table: Table, want: str, column: str, ids: Sequence[str]) -> None:
-        found = await self._reader.channel.ask(table.name, lambda held: held.rows_referencing(want, column, ids))
+        found = await self._emitter.channel.ask(table.name, lambda held: held.rows_referencing(want, column, ids))
         shown = {id for owners in (found or {}).values() for id in owners if not self._done.get((root.table.name, id))}
         await asyncio.gather(*(self._ask(root, id) for id in sorted(shown)))

@@ -1,0 +1,187 @@
+"""All that we keep in dlt's state, typed and versioned: of the source, of a table, of a load that is under way.
+
+dlt stores plain JSON. What stands there is read into these classes and written from them, and nowhere else. `version`
+says how it was written; what an older release wrote is migrated when it is read.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, TypeVar
+
+import dlt
+
+from stripe_source.errors import NewerState
+from stripe_source.extract.checkpoint import BackfillCheckpoint
+
+VERSION = 1  # of what is written; 0 is that of release 0.1.0, which wrote no version
+_PENDING_LOADS = "stripe_loads"  # in dlt's local state
+
+Raw = MutableMapping[str, Any]
+S = TypeVar("S", bound="_State")
+
+
+@dataclass
+class _State:
+    """What the kinds of state have in common."""
+
+    @classmethod
+    def _renamed(cls) -> Mapping[str, str]:
+        """Names of version 0, with those of today where they differ."""
+        return {}
+
+    @classmethod
+    def load(cls: type[S], raw: Mapping[str, Any]) -> S:
+        """Read what dlt's state holds.
+
+        Raises:
+            NewerState: a later release wrote it, in a way that this one does not know.
+        """
+        version = raw.get("version", 0)
+        if version > VERSION:
+            raise NewerState(version, VERSION)
+        words = {cls._renamed().get(name, name): value for name, value in raw.items()} if version == 0 else raw
+        return cls(**{each.name: words[each.name] for each in fields(cls) if each.name in words})
+
+    def save(self, raw: Raw) -> None:
+        """Write it into dlt's state, and leave what dlt itself keeps there. What has its default is left out."""
+        for name in (*self._renamed(), *(each.name for each in fields(self))):
+            raw.pop(name, None)
+        unset = type(self)()
+        words = asdict(self)
+        raw.update({name: value for name, value in words.items() if value != getattr(unset, name)}, version=VERSION)
+
+
+@dataclass
+class FeedState:
+    """How far the change feed was read.
+
+    Args:
+        at: unix second of the last run that read it.
+        seen: marks of the events that it had seen within the lookback.
+    """
+
+    at: int | None = None
+    seen: list[str] = field(default_factory=list)
+
+
+@dataclass
+class SourceState(_State):
+    """What is kept of the source.
+
+    Args:
+        account_id: value of `_account_id` in all rows.
+        livemode: whether the data is live; None where that is not known.
+        feed: how far the change feed was read, as `FeedState`.
+        backfill: by list, how far its first reading came, as `BackfillCheckpoint`.
+        last_load: the dlt load that rows travelled in last. It makes dlt store the state with every load, which tells
+            other machines that there was one.
+    """
+
+    account_id: str | None = None
+    livemode: bool | None = None
+    feed: dict[str, Any] = field(default_factory=dict)
+    backfill: dict[str, dict[str, Any]] = field(default_factory=dict)
+    last_load: str | None = None
+
+    @classmethod
+    def _renamed(cls) -> Mapping[str, str]:
+        return {"loaded": "last_load"}
+
+    @classmethod
+    def load(cls, raw: Mapping[str, Any]) -> SourceState:
+        """Read what dlt's state holds.
+
+        Raises:
+            NewerState: a later release wrote it, in a way that this one does not know.
+        """
+        if not raw.get("version") and "backfill" in raw:
+            backfill = {
+                name: {"reread" if word == "again" else word: value for word, value in each.items()}
+                for name, each in raw["backfill"].items()
+            }
+            raw = {**raw, "backfill": backfill}
+        return super().load(raw)
+
+    @property
+    def feed_state(self) -> FeedState:
+        """How far the change feed was read."""
+        return FeedState(**self.feed)
+
+    def keep_feed(self, at: int, seen: Iterable[str]) -> None:
+        """Note how far the change feed was read."""
+        self.feed = asdict(FeedState(at, list(seen)))
+
+    @property
+    def checkpoints(self) -> dict[str, BackfillCheckpoint]:
+        """How far first readings came, by list."""
+        return {name: BackfillCheckpoint.load(words) for name, words in self.backfill.items()}
+
+    def keep_checkpoints(self, checkpoints: Mapping[str, BackfillCheckpoint]) -> None:
+        """Note how far first readings came; those that are not named are over."""
+        self.backfill = {name: each.asdict() for name, each in checkpoints.items()}
+
+
+@dataclass
+class TableState(_State):
+    """What is kept of one table, beside the cursor that dlt keeps itself.
+
+    Args:
+        position: unix second up to which the change feed was applied to the table.
+        read_whole: the last run read it whole.
+        last_full_read: unix second of its last full reading.
+        start: the option `start` of that reading.
+        refused: the last run was not allowed to read it.
+        complete: its objects were read to the end with those of their parents.
+        history: its history holds a version of every row.
+        last_id: id of the newest object that is older than the lookback.
+        last_id_created: unix second in which that was created.
+    """
+
+    position: int | None = None
+    read_whole: bool = False
+    last_full_read: int | None = None
+    start: int | None = None
+    refused: bool = False
+    complete: bool = False
+    history: bool = False
+    last_id: str | None = None
+    last_id_created: int | None = None
+
+    @classmethod
+    def _renamed(cls) -> Mapping[str, str]:
+        return {
+            "whole": "read_whole", "whole_at": "last_full_read", "loaded": "complete", "id": "last_id",
+            "id_created": "last_id_created",
+        }
+
+
+def sources_of(pipeline: dlt.Pipeline) -> dict[str, Any]:
+    """The state of all sources of a pipeline, as dlt keeps it."""
+    return dict(pipeline.state.get("sources", {}))
+
+
+def put_back(state: Raw, sources: Mapping[str, Any]) -> None:
+    """Put the state of all sources back to what it was, but for whose data the dataset holds.
+
+    Args:
+        state: of the pipeline.
+        sources: what `sources_of` said before.
+    """
+    name = "stripe"
+    here = state.get("sources", {}).get(name, {})
+    owner = {word: here[word] for word in ("account_id", "livemode", "version") if word in here}
+    state["sources"] = {**sources, name: {**sources.get(name, {}), **owner}}
+
+
+def pending_loads(pipeline: dlt.Pipeline) -> int | None:
+    """How many loads the destination had when the load that is under way was begun; None where none is."""
+    try:
+        return int(pipeline.get_local_state_val(_PENDING_LOADS))
+    except (KeyError, TypeError):
+        return None
+
+
+def keep_pending_loads(pipeline: dlt.Pipeline, loads: int | None) -> None:
+    """Note how many loads the destination had when a load was begun; None: it is over."""
+    pipeline.set_local_state_val(_PENDING_LOADS, loads)
