@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from hurried import Hurried, busiest_second
+from fake_clock import FakeTimeLoop, busiest_second
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,7 +37,7 @@ class Stripe(Client):
         self.governor, self.account, self.latency = Governor(None, True), None, None
 
     async def page(
-        self, path: str, params: Any = None, *, account: str | None = None, keep: Any = None
+        self, path: str, params: Any = None, *, account: str | None = None, decode: Any = None
     ) -> Page:
         self.requests += 1
         assert self.requests < 3_000
@@ -203,12 +203,12 @@ class Limited(Stripe):
         self.governor, self.latency = governor, 0.25
         self.sent: list[float] = []
 
-    async def page(self, path: str, params: Any = None, *, account: str | None = None, keep: Any = None) -> Page:
+    async def page(self, path: str, params: Any = None, *, account: str | None = None, decode: Any = None) -> Page:
         await self.governor.acquire(account, endpoint_of(path))
         try:
             self.sent.append(asyncio.get_running_loop().time())
             await asyncio.sleep(0.25)
-            return await super().page(path, params, account=account, keep=keep)
+            return await super().page(path, params, account=account, decode=decode)
         finally:
             self.governor.release(account, endpoint_of(path))
 
@@ -231,7 +231,7 @@ def test_lists_of_an_account_end_together(
     Measured in a clock of its own; what the limits allow is a bound that nothing can beat. And they are kept.
     """
     monkeypatch.setattr("stripe_source.extract.backfill.spans.PAGES_PER_SPAN", a_span)
-    loop = Hurried()
+    loop = FakeTimeLoop()
     governor = Governor(1.0, True, clock=loop.time, sleep=asyncio.sleep)
     lists = [Limited(number, governor) for number in pages]
 

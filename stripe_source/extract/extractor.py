@@ -53,7 +53,6 @@ from stripe_source.tables.placement import Placement, extract_children
 from stripe_source.tables.registry import BY_NAME, parent_column
 from stripe_source.tables.table import Table
 from stripe_source.workers.batches import RowBatcher
-from stripe_source.workers.process import WORTH_A_WORKER as LONG_LIST
 from stripe_source.workers.process import WorkerProcess
 from stripe_source.workers.protocol import PageHandle
 
@@ -429,7 +428,7 @@ class Extractor:
         plain = root.wanted and not table.include and BY_NAME.get(table.name) is table
         if not plain or self.channel.builder_of(table.name) is None:
             return None
-        if not self._apart.tried and (sweep.coverage().left or 0) >= LONG_LIST and WorkerProcess.is_useful():
+        if not self._apart.tried and WorkerProcess.is_worth_starting(sweep.coverage().left or 0):
             self._apart.start()
         return partial(self._apart.send_page, members=sorted(fields_needed(root))) if self._apart.ready else None
 
@@ -486,7 +485,8 @@ class Extractor:
             things = [
                 thing for thing in batch.objects if is_within(thing.get(table.time) if table.time else None, ask)
             ]
-            kept = batch.handle and replace(batch.handle, taken=tuple(taken))
+            handle = batch.handle
+            kept = replace(handle, taken=tuple(taken)) if isinstance(handle, PageHandle) else None
             await self.put(table, [self.event(table, thing, batch.read_at) for thing in things], kept)
 
     def event(

@@ -211,7 +211,7 @@ class Sweep:
         what = self._what
         pages = self._client.pages(
             what.path, lambda: what.between(span.low or None, None if span.high == NO_END else span.high),
-            limit=what.limit, account=what.account, keep=self._keep,
+            limit=what.limit, account=what.account, decoder=self._keep,
         )
         upcoming = asyncio.ensure_future(self._page(span, pages))
         below: asyncio.Task[None] | None = None
@@ -281,7 +281,7 @@ class Sweep:
         while marker and not meeting.met:
             given = {**what.between(None, None, what.limit), "ending_before": marker}
             try:
-                page = await client.page(what.path, given, account=what.account, keep=self._keep())
+                page = await client.page(what.path, given, account=what.account, decode=self._keep())
             except (ResourceMissing, InvalidRequest):
                 return  # that object is gone
             if not page.objects or {thing.get(what.time) for thing in page.objects} != {meeting.second}:
