@@ -230,7 +230,7 @@ def test_lists_of_an_account_end_together(
 
     Measured in a clock of its own; what the limits allow is a bound that nothing can beat. And they are kept.
     """
-    monkeypatch.setattr("stripe_source.extract.backfill.spans.PAGES_PER_SPAN", a_span)
+    monkeypatch.setattr("stripe_source.extract.backfill.sweep.PAGES_PER_SPAN", a_span)
     loop = FakeTimeLoop()
     governor = Governor(1.0, True, clock=loop.time, sleep=asyncio.sleep)
     lists = [Limited(number, governor) for number in pages]
@@ -261,7 +261,7 @@ def test_how_far_a_sweep_is() -> None:
     told = []
 
     async def take(batch: ObjectBatch) -> None:
-        told.append(sweep.coverage())
+        told.append(sweep.progress())
 
     asyncio.run(sweep.run(take))
     halfway = next(each for each in told if each.share >= 0.5)
@@ -269,7 +269,7 @@ def test_how_far_a_sweep_is() -> None:
     assert (told[0].share, told[0].left) == (0.0, None)
     assert 4_000 <= (halfway.left or 0) <= 6_000
     assert [each.share for each in told] == sorted(each.share for each in told)
-    assert (sweep.coverage().share, sweep.coverage().left) == (1.0, 0)
+    assert (sweep.progress().share, sweep.progress().left) == (1.0, 0)
 
 
 @pytest.mark.parametrize("ordered", [False, True])

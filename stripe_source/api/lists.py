@@ -1,7 +1,7 @@
 """Reads a list newest first to its end, or onwards from an id. The backfill reads spans of `created`."""
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -28,6 +28,9 @@ class ObjectBatch:
     read_at: int
     has_more: bool = False
     handle: object | None = None
+
+
+BatchHandler = Callable[[ObjectBatch], Awaitable[None]]
 
 
 @dataclass(frozen=True)

@@ -406,7 +406,7 @@ class Extractor:
                 batch = replace(batch, objects=await self._included(client, table, batch.objects))
             await self.hand_on(client, root, batch)
             if sweep := self._sweeps[table.name].get(number):
-                self._on_cover(table.name, sweep.coverage())
+                self._on_cover(table.name, sweep.progress())
 
         if table.created and bound.after_id is None:
             begun = self.backfills.get(table.name)
@@ -414,7 +414,7 @@ class Extractor:
             gaps = begun.missing(number, until) if begun else None
             sweep = Sweep(
                 client, what, bound.since, until, gaps=gaps, ordered=bound.ordered,
-                keep=lambda: None if bound.ordered else self._keeper(root, sweep),
+                decoder=lambda: None if bound.ordered else self._keeper(root, sweep),
             )
             self._sweeps[table.name][number] = sweep
             await sweep.run(hand)
@@ -428,7 +428,7 @@ class Extractor:
         plain = root.wanted and not table.include and BY_NAME.get(table.name) is table
         if not plain or self.channel.builder_of(table.name) is None:
             return None
-        if not self._apart.tried and WorkerProcess.is_worth_starting(sweep.coverage().left or 0):
+        if not self._apart.tried and WorkerProcess.is_worth_starting(sweep.progress().left or 0):
             self._apart.start()
         return partial(self._apart.send_page, members=sorted(fields_needed(root))) if self._apart.ready else None
 
