@@ -50,8 +50,8 @@ from stripe_source.errors import (
     UnknownMarker,
     UnknownTable,
     Unreachable,
-    redact,
 )
+from stripe_source.redaction import redact
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -35,8 +35,8 @@ from stripe_source.errors import (
     RateLimited,
     StripeError,
     Unreachable,
-    redact,
 )
+from stripe_source.redaction import redact
 
 if TYPE_CHECKING:
     import asyncio

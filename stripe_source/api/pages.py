@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stripe_source.errors import EndlessPaging, redact
+from stripe_source.errors import EndlessPaging
+from stripe_source.redaction import redact
 
 # Decodes the text of a page elsewhere. It returns the body and a handle, which the client passes on and never looks
 # into; None leaves the page to the client.

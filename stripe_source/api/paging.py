@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from stripe_source.api.pages import Page, PageDecoder, endless_paging
 from stripe_source.api.query import Params
-from stripe_source.errors import BrokenAnswer, ResourceMissing, redact
+from stripe_source.errors import BrokenAnswer, ResourceMissing
+from stripe_source.redaction import redact
 
 log = logging.getLogger("stripe_source")
 IDS_TO_STEP_BACK = 100  # ids to go back to, one by one, when the object that a cursor names is gone

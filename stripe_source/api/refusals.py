@@ -17,8 +17,8 @@ from stripe_source.errors import (
     Redirected,
     ResourceMissing,
     StripeError,
-    redact,
 )
+from stripe_source.redaction import redact
 
 
 @dataclass(frozen=True)

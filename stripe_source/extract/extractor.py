@@ -28,7 +28,6 @@ from stripe_source.errors import (
     PermissionDenied,
     ResourceMissing,
     StripeError,
-    redact,
 )
 from stripe_source.extract.account import AccountIdentity, identify
 from stripe_source.extract.backfill.spans import NO_END, BackfillProgress
@@ -47,6 +46,7 @@ from stripe_source.extract.plan import (
 )
 from stripe_source.extract.table_request import EVENTS_KEPT, TableRequest
 from stripe_source.extract.verdicts import Verdict, Verdicts, verdict_for
+from stripe_source.redaction import redact
 from stripe_source.rows.waevent import INSERT, WAEvent
 from stripe_source.tables.objects import Object, unix_second
 from stripe_source.tables.placement import Placement, extract_children
