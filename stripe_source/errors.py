@@ -1,7 +1,7 @@
-"""Everything that can go wrong, as exceptions that say what was asked, what came back and what to do.
+"""Everything that can go wrong, as exceptions that say what was requested, what came back and what to do.
 
     StripeSourceError                   exit code 1
-    ├── ConfigurationError              2: what we were told cannot work
+    ├── ConfigurationError              2: the configuration cannot work
     │   ├── MissingKey
     │   ├── MalformedKey
     │   ├── PublishableKey
@@ -11,7 +11,7 @@
     │   ├── InvalidOption
     │   ├── NewerState                  a later release wrote the state of the pipeline
     │   └── MixedData                   the dataset holds another account's data, or the other mode's
-    ├── StripeError                     1: an answer of Stripe, or the lack of one
+    ├── StripeError                     1: Stripe answered with an error, or not at all
     │   ├── AuthenticationError         3: 401
     │   ├── PermissionDenied            3: 403
     │   ├── NotEnabled                  the account does not have the product
@@ -23,7 +23,7 @@
     │   ├── Unreachable                 no answer after all attempts
     │   ├── BrokenAnswer                an answer that cannot be read, after all attempts
     │   └── EndlessPaging               a list that never ends
-    ├── SchemaFrozen                    1: something new came, and the schema contract freezes the table
+    ├── SchemaFrozen                    1: Stripe sends something new, and the schema contract freezes the table
     ├── DestinationError                1: the destination is down, full, or refuses
     └── Busy                            1: another process runs the pipeline
 """
@@ -34,43 +34,7 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Any, ClassVar
 
-_HIDDEN = "…redacted"
-# Over-redaction is harmless, a leak is not: no boundary is asked for before a prefix that names a mode, because a key
-# may follow a percent-escape (`%22sk_live_`) or be glued to a word.
-_SECRETS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern), shown)
-    for pattern, shown in (
-        (r"(://)[^\s/@]+@", r"\1…redacted@"),  # user and password of a proxy
-        (
-            r"((?:sk|rkcs|rk|pk|ek|uk)_(?:org_)?(?:live|test)_|sk_org_(?!(?:live|test)_…)|whsec_)(?:[\w*%•-]|\.(?=[\w*•])|…(?!redacted))+",
-            rf"\1{_HIDDEN}",
-        ),
-        (r"(?<![A-Za-z0-9])((?:sk|rkcs|rk|pk|ek|uk|rt|ac)_)(?!live_|test_|org_)[A-Za-z0-9*]{10,}", rf"\1{_HIDDEN}"),
-        (r"(?i)\b(bearer|basic)\s+(?=\S*[\d_*=])[\w.~+/=*-]{6,}", rf"\1 {_HIDDEN}"),
-        (r"(?i)(authorization['\"]?\s*[:=]\s*['\"]?)(?!bearer|basic)[^\s'\",}]+", rf"\1{_HIDDEN}"),
-        (r"(?i)\b((?:access_token|refresh_token|client_secret|api_key)['\"]?\s*[:=]\s*['\"]?)(?!sk_|rk)[^\s'\"&,}]{6,}",
-         rf"\1{_HIDDEN}"),
-    )
-)
-
-
-def redact(text: object, secrets: Iterable[str] = ()) -> str:
-    """`text` without anything that looks like a key or token, keeping only its prefix.
-
-    Args:
-        text: what came from Stripe, an exception or a user; not only str, since exceptions come as they are.
-        secrets: values known to be secret, whatever they look like.
-
-    >>> redact("Invalid API Key provided: sk_test_****1234")
-    'Invalid API Key provided: sk_test_…redacted'
-    """
-    clean = str(text)
-    for pattern, shown in _SECRETS:
-        clean = pattern.sub(shown, clean)
-    for secret in secrets:
-        if len(secret) >= 4:
-            clean = clean.replace(secret, _HIDDEN)
-    return clean
+from stripe_source.redaction import redact
 
 
 def _quoted(values: Iterable[object]) -> str:
@@ -85,7 +49,7 @@ def _rebuild(cls: type[StripeSourceError], args: tuple[Any, ...], state: dict[st
 
 
 class StripeSourceError(Exception):
-    """Base of all errors of this package; `exit_code` is what the command line answers with."""
+    """Base of all errors of this package; the command line ends with `exit_code`."""
 
     exit_code: ClassVar[int] = 1
 
@@ -94,7 +58,7 @@ class StripeSourceError(Exception):
 
 
 class ConfigurationError(StripeSourceError):
-    """What we were told to do cannot work; nothing was asked of Stripe."""
+    """The configuration cannot work; no request was sent to Stripe."""
 
     exit_code = 2
 
@@ -103,7 +67,7 @@ class ConfigurationError(StripeSourceError):
 
 
 class MissingKey(ConfigurationError):
-    """There is no key at all."""
+    """No key was given."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -113,7 +77,7 @@ class MissingKey(ConfigurationError):
 
 
 class MalformedKey(ConfigurationError):
-    """Something was given as key that cannot be one."""
+    """The text that was given as key cannot be one."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(
@@ -137,14 +101,14 @@ class UnknownTable(ConfigurationError):
     """A table name or pattern that matches nothing.
 
     Args:
-        name: what was asked for.
-        known: every table.
-        also: further names that are understood (aliases); suggested, not counted.
+        name: the name or pattern that was given.
+        known: the names of all tables.
+        aliases: further names that are understood; they are suggested, and not counted.
     """
 
-    def __init__(self, name: str, known: Collection[str], also: Iterable[str] = ()) -> None:
+    def __init__(self, name: str, known: Collection[str], aliases: Iterable[str] = ()) -> None:
         self.name = name
-        self.suggestion = _nearest(name, known) or _nearest(name, also)
+        self.suggestion = _nearest(name, known) or _nearest(name, aliases)
         hint = f" Did you mean `{self.suggestion}`?" if self.suggestion else ""
         super().__init__(f"Unknown table `{name}`.{hint} Run `stripe-source tables` to list all {len(known)}.")
 
@@ -162,7 +126,7 @@ class UnknownMarker(ConfigurationError):
 
 
 class InvalidBounds(ConfigurationError):
-    """`start` and `end` that bound nothing, or that are no times."""
+    """`start` and `end` have nothing between them, or are no times."""
 
     def __init__(self, reason: str, *, start: object = None, end: object = None) -> None:
         self.start, self.end = start, end
@@ -179,9 +143,9 @@ class InvalidOption(ConfigurationError):
 
     Args:
         option: its name, as in the signature.
-        value: what was given.
+        value: the value that was given.
         known: the values that it can have, where they can be listed.
-        reason: why not, or what to do, where they cannot.
+        reason: why the value cannot be, or what to do, where they cannot be listed.
     """
 
     def __init__(self, option: str, value: object, known: Iterable[object] = (), reason: str | None = None) -> None:
@@ -218,18 +182,18 @@ class MixedData(ConfigurationError):
     """The dataset holds the data of another account, or of the other mode, than the key reads.
 
     Args:
-        what: "account" or "mode".
-        holds: what the dataset holds.
-        found: what the key reads.
+        kind: "account" or "mode".
+        stored: the account or mode whose data the dataset holds.
+        read: the account or mode that the key reads.
         dataset: its name, where known.
     """
 
-    def __init__(self, what: str, holds: str, found: str, dataset: str | None = None) -> None:
-        self.what, self.holds, self.found, self.dataset = what, holds, found, dataset
+    def __init__(self, kind: str, stored: str, read: str, dataset: str | None = None) -> None:
+        self.kind, self.stored, self.read, self.dataset = kind, stored, read, dataset
         where = f"Dataset `{dataset}`" if dataset else "The dataset"
         super().__init__(
-            f"{where} holds data of {what} `{holds}`, and the key reads {what} `{found}`. "
-            f"Use the key of `{holds}`, or load `{found}` into a dataset of its own (`--dataset`)."
+            f"{where} holds data of {kind} `{stored}`, and the key reads {kind} `{read}`. "
+            f"Use the key of `{stored}`, or load `{read}` into a dataset of its own (`--dataset`)."
         )
 
 
@@ -240,9 +204,9 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 class StripeError(StripeSourceError):
-    """An answer of Stripe that is no data, or the lack of an answer.
+    """Stripe answered with something else than data, or not at all.
 
-    `table` and `account` may be set later, by who knows them; the text is made when it is asked for.
+    Callers that know `table` or `account` may set them later; the text is made when it is read.
 
     Args:
         message: what Stripe (or the transport) said.
@@ -251,38 +215,23 @@ class StripeError(StripeSourceError):
         type: Stripe's error type, such as `invalid_request_error`.
         param: the parameter that Stripe complains of.
         request_id: Stripe's `Request-Id`, which its support asks for.
-        path: what was asked.
-        account: the connected account that it was asked of.
-        table: the table that it was asked for.
-        attempts: how often it was asked.
+        path: the path that was requested.
+        account: the connected account that the request acted on.
+        table: the table that the request was for.
+        attempts: how often the request was sent.
     """
 
     way_out: ClassVar[str] = ""
 
     def __init__(
-        self,
-        message: str,
-        *,
-        status: int | None = None,
-        code: str | None = None,
-        type: str | None = None,
-        param: str | None = None,
-        request_id: str | None = None,
-        path: str | None = None,
-        account: str | None = None,
-        table: str | None = None,
-        attempts: int = 1,
+        self, message: str, *, status: int | None = None, code: str | None = None, type: str | None = None,
+        param: str | None = None, request_id: str | None = None, path: str | None = None, account: str | None = None,
+        table: str | None = None, attempts: int = 1,
     ) -> None:
-        self.message = redact(message)
-        self.status = status
-        self.code = _clean(code)
-        self.type = _clean(type)
-        self.param = _clean(param)
-        self.request_id = _clean(request_id)
-        self.path = _clean(path)
-        self.account = _clean(account)
-        self.table = table
-        self.attempts = attempts
+        self.message, self.status = redact(message), status
+        self.code, self.type, self.param = _clean(code), _clean(type), _clean(param)
+        self.request_id, self.path, self.account = _clean(request_id), _clean(path), _clean(account)
+        self.table, self.attempts = table, attempts
         super().__init__(self.message)
 
     def __str__(self) -> str:
@@ -291,8 +240,8 @@ class StripeError(StripeSourceError):
             place.append(f"`{self.path}`")
         if self.account:
             place.append(f"account `{self.account}`")
-        asked = ", ".join(place)
-        asked = asked[:1].upper() + asked[1:] + ": " if asked else ""
+        where = ", ".join(place)
+        where = where[:1].upper() + where[1:] + ": " if where else ""
         after = f" after {self.attempts} attempts" if self.attempts > 1 else ""
         if self.status is None:
             said = f"{self.message.rstrip('.')}{after}."
@@ -300,7 +249,7 @@ class StripeError(StripeSourceError):
             code = f" {self.code}" if self.code else ""
             request = f" (request {self.request_id})" if self.request_id else ""
             said = f"Stripe answered {self.status}{code}{after}{request}: {self.message.rstrip('.')}."
-        return " ".join(part for part in (asked + said, self.advice()) if part)
+        return " ".join(part for part in (where + said, self.advice()) if part)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({str(self)!r})"
@@ -325,7 +274,7 @@ class AuthenticationError(StripeError):
 
 
 class PermissionDenied(StripeError):
-    """The key is known, and may not do this. `permission` is the `rak_…` name that Stripe asks for, if it names one."""
+    """The key is known, and may not read this. `permission` is the `rak_…` name that Stripe's message has, if any."""
 
     exit_code = 3
 
@@ -346,7 +295,7 @@ class PermissionDenied(StripeError):
 
 
 class NotEnabled(StripeError):
-    """The account does not have the product that the list belongs to; `reason` says it in our words."""
+    """The account does not have the product that the list belongs to; `reason` says so in our words."""
 
     way_out = "Nothing to do unless you use it; leave the table out with `exclude` to silence this."
 
@@ -356,7 +305,7 @@ class NotEnabled(StripeError):
 
 
 class ResourceMissing(StripeError):
-    """What an id names is gone, or never was; `param` says which parameter held the id."""
+    """The object that an id names is gone, or never was; `param` is the parameter that held the id."""
 
     way_out = "It was deleted, or belongs to another account or mode than the key's."
 
@@ -368,18 +317,16 @@ class InvalidRequest(StripeError):
 
 
 class Redirected(StripeError):
-    """A 3xx. Never followed: the key must not reach another host."""
+    """Stripe answered with a 3xx, which we never follow: the key must not reach another host."""
 
     exit_code = 2
     way_out = "Redirects are never followed, so that the key reaches no other host. Check `api_base` and any proxy."
 
 
 class RateLimited(StripeError):
-    """Stripe went on refusing for want of capacity; `reason` is its `Stripe-Rate-Limited-Reason`."""
+    """Stripe answered all attempts with 429; `reason` is its `Stripe-Rate-Limited-Reason`."""
 
-    way_out = (
-        "Lower `rate`, or run when other users of the account are quiet; nothing is lost, the next run goes on."
-    )
+    way_out = "Lower `rate`, or run when other users of the account are quiet; nothing is lost, the next run goes on."
 
     def __init__(self, message: str, *, reason: str | None = None, **rest: Any) -> None:
         super().__init__(message, **rest)
@@ -387,19 +334,19 @@ class RateLimited(StripeError):
 
 
 class ApiError(StripeError):
-    """Stripe failed."""
+    """Stripe failed to answer the request (5xx)."""
 
     way_out = "See https://status.stripe.com and run again; nothing is lost, the next run goes on from here."
 
 
 class Unreachable(StripeError):
-    """No answer: no connection, no such host, time-out."""
+    """Stripe did not answer: no connection, no such host, time-out."""
 
     way_out = "Check the network, the proxy variables and `api_base`, then run again; nothing is lost."
 
 
 class BrokenAnswer(StripeError):
-    """An answer that is truncated, not JSON, or not of the shape that was asked for."""
+    """An answer is truncated, is not JSON, or has not the shape that it should have."""
 
     way_out = (
         "Something between here and Stripe may be changing or cutting answers (proxy, `api_base`); check and run again."
@@ -417,7 +364,7 @@ class SchemaFrozen(StripeSourceError):
 
     Args:
         table: its name.
-        fields: dotted paths of what is new; none: the table itself is.
+        fields: dotted paths of the fields that are new; none: the table itself is new.
     """
 
     def __init__(self, table: str, fields: Iterable[str] = ()) -> None:
@@ -434,7 +381,7 @@ class SchemaFrozen(StripeSourceError):
 
 
 class DestinationError(StripeSourceError):
-    """The destination is down, full, or refuses what it is given."""
+    """The destination is down, full, or refuses rows or tables."""
 
     def __init__(self, message: object, *, destination: str | None = None, table: str | None = None) -> None:
         self.message = redact(message)
@@ -452,19 +399,14 @@ class Busy(StripeSourceError):
 
     Args:
         pipeline: its name.
-        pid: the other process, where it is known.
-        host: the machine that it runs on.
-        since: when it began.
-        dataset: what both load into; given where the other process was noticed in the destination.
+        pid: the id of the other process, where it is known.
+        host: the machine that the other process runs on.
+        since: when the other process began.
+        dataset: the dataset that both load into; given where the other process was noticed in the destination.
     """
 
     def __init__(
-        self,
-        pipeline: str,
-        *,
-        pid: int | None = None,
-        host: str | None = None,
-        since: str | None = None,
+        self, pipeline: str, *, pid: int | None = None, host: str | None = None, since: str | None = None,
         dataset: str | None = None,
     ) -> None:
         self.pipeline, self.pid, self.host, self.since, self.dataset = pipeline, pid, host, since, dataset

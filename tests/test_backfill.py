@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from hurried import Hurried, busiest_second
+from fake_clock import FakeTimeLoop, busiest_second
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,7 +37,7 @@ class Stripe(Client):
         self.governor, self.account, self.latency = Governor(None, True), None, None
 
     async def page(
-        self, path: str, params: Any = None, *, account: str | None = None, keep: Any = None
+        self, path: str, params: Any = None, *, account: str | None = None, decode: Any = None
     ) -> Page:
         self.requests += 1
         assert self.requests < 3_000
@@ -203,12 +203,12 @@ class Limited(Stripe):
         self.governor, self.latency = governor, 0.25
         self.sent: list[float] = []
 
-    async def page(self, path: str, params: Any = None, *, account: str | None = None, keep: Any = None) -> Page:
+    async def page(self, path: str, params: Any = None, *, account: str | None = None, decode: Any = None) -> Page:
         await self.governor.acquire(account, endpoint_of(path))
         try:
             self.sent.append(asyncio.get_running_loop().time())
             await asyncio.sleep(0.25)
-            return await super().page(path, params, account=account, keep=keep)
+            return await super().page(path, params, account=account, decode=decode)
         finally:
             self.governor.release(account, endpoint_of(path))
 
@@ -230,8 +230,8 @@ def test_lists_of_an_account_end_together(
 
     Measured in a clock of its own; what the limits allow is a bound that nothing can beat. And they are kept.
     """
-    monkeypatch.setattr("stripe_source.extract.backfill.spans.PAGES_PER_SPAN", a_span)
-    loop = Hurried()
+    monkeypatch.setattr("stripe_source.extract.backfill.sweep.PAGES_PER_SPAN", a_span)
+    loop = FakeTimeLoop()
     governor = Governor(1.0, True, clock=loop.time, sleep=asyncio.sleep)
     lists = [Limited(number, governor) for number in pages]
 
@@ -261,7 +261,7 @@ def test_how_far_a_sweep_is() -> None:
     told = []
 
     async def take(batch: ObjectBatch) -> None:
-        told.append(sweep.coverage())
+        told.append(sweep.progress())
 
     asyncio.run(sweep.run(take))
     halfway = next(each for each in told if each.share >= 0.5)
@@ -269,7 +269,7 @@ def test_how_far_a_sweep_is() -> None:
     assert (told[0].share, told[0].left) == (0.0, None)
     assert 4_000 <= (halfway.left or 0) <= 6_000
     assert [each.share for each in told] == sorted(each.share for each in told)
-    assert (sweep.coverage().share, sweep.coverage().left) == (1.0, 0)
+    assert (sweep.progress().share, sweep.progress().left) == (1.0, 0)
 
 
 @pytest.mark.parametrize("ordered", [False, True])

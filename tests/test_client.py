@@ -16,7 +16,7 @@ import orjson
 import pytest
 from aiohttp import ClientError, web
 from aiohttp.test_utils import TestServer
-from hurried import Clock
+from fake_clock import Clock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,8 +50,8 @@ from stripe_source.errors import (
     UnknownMarker,
     UnknownTable,
     Unreachable,
-    redact,
 )
+from stripe_source.redaction import redact
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -950,7 +950,7 @@ def _everything_seen(answer: Callable[[web.Request], Reply], caplog: pytest.LogC
                 ours = error.__traceback__
                 assert ours is not None
                 told = traceback.TracebackException(type(error), error, ours, capture_locals=True)
-                frames = [frame for frame in told.stack if frame.filename != __file__ and frame.name == "_ask"]
+                frames = [frame for frame in told.stack if frame.filename != __file__ and frame.name == "_get"]
                 shown = [
                     value for frame in frames for name, value in (frame.locals or {}).items()
                     if name not in ("path", "params", "url", "bare")  # these are the test's own

@@ -5,7 +5,7 @@ import asyncio
 from asyncio import run
 
 import pytest
-from hurried import Clock, Hurried, busiest_second
+from fake_clock import Clock, FakeTimeLoop, busiest_second
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -90,7 +90,7 @@ def test_the_share_is_used() -> None:
 )
 def test_no_second_brings_more_than_the_limits_allow(readers: list[int], stalls: list[float], needs: list[int]) -> None:
     """Whoever asks how much of what, and however long the program is busy with other things now and then."""
-    loop = Hurried()
+    loop = FakeTimeLoop()
     governor = Governor(1.0, True, clock=loop.time, sleep=asyncio.sleep)
     sent: dict[str, list[float]] = {f"/v1/{number}": [] for number in range(len(readers))}
 

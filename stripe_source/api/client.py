@@ -1,60 +1,53 @@
-"""The client: one GET, one page. Limits, retries, version and account are handled here and nowhere else."""
+"""The client reads one object or one page by GET; limits, retries, version and account are handled here only."""
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import random
 import re
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from stripe_source.api.credentials import Credentials, check_url, is_loopback, pause
 from stripe_source.api.endpoints import endpoint_of
-from stripe_source.api.pages import Answer, Figures, Page, PageDecoder, endless_paging, not_a_v1_page, not_a_v2_page
-from stripe_source.api.paging import EMPTY_PAGES, TRAIL
+from stripe_source.api.pages import (
+    Answer,
+    Figures,
+    Page,
+    PageDecoder,
+    http_date_second,
+    not_a_v1_page,
+    not_a_v2_page,
+    parse_json,
+)
+from stripe_source.api.paging import pages_v1, pages_v2
 from stripe_source.api.query import Params, encode
 from stripe_source.api.rate_limits import Governor
-from stripe_source.api.refusals import refusal
+from stripe_source.api.refusals import is_worth_retrying, redirect_body, refusal, seconds_to_retry
 from stripe_source.errors import (
     ApiError,
     AuthenticationError,
     BrokenAnswer,
     InvalidOption,
     RateLimited,
-    ResourceMissing,
     StripeError,
     Unreachable,
-    redact,
 )
+from stripe_source.redaction import redact
 
 if TYPE_CHECKING:
     import asyncio
 
     import aiohttp
 
-    from stripe_source.workers.protocol import PageHandle
-
 API_BASE = "https://api.stripe.com"
 API_VERSION = "2026-10-28.endive"
 log = logging.getLogger("stripe_source")
-_Check = Callable[[dict[str, Any]], "str | None"]
-FIRST_WAIT, LONGEST_WAIT, LONGEST_RETRY_AFTER = 0.5, 32.0, 60.0
-
-
-def _lenient(text: bytes) -> Any:
-    """JSON that orjson refuses and that is JSON all the same (half a surrogate pair in a name); None if it is not."""
-    def refuse(constant: str) -> Any:
-        raise ValueError(constant)  # NaN and Infinity are no JSON
-
-    try:
-        return json.loads(text, parse_constant=refuse)
-    except (ValueError, RecursionError):
-        return None
+_Check = Callable[[dict[str, Any]], "str | None"]  # says what is wrong with a body
+FIRST_WAIT, LONGEST_WAIT, LONGEST_RETRY_AFTER = 0.5, 32.0, 60.0  # seconds before another attempt
 
 
 class Client:
@@ -62,16 +55,16 @@ class Client:
 
     Args:
         credentials: `ApiKey` or `OAuth`.
-        api_base: where Stripe is; https, or loopback.
+        api_base: URL of Stripe's API; https, or loopback.
         api_version: the version that every request names.
         account: the account to act on, where it is not the key's own.
-        governor: limits; shared by clients of one key. Without one there are none of ours.
+        governor: our limits; clients of one key share it. Without one there are none of ours.
         timeout: seconds for one answer, from connecting to its last byte.
-        attempts: how often one thing is asked before giving up.
-        connections: how many at a time.
+        attempts: how often one request is sent before the client gives up.
+        connections: how many connections may be open at a time.
         sleep: how to wait before a retry.
         jitter: a number between 0 and 1.
-        now: unix seconds; used when an answer tells no time.
+        now: unix seconds; used when an answer has no date.
     """
 
     def __init__(
@@ -98,8 +91,8 @@ class Client:
         self._timeout, self._attempts, self._connections = timeout, max(1, attempts), connections
         self._sleep, self._jitter, self._now = sleep, jitter, now
         self._session: aiohttp.ClientSession | None = None
-        self._free: asyncio.Semaphore | None = None
-        self._clock: int | None = None
+        self._free_connections: asyncio.Semaphore | None = None
+        self._stripe_time: int | None = None
         self.latency: float | None = None  # seconds that an answer takes at present
 
     def __repr__(self) -> str:
@@ -112,8 +105,8 @@ class Client:
 
         if self._session is not None:
             raise RuntimeError("this client is open already; each `async with` wants a client of its own")
-        # ours, not the pool's queue: waiting in that counts towards the time-out of a request
-        self._free = asyncio.Semaphore(self._connections)
+        # we wait here and not in the pool's queue: waiting in that counts towards the time-out of a request
+        self._free_connections = asyncio.Semaphore(self._connections)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connections),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -133,43 +126,43 @@ class Client:
             await session.close()
 
     async def get(self, path: str, params: Params | None = None, *, account: str | None = None) -> Answer:
-        """Ask for one object.
+        """Read one object.
 
         Args:
-            path: such as `/v1/balance`; ids with unusual characters go in by `fill`.
+            path: such as `/v1/balance`; `fill` puts ids with unusual characters into it.
             params: query parameters.
-            account: instead of the client's.
+            account: the account to act on, instead of the client's.
 
         Raises:
-            StripeError: one of its kinds, when all that may be tried was tried.
+            StripeError: one of its kinds, when all attempts have failed.
         """
-        return await self._ask(path, params, account, None)
+        return await self._get(path, params, account, None)
 
     async def page(
-        self, path: str, params: Params | None = None, *, account: str | None = None, keep: PageDecoder | None = None
+        self, path: str, params: Params | None = None, *, account: str | None = None, decode: PageDecoder | None = None
     ) -> Page:
-        """Ask for one page of a list, and check that it is one. In v2, `path` may be a `next_page_url`.
+        """Read one page of a list, and check that it is one. In v2, `path` may be a `next_page_url`.
 
         Args:
             path: of the list.
             params: query parameters.
-            account: instead of the client's.
-            keep: takes the page as it came, and answers with digests of its objects; or with None, and does not.
+            account: the account to act on, instead of the client's.
+            decode: decodes the page instead of the client; where it returns None, the client does.
         """
         v2 = path.startswith("/v2/")
-        answer = await self._ask(path, params, account, not_a_v2_page if v2 else not_a_v1_page, keep)
+        answer = await self._get(path, params, account, not_a_v2_page if v2 else not_a_v1_page, decode)
         body = answer.body
-        following = body.get("next_page_url") if v2 else None
+        next_url = body.get("next_page_url") if v2 else None
         total = body.get("total_count")
         page = Page(
             objects=body["data"],
-            has_more=bool(following) if v2 else body["has_more"],
+            has_more=bool(next_url) if v2 else body["has_more"],
             date=answer.date,
             url=body.get("url"),
             total_count=total if isinstance(total, int) else None,
             version=answer.version,
             request_id=answer.request_id,
-            next_page_url=following,
+            next_page_url=next_url,
             handle=answer.handle,
         )
         self.figures.pages += 1
@@ -184,102 +177,34 @@ class Client:
         limit: int | None = 100,
         starting_after: str | None = None,
         account: str | None = None,
-        keep: Callable[[], PageDecoder | None] = lambda: None,
+        decoder: Callable[[], PageDecoder | None] = lambda: None,
     ) -> AsyncIterator[Page]:
         """Read a list to its end, page by page.
 
         Args:
             path: of the list.
-            params: sent with every page; a function is asked before each one, v1 only.
+            params: sent with every page; a function is called before each page, v1 only.
             limit: objects per page; None for lists that refuse the parameter.
             starting_after: the id to begin behind; v1 only.
-            account: instead of the client's.
-            keep: asked before each page for who takes it, see `page`; v1 only.
+            account: the account to act on, instead of the client's.
+            decoder: called before each page, returns the `decode` of `page`; v1 only.
 
         Raises:
             EndlessPaging: the list says that it has more and brings nothing new.
             ResourceMissing: `starting_after` is gone, and so is every object read before it that was tried instead.
         """
-        def given() -> dict[str, Any]:
+        def params_of_page() -> dict[str, Any]:
             return {**((params() if callable(params) else params) or {}), **({} if limit is None else {"limit": limit})}
 
         if path.startswith("/v2/"):
-            return self._pages_v2(path, given(), account)
-        return self._pages_v1(path, given, starting_after, account, keep)
+            return pages_v2(self.page, path, params_of_page(), account, self.api_base)
+        return pages_v1(self.page, path, params_of_page, starting_after, account, decoder)
 
-    async def _pages_v1(
-        self, path: str, params: Callable[[], dict[str, Any]], starting_after: str | None, account: str | None,
-        keep: Callable[[], PageDecoder | None],
-    ) -> AsyncIterator[Page]:
-        cursor = starting_after
-        trail: deque[str] = deque(maxlen=TRAIL)  # ids read last, in the list's order; the cursor is the last of them
-        delivered: set[str] = set()  # ids that come a second time after a step back
-        used: set[str] = set()  # cursors: one id per page, so that the longest list fits in memory
-        while True:
-            try:
-                page = await self.page(path, {**params(), "starting_after": cursor}, account=account, keep=keep())
-            except ResourceMissing as error:
-                if error.param != "starting_after" or len(trail) < 2:
-                    raise
-                delivered.update(trail)
-                used.discard(trail.pop())
-                cursor = trail[-1]
-                log.info("%s: the object that the cursor names is gone; going back to the one before it", redact(path))
-                continue
-            ids = [item["id"] for item in page.objects if isinstance(item.get("id"), str)]
-            if page.has_more and not page.objects:
-                log.warning("%s: an empty page says that there is more; taken for the end of the list", redact(path))
-                page.has_more = False
-            if page.has_more:
-                known = set(trail)
-                if not ids or ids[-1] in used or known.issuperset(ids):
-                    raise endless_paging(path, page, account)
-                cursor = ids[-1]
-                used.add(cursor)
-            trail.extend(ids)
-            if delivered.isdisjoint(ids):
-                delivered.clear()
-            else:
-                page.leave_out(delivered)
-            if page.objects or not page.has_more:
-                yield page
-            if not page.has_more:
-                return
-
-    async def _pages_v2(self, path: str, params: dict[str, Any], account: str | None) -> AsyncIterator[Page]:
-        target, query = path, params
-        used: set[str] = set()
-        before: set[str] = set()
-        empty = 0
-        while True:
-            page = await self.page(target, query, account=account)
-            following = page.next_page_url
-            if following is not None:
-                ids = {item["id"] for item in page.objects if isinstance(item.get("id"), str)}
-                empty = 0 if page.objects else empty + 1
-                if following in used or empty >= EMPTY_PAGES or (ids and ids <= before):
-                    raise endless_paging(path, page, account)
-                used.add(following)
-                before = ids
-                target, query = self._same_host(following, path, page), {}
-            yield page
-            if following is None:
-                return
-
-    def _same_host(self, url: str, path: str, page: Page) -> str:
-        """`url` as a path; the key must not reach another host."""
-        if url.startswith("/") and not url.startswith("//"):
-            return url
-        if url.startswith(f"{self.api_base}/"):
-            return url[len(self.api_base):]
-        raise BrokenAnswer(
-            f"The next page is said to be at another host, `{redact(urlsplit(url).hostname)}`",
-            path=path, request_id=page.request_id,
-        )
-
-    async def _ask(
-        self, path: str, params: Params | None, account: str | None, check: _Check | None, keep: PageDecoder | None = None
+    async def _get(
+        self, path: str, params: Params | None, account: str | None, check: _Check | None,
+        decode: PageDecoder | None = None,
     ) -> Answer:
+        """Send a request until it is answered, or no further attempt is worth it."""
         if self._session is None:
             raise RuntimeError("this client is not open; use it inside `async with Client(…) as client:`")
         session = self._session
@@ -295,17 +220,19 @@ class Client:
             headers = {"Authorization": authorization, "Stripe-Version": self.api_version}
             if acting is not None:
                 headers["Stripe-Context" if self.credentials.organization else "Stripe-Account"] = acting
-            outcome = await self._limited(session, url, headers, _Asked(bare, acting, attempt, keep), check)
+            outcome = await self._send_within_limits(
+                session, _Request(bare, url, headers, acting, attempt, check, decode)
+            )
             if isinstance(outcome, Answer):
                 return outcome
             if isinstance(outcome.error, AuthenticationError) and not renewed:
                 renewed = True
                 if await self.credentials.renew(session, authorization):
                     continue
-            if not outcome.again or attempt >= self._attempts:
+            if not outcome.retry or attempt >= self._attempts:
                 raise outcome.error
             wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1)) * self._jitter()
-            wait = max(wait, min(outcome.after or 0.0, LONGEST_RETRY_AFTER))
+            wait = max(wait, min(outcome.retry_after or 0.0, LONGEST_RETRY_AFTER))
             attempt += 1
             log.info(
                 "%s: %s; asking again in %.1f s (attempt %d of %d)",
@@ -315,26 +242,23 @@ class Client:
             self.figures.seconds_retrying += wait
             await self._sleep(wait)
 
-    async def _limited(
-        self, session: aiohttp.ClientSession, url: str, headers: dict[str, str], asked: _Asked, check: _Check | None
-    ) -> Answer | _Failure:
-        endpoint = endpoint_of(asked.path)
-        self.figures.seconds_waiting += await self.governor.acquire(asked.account, endpoint)
+    async def _send_within_limits(self, session: aiohttp.ClientSession, request: _Request) -> Answer | _Failure:
+        """Send a request once the limits let it pass, and tell the governor if Stripe found it too fast."""
+        endpoint = endpoint_of(request.path)
+        self.figures.seconds_waiting += await self.governor.acquire(request.account, endpoint)
         try:
-            assert self._free is not None  # made together with the session
-            async with self._free:
-                outcome = await self._once(session, url, headers, asked, check)
+            assert self._free_connections is not None  # made together with the session
+            async with self._free_connections:
+                outcome = await self._send(session, request)
         finally:
-            self.governor.release(asked.account, endpoint)
+            self.governor.release(request.account, endpoint)
         if isinstance(outcome, _Failure) and isinstance(outcome.error, RateLimited):
             self.figures.rate_limited += 1
-            self.governor.on_rate_limited(outcome.error.reason, asked.account, endpoint)
+            self.governor.on_rate_limited(outcome.error.reason, request.account, endpoint)
         return outcome
 
-    async def _once(
-        self, session: aiohttp.ClientSession, url: str, headers: dict[str, str], asked: _Asked, check: _Check | None
-    ) -> Answer | _Failure:
-        """One request. Failures are returned, not raised: raised ones would carry the HTTP library's own along."""
+    async def _send(self, session: aiohttp.ClientSession, request: _Request) -> Answer | _Failure:
+        """Send one request. Failures are returned, not raised: raised ones would carry the HTTP library's own along."""
         import asyncio
 
         import aiohttp
@@ -342,46 +266,43 @@ class Client:
 
         started = time.perf_counter()
         self.figures.requests += 1
-        broken = again = True
+        broken = retry = True
         try:
-            async with session.get(yarl.URL(url, encoded=True), headers=headers, allow_redirects=False) as response:
+            url = yarl.URL(request.url, encoded=True)
+            async with session.get(url, headers=request.headers, allow_redirects=False) as response:
                 text = await response.read()
         except asyncio.TimeoutError:
-            broken, said = False, f"No complete answer within {self._timeout:g} s"
+            broken, message = False, f"No complete answer within {self._timeout:g} s"
         except (aiohttp.ClientSSLError, aiohttp.InvalidURL) as failure:  # as wrong the next time
-            broken, again, said = False, False, self._told(failure)
+            broken, retry, message = False, False, self._describe(failure)
         except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError) as failure:
-            said = self._told(failure)
+            message = self._describe(failure)
         except (aiohttp.ClientError, OSError) as failure:
-            broken, said = False, self._told(failure)
+            broken, message = False, self._describe(failure)
         else:
-            took = time.perf_counter() - started
-            self.latency = took if self.latency is None else 0.9 * self.latency + 0.1 * took
-            self.figures.seconds_answering += took
+            seconds = time.perf_counter() - started
+            self.latency = seconds if self.latency is None else 0.9 * self.latency + 0.1 * seconds
+            self.figures.seconds_answering += seconds
             self.figures.bytes += len(text)
-            kept = await asked.keep(text) if asked.keep and response.status == 200 else None
-            return self._read(response.status, response.headers, text, asked, check, kept)
+            decoded = await request.decode(text) if request.decode and response.status == 200 else None
+            return self._interpret(response.status, response.headers, text, request, decoded)
         kind = BrokenAnswer if broken else Unreachable
-        return _Failure(kind(said, path=asked.path, account=asked.account, attempts=asked.attempt), again)
+        error = kind(message, path=request.path, account=request.account, attempts=request.attempt)
+        return _Failure(error, retry)
 
-    def _read(
-        self, status: int, headers: Mapping[str, str], text: bytes, asked: _Asked, check: _Check | None,
-        kept: PageHandle | None,
+    def _interpret(
+        self, status: int, headers: Mapping[str, str], text: bytes, request: _Request,
+        decoded: tuple[dict[str, Any], object] | None,
     ) -> Answer | _Failure:
         """What an answer means: data, or an error that may be worth another attempt."""
-        import orjson
-
         secrets = self.credentials.secrets
         request_id = headers.get("Request-Id")
         facts: dict[str, Any] = {
-            "path": asked.path, "account": asked.account, "attempts": asked.attempt, "request_id": request_id,
+            "path": request.path, "account": request.account, "attempts": request.attempt, "request_id": request_id,
         }
-        try:
-            body = kept.body if kept else orjson.loads(text)
-        except orjson.JSONDecodeError:
-            body = _lenient(text)
-        date = _unix(headers.get("Date"))
-        self._clock = self._clock if date is None else date
+        body, handle = decoded or (parse_json(text), None)
+        date = http_date_second(headers.get("Date"))
+        self._stripe_time = self._stripe_time if date is None else date
         if 200 <= status < 300:
             if not isinstance(body, dict):
                 fault: str | None = f"{len(text)} bytes that are no JSON object"
@@ -389,30 +310,31 @@ class Client:
                 message = redact(body["error"].get("message") or "no explanation", secrets)
                 return _Failure(ApiError(f"An error in place of data: {message}", status=status, **facts), True)
             else:
-                fault = check(body) if check is not None else None
+                fault = request.check(body) if request.check is not None else None
             if fault is None:
                 version = headers.get("Stripe-Version")
-                return Answer(body, int(self._now()) if date is None else date, version, request_id, kept)
+                return Answer(body, int(self._now()) if date is None else date, version, request_id, handle)
             return _Failure(BrokenAnswer(fault, status=status, **facts), True)
         error = refusal(
             status,
-            body if isinstance(body, dict) else _elsewhere(status, headers),
+            body if isinstance(body, dict) else redirect_body(status, headers.get("Location", "")),
             rate_limited_reason=headers.get("Stripe-Rate-Limited-Reason"),
             secrets=secrets,
             **facts,
         )
-        again = _worth_asking_again(status, error, headers.get("Stripe-Should-Retry"))
-        return _Failure(error, again, _seconds(headers.get("Retry-After"), self._now))
+        retry = is_worth_retrying(status, error, headers.get("Stripe-Should-Retry"))
+        return _Failure(error, retry, seconds_to_retry(headers.get("Retry-After"), self._now))
 
     @property
     def clock(self) -> int:
-        """Unix seconds by the last answer, also a refusal; by our clock where Stripe has told no time."""
-        return int(self._now()) if self._clock is None else self._clock
+        """Unix seconds by the last answer, also a refusal; by our clock where Stripe has sent no date."""
+        return int(self._now()) if self._stripe_time is None else self._stripe_time
 
-    def _told(self, failure: BaseException) -> str:
+    def _describe(self, failure: BaseException) -> str:
         return redact(f"{type(failure).__name__}: {failure}", self.credentials.secrets)
 
     def _url(self, path: str, params: Params | None) -> tuple[str, str]:
+        """The path without a query, and the whole URL."""
         if not path.startswith("/") or path.startswith("//"):
             raise ValueError(f"a path starts with one slash: `{redact(path)}`")
         clean = quote(path, safe="/%?&=[]:@!$'()*+,;~")
@@ -422,69 +344,31 @@ class Client:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Request:
+    """One attempt to read something. `account` is the account that it acts on, `check` looks at the body."""
+
     path: str
+    url: str
+    headers: dict[str, str]
     account: str | None
     attempt: int
-    keep: PageDecoder | None
+    check: _Check | None
+    decode: PageDecoder | None
 
 
 @dataclass(frozen=True)
 class _Failure:
-    """An attempt that brought no data. `after` is what Stripe said to wait."""
+    """An attempt that brought no data. `retry_after` is the seconds that Stripe said to wait."""
 
     error: StripeError
-    again: bool
-    after: float | None = None
-
-
-def _worth_asking_again(status: int, error: StripeError, should_retry: str | None) -> bool:
-    """Stripe's SDK does not repeat a 429; we do, whatever the header says: a refused GET has done nothing."""
-    if isinstance(error, RateLimited):
-        return True
-    if status == 401:
-        return False
-    if should_retry in ("true", "false"):
-        return should_retry == "true"
-    return status in (408, 409) or status >= 500
-
-
-def _elsewhere(status: int, headers: Mapping[str, str]) -> dict[str, Any] | None:
-    """What a redirect wanted, without the parts of its URL that may hold secrets."""
-    if not 300 <= status < 400:
-        return None
-    try:
-        host = urlsplit(headers.get("Location", "")).hostname
-    except ValueError:
-        host = None
-    return {"error": {"message": f"it redirects to `{host or 'another place'}`"}}
+    retry: bool
+    retry_after: float | None = None
 
 
 def _header_value(option: str, value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_./-]+", value):
         raise InvalidOption(option, redact(value), reason="It holds characters that none holds.")
     return value
-
-
-def _unix(date: str | None) -> int | None:
-    """Unix seconds of an HTTP date."""
-    from email.utils import parsedate_to_datetime
-
-    try:
-        return int(parsedate_to_datetime(date).timestamp()) if date else None
-    except (TypeError, ValueError):
-        return None
-
-
-def _seconds(after: str | None, now: Callable[[], float]) -> float | None:
-    """Seconds that `Retry-After` says, as a number or as a date."""
-    if after is None:
-        return None
-    try:
-        return max(0.0, float(after))
-    except ValueError:
-        date = _unix(after)
-        return None if date is None else max(0.0, date - now())
 
 
 @functools.lru_cache(maxsize=1)

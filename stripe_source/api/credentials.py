@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import urlsplit
 
-from stripe_source.errors import InvalidOption, MalformedKey, MissingKey, PublishableKey, redact
+from stripe_source.errors import InvalidOption, MalformedKey, MissingKey, PublishableKey
+from stripe_source.redaction import redact
 
 if TYPE_CHECKING:
     import aiohttp

@@ -1,42 +1,46 @@
-"""How lists are walked: newest first to the end, or onwards from an id. By spans of `created`: see `backfill`."""
+"""Reads a list newest first to its end, or onwards from an id. The backfill reads spans of `created`."""
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stripe_source.api.client import Client
 from stripe_source.tables.objects import Object, unix_second
 from stripe_source.tables.table import CREATED, Range
-
-if TYPE_CHECKING:
-    from stripe_source.workers.protocol import PageHandle
 
 ALL_TIME = 0  # Stripe was founded in 2010; nothing is older than unix second 0
 
 
 @dataclass(frozen=True)
 class ObjectBatch:
-    """Objects of a list as they were read, when by Stripe's clock (unix seconds), and whether the list goes on.
+    """Objects of a list as they were read.
 
-    Where they are `kept` elsewhere, these are digests of them.
+    Args:
+        objects: the objects; with a handle, the digests of them that a `PageDecoder` returned.
+        read_at: unix second by Stripe's clock.
+        has_more: the list goes on.
+        handle: what the `PageDecoder` returned with the page.
     """
 
     objects: list[Object]
     read_at: int
     has_more: bool = False
-    handle: PageHandle | None = None
+    handle: object | None = None
+
+
+BatchHandler = Callable[[ObjectBatch], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class ListRequest:
-    """One list to walk: where it is and what goes with every page.
+    """One list to read: its path and what is sent for every page.
 
     Args:
         path: of the list.
         params: sent with every page.
-        account: the connected account to ask for, or None for the key's own.
+        account: the connected account to act on, or None for the client's.
         limit: page size; None where the list refuses the parameter.
         time: the field of an object that `created[...]` filters on.
         range: how the list spells a span of time.
@@ -53,43 +57,43 @@ class ListRequest:
         """The parameters for objects created in [low, high)."""
         span: dict[str, Any] = {}
         if low is not None:
-            span[self.range.low] = self._spelled(low - self.range.exclusive)
+            span[self.range.low] = self._time_value(low - self.range.exclusive)
         if high is not None:
-            span[self.range.high] = self._spelled(high)
+            span[self.range.high] = self._time_value(high)
         return {**self.params, **span, **({"limit": limit} if limit else {})}
 
-    def _spelled(self, second: int) -> int | str:
+    def _time_value(self, second: int) -> int | str:
+        """A second as this list spells it."""
         if not self.range.rfc3339:
             return second
         return datetime.fromtimestamp(max(second, 0), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def times(self, objects: Sequence[Object]) -> list[int]:
-        """The seconds in which objects were created, of those that say it."""
-        times: list[Any] = [thing.get(self.time) for thing in objects]
+        """The unix seconds in which objects were created; objects without a time are left out."""
+        times: list[Any] = [each.get(self.time) for each in objects]
         if set(map(type, times)) == {int}:
             return times
-        return [second for at in times if (second := unix_second(at)) is not None]
+        return [second for value in times if (second := unix_second(value)) is not None]
 
 
 async def read_newest_first(
-    client: Client, what: ListRequest, low: int | None = None, high: int | None = None
+    client: Client, request: ListRequest, low: int | None = None, high: int | None = None
 ) -> AsyncIterator[ObjectBatch]:
     """All pages of a list, or of [low, high) of it, from the newest object to the oldest."""
-    pages = client.pages(what.path, what.between(low, high), limit=what.limit, account=what.account)
-    async for page in pages:
+    params = request.between(low, high)
+    async for page in client.pages(request.path, params, limit=request.limit, account=request.account):
         yield ObjectBatch(page.objects, page.date, page.has_more)
 
 
-async def read_onwards(client: Client, what: ListRequest, marker: str) -> AsyncIterator[ObjectBatch]:
-    """The objects that came into the list after the object `marker`, oldest first.
+async def read_onwards(client: Client, request: ListRequest, marker: str) -> AsyncIterator[ObjectBatch]:
+    """The objects that came into the list after the object with the id `marker`, oldest first.
 
     Raises:
         ResourceMissing: the object is gone, so that Stripe cannot tell what came after it.
     """
     while True:
-        page = await client.page(
-            what.path, {**what.between(None, None, what.limit), "ending_before": marker}, account=what.account
-        )
+        params = {**request.between(None, None, request.limit), "ending_before": marker}
+        page = await client.page(request.path, params, account=request.account)
         if page.objects:
             yield ObjectBatch(page.objects[::-1], page.date)
         if not page.has_more or not page.objects or page.objects[0].get("id") == marker:

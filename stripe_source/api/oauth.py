@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from stripe_source.api.credentials import Secret, check_url, parse_key, pause
 from stripe_source.api.refusals import refusal
-from stripe_source.errors import AuthenticationError, BrokenAnswer, InvalidOption, StripeError, Unreachable, redact
+from stripe_source.errors import AuthenticationError, BrokenAnswer, InvalidOption, StripeError, Unreachable
+from stripe_source.redaction import redact
 
 if TYPE_CHECKING:
     import aiohttp

@@ -1,32 +1,44 @@
-"""Answer, Page, Figures: what comes back."""
+"""What comes back from Stripe: one answer, one page of a list, and the figures of a client."""
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from stripe_source.errors import EndlessPaging, redact
+from stripe_source.errors import EndlessPaging
+from stripe_source.redaction import redact
 
-if TYPE_CHECKING:
-    from stripe_source.workers.protocol import PageHandle
-
-PageDecoder = Callable[[bytes], Awaitable["PageHandle | None"]]
+# Decodes the text of a page elsewhere. It returns the body and a handle, which the client passes on and never looks
+# into; None leaves the page to the client.
+PageDecoder = Callable[[bytes], Awaitable["tuple[dict[str, Any], object] | None"]]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One JSON object that Stripe answered with. `date` is Stripe's clock, or ours where it told no time."""
+    """One JSON object that Stripe answered with.
+
+    Args:
+        body: the object.
+        date: unix second by Stripe's clock, or by ours where Stripe sent no date.
+        version: the API version that Stripe answered in.
+        request_id: Stripe's `Request-Id`.
+        handle: what a `PageDecoder` returned with the body.
+    """
 
     body: dict[str, Any]
     date: int
     version: str | None = None
     request_id: str | None = None
-    handle: PageHandle | None = None
+    handle: object | None = None
 
 
 @dataclass
 class Page:
-    """One page of a list: the objects as they came, newest first in v1; digests of them where they are `kept`."""
+    """One page of a list: the objects as Stripe sent them, newest first in v1.
+
+    With a `handle`, the objects are those that the `PageDecoder` returned, and `leave_out` does not change the handle.
+    """
 
     objects: list[dict[str, Any]]
     has_more: bool
@@ -36,12 +48,11 @@ class Page:
     version: str | None = None
     request_id: str | None = None
     next_page_url: str | None = None
-    handle: PageHandle | None = None
+    handle: object | None = None
 
     def leave_out(self, ids: Collection[str]) -> None:
-        """Take objects out of it."""
+        """Remove the objects with these ids from the page."""
         self.objects = [item for item in self.objects if item.get("id") not in ids]
-        self.handle = self.handle and self.handle.select(self.objects)
 
 
 @dataclass
@@ -49,15 +60,15 @@ class Figures:
     """What a client did. Seconds are summed over requests side by side, so they may exceed the time of the run.
 
     Args:
-        requests: sent, retries included.
-        retries: requests that repeated another.
-        rate_limited: answers 429.
+        requests: requests sent, retries included.
+        retries: requests that repeated another one.
+        rate_limited: answers with status 429.
         pages: pages read.
-        objects: objects on them.
-        bytes: of JSON, after decompression.
-        seconds_answering: between a request and the end of its answer.
-        seconds_waiting: for our own limits.
-        seconds_retrying: before retries.
+        objects: objects on these pages.
+        bytes: bytes of JSON, after decompression.
+        seconds_answering: time between a request and the end of its answer.
+        seconds_waiting: time that requests waited for our own limits.
+        seconds_retrying: time that passed before retries.
     """
 
     requests: int = 0
@@ -71,7 +82,39 @@ class Figures:
     seconds_retrying: float = 0.0
 
 
+def parse_json(text: bytes) -> Any:
+    """JSON as Python values; None if the text is no JSON."""
+    import orjson
+
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return _parse_lenient_json(text)
+
+
+def _parse_lenient_json(text: bytes) -> Any:
+    """JSON that orjson refuses, such as half a surrogate pair in a name; None if the text is no JSON."""
+    def refuse(constant: str) -> Any:
+        raise ValueError(constant)  # NaN and Infinity are no JSON
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        return None
+
+
+def http_date_second(date: str | None) -> int | None:
+    """The unix second of an HTTP date; None if it is none."""
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return int(parsedate_to_datetime(date).timestamp()) if date else None
+    except (TypeError, ValueError):
+        return None
+
+
 def not_a_v1_page(body: Mapping[str, Any]) -> str | None:
+    """Why a body is no page of a v1 list; None if it is one."""
     if body.get("object") != "list":
         return f"a list was asked for, and its `object` is `{redact(body.get('object'))}`"
     if not isinstance(body.get("has_more"), bool):
@@ -80,8 +123,9 @@ def not_a_v1_page(body: Mapping[str, Any]) -> str | None:
 
 
 def not_a_v2_page(body: Mapping[str, Any]) -> str | None:
-    following = body.get("next_page_url")
-    if "next_page_url" not in body or not (following is None or isinstance(following, str)):
+    """Why a body is no page of a v2 list; None if it is one."""
+    next_url = body.get("next_page_url")
+    if "next_page_url" not in body or not (next_url is None or isinstance(next_url, str)):
         return "a list without `next_page_url`"
     return _not_objects(body.get("data"))
 
@@ -93,6 +137,7 @@ def _not_objects(data: object) -> str | None:
 
 
 def endless_paging(path: str, page: Page, account: str | None) -> EndlessPaging:
+    """The error of a list that never ends."""
     return EndlessPaging(
         "The list says that it has more, and its next page brings nothing new",
         path=path, account=account, request_id=page.request_id,

@@ -1,10 +1,12 @@
-"""An error answer becomes one of our exceptions."""
+"""An error answer becomes one of our exceptions, and it is decided whether another attempt is worth it."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
+from stripe_source.api.pages import http_date_second
 from stripe_source.errors import (
     ApiError,
     AuthenticationError,
@@ -15,19 +17,19 @@ from stripe_source.errors import (
     Redirected,
     ResourceMissing,
     StripeError,
-    redact,
 )
+from stripe_source.redaction import redact
 
 
 @dataclass(frozen=True)
 class _Closed:
-    """How Stripe says that an account has no use of a list, and what that means.
+    """How Stripe says that a list is closed to an account, and what that means.
 
     Args:
-        reason: for people, after "skipped:".
-        says: part of the message, in lower case; "" for any.
-        path: start of the paths for which it means that; "" for any.
-        code: Stripe's error code; None for any.
+        reason: what people read after "skipped:".
+        says: part of the message, in lower case; "" for any message.
+        path: start of the paths for which the message means that; "" for any path.
+        code: Stripe's error code; None for any code.
     """
 
     reason: str
@@ -75,7 +77,7 @@ def refusal(
     Args:
         status: HTTP status.
         body: the JSON of the answer, if it was JSON.
-        path: what was asked.
+        path: the path that was requested.
         rate_limited_reason: header `Stripe-Rate-Limited-Reason`.
         secrets: values that must not be shown.
         rest: `request_id`, `account`, `table`, `attempts`.
@@ -113,3 +115,40 @@ def refusal(
     if code == "resource_missing":
         return ResourceMissing(message, **facts)
     return InvalidRequest(message, **facts)
+
+
+def is_worth_retrying(status: int, error: StripeError, should_retry: str | None) -> bool:
+    """Whether another attempt may succeed.
+
+    Stripe's SDK does not repeat a 429; we do, whatever the header `Stripe-Should-Retry` says: a refused GET has done
+    nothing.
+    """
+    if isinstance(error, RateLimited):
+        return True
+    if status == 401:
+        return False
+    if should_retry in ("true", "false"):
+        return should_retry == "true"
+    return status in (408, 409) or status >= 500
+
+
+def redirect_body(status: int, location: str) -> dict[str, Any] | None:
+    """A redirect as an error body that names the host only: other parts of the URL may hold secrets."""
+    if not 300 <= status < 400:
+        return None
+    try:
+        host = urlsplit(location).hostname
+    except ValueError:
+        host = None
+    return {"error": {"message": f"it redirects to `{host or 'another place'}`"}}
+
+
+def seconds_to_retry(retry_after: str | None, now: Callable[[], float]) -> float | None:
+    """The seconds that header `Retry-After` says, as a number or as a date."""
+    if retry_after is None:
+        return None
+    try:
+        return max(0.0, float(retry_after))
+    except ValueError:
+        date = http_date_second(retry_after)
+        return None if date is None else max(0.0, date - now())

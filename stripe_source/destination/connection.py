@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stripe_source.errors import DestinationError, StripeSourceError, redact
+from stripe_source.errors import DestinationError, StripeSourceError
+from stripe_source.redaction import redact
 
 if TYPE_CHECKING:
     import dlt

@@ -26,6 +26,7 @@ from stripe_source.tables.placement import (
 )
 from stripe_source.tables.registry import BY_NAME, parent_column
 from stripe_source.tables.table import Table
+from stripe_source.workers.protocol import PageHandle
 
 CHILD_LISTS_AT_ONCE = 16  # child lists of one page of parents that are asked side by side
 
@@ -90,7 +91,9 @@ class Children:
                 thing for thing in batch.objects
                 if request.wants_created(thing.get(table.time) if table.time and not table.singleton else None)
             ]
-            handle = batch.handle and replace(batch.handle, taken=tuple(extracted))
+            handle = None
+            if isinstance(batch.handle, PageHandle):
+                handle = replace(batch.handle, taken=tuple(extracted))
             events = [self._emitter.event(table, thing, batch.read_at) for thing in things]
             await self._emitter.put(table, events, handle)
 

@@ -17,7 +17,7 @@ from typing import Any
 from stripe_source.api.client import Client
 from stripe_source.api.lists import ObjectBatch
 from stripe_source.destination.stored_rows import StoredRows
-from stripe_source.errors import AuthenticationError, MixedData, PermissionDenied, StripeError, redact
+from stripe_source.errors import AuthenticationError, MixedData, PermissionDenied, StripeError
 from stripe_source.extract.account import AccountIdentity, identify
 from stripe_source.extract.backfill.spans import BackfillProgress
 from stripe_source.extract.changes.feed import ChangeFeed
@@ -30,6 +30,7 @@ from stripe_source.extract.list_reader import ListSource, Reading, SingletonSour
 from stripe_source.extract.plan import ListPlan, placements_of, plan_lists
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.extract.verdicts import Verdict, Verdicts, verdict_for
+from stripe_source.redaction import redact
 from stripe_source.tables.placement import Placement
 from stripe_source.tables.registry import BY_NAME
 from stripe_source.workers.batches import RowBatcher

@@ -25,7 +25,7 @@ from stripe_source.tables.objects import Object
 from stripe_source.tables.placement import Placement
 from stripe_source.tables.registry import BY_NAME
 from stripe_source.tables.table import Table
-from stripe_source.workers.process import WORTH_A_WORKER, WorkerProcess
+from stripe_source.workers.process import WorkerProcess
 
 log = logging.getLogger("stripe_source")
 
@@ -184,7 +184,7 @@ class ListSource:
                 batch = replace(batch, objects=await self._complete(table, batch.objects))
             await emit(plan, batch)
             if sweep := self.sweeps.get(number):
-                self.reading.on_cover(table.name, sweep.coverage())
+                self.reading.on_cover(table.name, sweep.progress())
 
         if table.created and bounds.after_id is None:
             sweep = self.sweeps[number] = self._sweep(plan, request, bounds, number)
@@ -203,7 +203,7 @@ class ListSource:
             until = (self.reading.emitter.now or 0) + 1  # the second of the run's beginning is not over yet
         sweep = Sweep(
             self.reading.client, request, bounds.since, until, gaps=backfill.missing(number, until) if backfill else None,
-            ordered=bounds.ordered, keep=lambda: None if bounds.ordered else self._decoder(plan, sweep),
+            ordered=bounds.ordered, decoder=lambda: None if bounds.ordered else self._decoder(plan, sweep),
         )
         return sweep
 
@@ -214,7 +214,7 @@ class ListSource:
         plain = plan.wanted and not table.include and BY_NAME.get(table.name) is table
         if not plain or builder is None or builder.compares:
             return None
-        if not worker.tried and (sweep.coverage().left or 0) >= WORTH_A_WORKER and WorkerProcess.is_useful():
+        if not worker.tried and WorkerProcess.is_worth_starting(sweep.progress().left or 0):
             worker.start()
         return partial(worker.send_page, members=sorted(fields_needed(plan))) if worker.ready else None
 

@@ -10,7 +10,8 @@ import dlt
 from dlt.common.destination.exceptions import DestinationException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from stripe_source.errors import DestinationError, StripeSourceError, redact
+from stripe_source.errors import DestinationError, StripeSourceError
+from stripe_source.redaction import redact
 
 LITTLE_ROOM = 100_000  # bytes; with less than this left, a disk is full
 

@@ -15,7 +15,7 @@ from stripe_source.api.pages import Figures
 from stripe_source.destination.create_tables import create_tables, empty_table
 from stripe_source.destination.duckdb_session import OpenDuckDB
 from stripe_source.dlt_patches.apply import apply_patches
-from stripe_source.errors import Busy, redact
+from stripe_source.errors import Busy
 from stripe_source.extract.account import AccountIdentity, identify, run_async, run_async_beside
 from stripe_source.load.failures import destination_error, error_of_step
 from stripe_source.load.load_loop import Loaded, load_pending, load_portions
@@ -23,6 +23,7 @@ from stripe_source.load.process import faster_dlt, use_few_malloc_arenas
 from stripe_source.load.progress import Progress, Silent, coverage_callback
 from stripe_source.load.sync_result import SyncResult, add_results, sum_figures
 from stripe_source.options import Options
+from stripe_source.redaction import redact
 from stripe_source.resources.history import SUFFIX
 from stripe_source.resources.lock import pipeline_lock
 from stripe_source.resources.resource import history_resource, table_resource

@@ -14,7 +14,7 @@ from stripe_source.destination.connection import sql_client
 from stripe_source.destination.create_tables import empty_table
 from stripe_source.destination.stored_rows import StoredRows
 from stripe_source.dlt_patches.apply import apply_patches
-from stripe_source.errors import MixedData, StripeSourceError, redact
+from stripe_source.errors import MixedData, StripeSourceError
 from stripe_source.extract.account import AccountIdentity
 from stripe_source.extract.backfill.spans import BackfillProgress
 from stripe_source.extract.checkpoint import BackfillCheckpoint, new_checkpoints, resumable
@@ -23,6 +23,7 @@ from stripe_source.extract.plan import plan_lists
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.extract.verdicts import Verdict, verdict_for
 from stripe_source.options import Options
+from stripe_source.redaction import redact
 from stripe_source.resources.history import SUFFIX, Versions, versions_map
 from stripe_source.resources.load_id import current_load_id
 from stripe_source.resources.lock import lock_current_pipeline

@@ -10,8 +10,9 @@ import dlt
 from dlt.common.destination.exceptions import DestinationException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from stripe_source.errors import DestinationError, InvalidOption, StripeSourceError, redact
+from stripe_source.errors import DestinationError, InvalidOption, StripeSourceError
 from stripe_source.load.progress import Progress, Silent
+from stripe_source.redaction import redact
 from stripe_source.resources.lock import pipeline_lock
 from stripe_source.source import resolve_options
 from stripe_source.verification.result import VerifyResult

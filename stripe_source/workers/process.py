@@ -44,6 +44,11 @@ class WorkerProcess:
         self._number = 0
         self.ready = False  # it takes orders
 
+    @classmethod
+    def is_worth_starting(cls, objects_left: int) -> bool:
+        """Whether a list with this many objects left gets faster by it."""
+        return objects_left >= WORTH_A_WORKER and cls.is_useful()
+
     @staticmethod
     def is_useful() -> bool:
         """Whether there is a second core for it, and an interpreter to start, as there is not in other programs."""
@@ -74,7 +79,7 @@ class WorkerProcess:
         for thread in self._threads:
             thread.start()
 
-    async def send_page(self, text: bytes, members: Sequence[str]) -> PageHandle | None:
+    async def send_page(self, text: bytes, members: Sequence[str]) -> tuple[dict[str, Any], PageHandle] | None:
         """Give it a page; None where it could not read it, and keeps nothing."""
         import orjson
 
@@ -84,7 +89,7 @@ class WorkerProcess:
         if not answer:
             return None
         body = orjson.loads(answer)
-        return PageHandle(number, text, body).select(body["data"])
+        return body, PageHandle(number, text).select(body["data"])
 
     def forget(self, kept: PageHandle) -> None:
         """Nothing is wanted of a page."""

@@ -21,14 +21,12 @@ class PageHandle:
     Args:
         number: of the page.
         text: the page, should the process end.
-        body: the digest of it.
         places: of the objects on the page.
         taken: places on these objects from which those of other tables were taken.
     """
 
     number: int
     text: bytes
-    body: dict[str, Any]
     places: tuple[int, ...] = ()
     taken: tuple[Placement, ...] = ()
 

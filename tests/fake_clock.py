@@ -1,4 +1,4 @@
-"""Time for tests of what waits: a clock that does not, and what is counted by it."""
+"""Fake time for tests of code that waits: a clock, an event loop, and what is counted by them."""
 from __future__ import annotations
 
 import asyncio
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Clock:
-    """Goes on when somebody sleeps by it."""
+    """A clock that goes on only when somebody sleeps by it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -21,8 +21,8 @@ class Clock:
         await asyncio.sleep(0)
 
 
-class Hurried(asyncio.SelectorEventLoop):
-    """An event loop in whose clock waiting takes no time of ours."""
+class FakeTimeLoop(asyncio.SelectorEventLoop):
+    """An event loop with a clock of its own, in which waiting takes no real time."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -64,7 +64,7 @@ class Seen:
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also for short lists."""
     monkeypatch.setattr("stripe_source.workers.process.WORTH_A_WORKER", 0)
-    monkeypatch.setattr(WorkerProcess, "useful", staticmethod(lambda: True))
+    monkeypatch.setattr(WorkerProcess, "is_useful", staticmethod(lambda: True))
 
 
 def content(file: Path) -> dict[str, list[Any]]:
@@ -90,7 +90,7 @@ def test_rows_made_apart_are_the_rows_that_are_made_here(
         with monkeypatch.context() as patch:
             seen = Seen(patch)
             sync(new_pipeline("apart", "apart.duckdb"), **options)
-        monkeypatch.setattr(WorkerProcess, "useful", staticmethod(lambda: False))
+        monkeypatch.setattr(WorkerProcess, "is_useful", staticmethod(lambda: False))
         sync(new_pipeline("here", "here.duckdb"), **options)
         dump = stripe.world.dump()
     account = dump["accounts"][0].object["id"]
@@ -224,10 +224,11 @@ def test_any_objects_come_back_as_rows_of_their_own_process(things: list[dict[st
     shape = table_map(BY_NAME["charges"])
 
     async def made() -> tuple[Any, Any]:
-        kept = await _process.send_page(json.dumps(page).encode(), ["id", "created"])
-        assert kept is not None
-        wanted = kept.select([thing for place, thing in enumerate(kept.body["data"]) if place in places])
-        return kept.body, await _process.build_rows(shape, "acct_1", [(wanted, 7)])
+        decoded = await _process.send_page(json.dumps(page).encode(), ["id", "created"])
+        assert decoded is not None
+        body, handle = decoded
+        wanted = handle.select([thing for place, thing in enumerate(body["data"]) if place in places])
+        return body, await _process.build_rows(shape, "acct_1", [(wanted, 7)])
 
     body, rows = _loop.run_until_complete(made())
     here = [WAEvent("charges", INSERT, 7, page["data"][place], "acct_1") for place in sorted(places)]

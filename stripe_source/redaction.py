@@ -1,0 +1,43 @@
+"""Removes keys and tokens from text that people may see."""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_HIDDEN = "…redacted"
+# Over-redaction is harmless, a leak is not: a prefix that names a mode needs no boundary before it, because a key may
+# follow a percent-escape (`%22sk_live_`) or be glued to a word.
+_SECRETS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), shown)
+    for pattern, shown in (
+        (r"(://)[^\s/@]+@", r"\1…redacted@"),  # user and password of a proxy
+        (
+            r"((?:sk|rkcs|rk|pk|ek|uk)_(?:org_)?(?:live|test)_|sk_org_(?!(?:live|test)_…)|whsec_)(?:[\w*%•-]|\.(?=[\w*•])|…(?!redacted))+",
+            rf"\1{_HIDDEN}",
+        ),
+        (r"(?<![A-Za-z0-9])((?:sk|rkcs|rk|pk|ek|uk|rt|ac)_)(?!live_|test_|org_)[A-Za-z0-9*]{10,}", rf"\1{_HIDDEN}"),
+        (r"(?i)\b(bearer|basic)\s+(?=\S*[\d_*=])[\w.~+/=*-]{6,}", rf"\1 {_HIDDEN}"),
+        (r"(?i)(authorization['\"]?\s*[:=]\s*['\"]?)(?!bearer|basic)[^\s'\",}]+", rf"\1{_HIDDEN}"),
+        (r"(?i)\b((?:access_token|refresh_token|client_secret|api_key)['\"]?\s*[:=]\s*['\"]?)(?!sk_|rk)[^\s'\"&,}]{6,}",
+         rf"\1{_HIDDEN}"),
+    )
+)
+
+
+def redact(text: object, secrets: Iterable[str] = ()) -> str:
+    """`text` without anything that looks like a key or token; only its prefix stays.
+
+    Args:
+        text: what came from Stripe, an exception or a user; not only str, since exceptions come as they are.
+        secrets: values known to be secret, whatever they look like.
+
+    >>> redact("Invalid API Key provided: sk_test_****1234")
+    'Invalid API Key provided: sk_test_…redacted'
+    """
+    clean = str(text)
+    for pattern, shown in _SECRETS:
+        clean = pattern.sub(shown, clean)
+    for secret in secrets:
+        if len(secret) >= 4:
+            clean = clean.replace(secret, _HIDDEN)
+    return clean
