@@ -125,7 +125,7 @@ def _show(args: argparse.Namespace, connect: Connect) -> _Done:
 
 def _ddl(args: argparse.Namespace, connect: Connect) -> _Done:
     from stripe_source.schema.ddl import schema_ddl
-    from stripe_source.schema.statements import script
+    from stripe_source.schema.sql.statements import script
 
     pipeline = _pipeline(argparse.Namespace(**{**vars(args), "destination": None, "dataset": None}), connect)
     tables = schema_ddl(args.dialect, args.tables, args.exclude, dataset=args.dataset, pipeline=pipeline)
