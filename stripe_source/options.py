@@ -23,19 +23,27 @@ When = datetime | date | str | int | float | None
 MODES = ("initial", "incremental", "auto")
 DELETES = ("soft", "hard")
 DEFAULT_RATE = float("0.5")  # compared by identity: where nobody chose a rate, a loopback address gets none
-_FIRST, _LAST = -62135596800, 253402300799  # years 1 to 9999; milliseconds taken for seconds are far beyond
+_FIRST, _LAST = -62135596800, 253402300799  # unix seconds of the years 1 to 9999; milliseconds are far beyond
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def check_mode(mode: str) -> str:
-    """The mode, if it is one."""
+    """The mode, if there is such a one.
+
+    Raises:
+        InvalidOption: there is none.
+    """
     if mode not in MODES:
         raise InvalidOption("mode", mode, MODES)
     return mode
 
 
 def unix_time(value: When, option: Literal["start", "end"]) -> int | None:
-    """Unix seconds of a datetime, a date, ISO text or unix seconds. Without a time zone UTC is meant."""
+    """Unix seconds of a datetime, a date, ISO text or unix seconds. Without a time zone it is UTC.
+
+    Raises:
+        InvalidBounds: it is no time.
+    """
     if value is None or value == "":
         return None
     if isinstance(value, str) and re.fullmatch(r"\d{9,11}", value.strip()):
@@ -58,7 +66,11 @@ def unix_time(value: When, option: Literal["start", "end"]) -> int | None:
 
 
 def bounds(start: When, end: When) -> tuple[int | None, int | None]:
-    """The options `start` (inclusive) and `end` (exclusive) as unix seconds."""
+    """The options `start` (inclusive) and `end` (exclusive) as unix seconds.
+
+    Raises:
+        InvalidBounds: one is no time, or `start` is not before `end`.
+    """
     low, high = unix_time(start, "start"), unix_time(end, "end")
     if low is not None and high is not None and low >= high:
         raise InvalidBounds("`start` must be before `end`", start=start, end=end)
@@ -102,11 +114,11 @@ class Options:
     contract: Contract = ANYTHING
 
     def again(self, table: Table) -> bool:
-        """Whether a table is to be read from the beginning, whatever its cursor."""
+        """Whether a table is read from the beginning, whatever its cursor."""
         return self.mode == "initial" or table.name in self.refresh
 
     def client(self) -> Client:
-        """A client for these options, to be opened with `async with`."""
+        """A client for these options. Open it with `async with`."""
         return Client(
             self.credentials, api_base=self.api_base, api_version=self.api_version, account=self.account_id,
             governor=self.governor,
@@ -120,26 +132,26 @@ def credentials(
     refresh_token: str | None,
     api_base: str,
 ) -> Credentials:
-    """A key, or a Stripe App's OAuth.
+    """The credentials that are given: a key, or a Stripe App's OAuth.
 
     Raises:
-        MissingKey: neither is there, or OAuth is not whole.
-        MalformedKey: what was given is no key.
+        MissingKey: there is neither, or a part of OAuth is missing.
+        MalformedKey: what is given is no key.
         PublishableKey: the key cannot read.
     """
     if isinstance(api_key, (ApiKey, OAuth)):
         return api_key
     if client_id and client_secret and refresh_token and not api_key:
-        return OAuth(client_id, client_secret, refresh_token, f"{api_base.rstrip('/')}/v1/oauth/token", _rotated)
+        return OAuth(client_id, client_secret, refresh_token, f"{api_base.rstrip('/')}/v1/oauth/token", _warn_of_rotation)
     if api_key is None:
         raise MissingKey()
     return ApiKey(str(api_key))
 
 
-def _rotated(refresh_token: str) -> None:
+def _warn_of_rotation(refresh_token: str) -> None:
     log.warning(
         "Stripe exchanged the refresh token for a new one, and the configured one is spent. To keep the new one, pass "
-        "`api_key=stripe_source.auth.OAuth(..., on_rotate=save)`."
+        "`api_key=stripe_source.api.oauth.OAuth(..., on_rotate=save)`."
     )
 
 
@@ -171,9 +183,9 @@ def resolve(
     """Check all options of `stripe_source` before anything is read.
 
     Raises:
-        ConfigurationError: one of its kinds, which names the option, the value and the way out.
+        ConfigurationError: one of its kinds; it names the option, the value and what to do.
     """
-    chosen = select_tables(tables, exclude)
+    selected = select_tables(tables, exclude)
     low, high = bounds(start, end)
     for option, value, known in (
         ("deletes", deletes, DELETES), ("schema_map", schema_map, ("stripe",)), ("emit", emit, ("rows",)),
@@ -181,15 +193,19 @@ def resolve(
     ):
         if value not in known:
             raise InvalidOption(option, value, known)
-    who = credentials(api_key, client_id, client_secret, refresh_token, api_base)
+    given_credentials = credentials(api_key, client_id, client_secret, refresh_token, api_base)
     if rate is DEFAULT_RATE and is_loopback(api_base):
         rate = None
     return Options(
-        tables=chosen, mode=check_mode(mode), markers=check_marker(marker, chosen), start=low, end=high,
-        deletes=deletes, lookback=duration(lookback, "lookback"), account_id=account_id, credentials=who,
+        tables=selected, mode=check_mode(mode), markers=check_marker(marker, selected), start=low, end=high,
+        deletes=deletes, lookback=duration(lookback, "lookback"), account_id=account_id, credentials=given_credentials,
         api_base=api_base, api_version=api_version or API_VERSION,
-        governor=governor(rate, who.livemode, api_base, who.secrets),
-        refresh=frozenset(table.name for table in select_tables(refresh, known=chosen)) if refresh else frozenset(),
-        history=frozenset(table.name for table in select_tables(history, known=chosen)) if history else frozenset(),
+        governor=governor(rate, given_credentials.livemode, api_base, given_credentials.secrets),
+        refresh=_names_among(selected, refresh), history=_names_among(selected, history),
         contract=contract_of(schema_contract),
     )
+
+
+def _names_among(selected: list[Table], names: Tables) -> frozenset[str]:
+    """The tables that an option names; all of them have to be selected."""
+    return frozenset(table.name for table in select_tables(names, known=selected)) if names else frozenset()

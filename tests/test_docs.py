@@ -10,6 +10,7 @@ import pytest
 
 from stripe_source import errors
 from stripe_source.cli.arguments import configure
+from stripe_source.cli.commands import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -19,7 +20,7 @@ TEXT = "\n".join(page.read_text() for page in PAGES)
 def commands() -> dict[str, argparse.ArgumentParser]:
     """The parser of each command."""
     parser = argparse.ArgumentParser()
-    configure(parser)
+    configure(parser, COMMANDS)
     choices = next(a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction))
     return dict(choices)
 

@@ -23,7 +23,10 @@ from stripe_source.errors import DestinationError
 from stripe_source.load.sync import sync
 from stripe_source.sandbox.bulk.world import Bulk
 
-SMALL = "import stripe_source.load.sync as l, stripe_source.extract.channel as r; l.PORTION = l.FURTHER = r.WAITING = 500; "
+SMALL = (
+    "import stripe_source.load.sync as load, stripe_source.extract.channel as channel; "
+    "load.ROWS_PER_LOAD = load.ROWS_PER_FURTHER_TABLE = channel.ROWS_AHEAD = 500; "
+)
 
 
 @pytest.fixture

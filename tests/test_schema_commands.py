@@ -24,18 +24,19 @@ from truth import MAPS, columns, differences
 import stripe_source
 from stripe_source.api.client import API_VERSION
 from stripe_source.cli.main import main
+from stripe_source.codegen.release import write_version
 from stripe_source.errors import ConfigurationError, DestinationError, InvalidOption, UnknownTable
 from stripe_source.load.sync import sync
-from stripe_source.schema import map_versions
-from stripe_source.schema.api_versions import api_versions
 from stripe_source.schema.compare import SchemaDiff, compared
 from stripe_source.schema.ddl import schema_ddl
-from stripe_source.schema.dialects import DIALECTS
 from stripe_source.schema.diff import schema_diff
 from stripe_source.schema.inspect import schema_history, schema_show
 from stripe_source.schema.migrate import schema_migrate
 from stripe_source.schema.snapshot import snapshot_of_maps
-from stripe_source.schema.statements import column_type
+from stripe_source.schema.sql.dialects import DIALECTS
+from stripe_source.schema.sql.statements import column_type
+from stripe_source.schema.versions import map_versions
+from stripe_source.schema.versions.api_versions import api_versions
 
 NAMES = sorted(file.stem for file in MAPS.glob("*.yaml"))
 KINDS = "text", "bigint", "double", "bool", "json", "timestamp", "decimal"
@@ -351,12 +352,13 @@ CREATE TABLE [dbo].[tax_codes] (
 
 
 def test_the_last_version_is_that_of_the_maps() -> None:
-    """A map that was changed needs a version: `python -m stripe_source.schema.map_versions` writes it."""
+    """A map that was changed needs a version: `python -m stripe_source.codegen.release` writes it."""
     last, outline = map_versions.map_versions()[-1], snapshot_of_maps()
 
     assert dataclasses.asdict(last) | {"changes": {}} == {
         "version": len(map_versions.map_versions()), "release": stripe_source.__version__, "api_version": API_VERSION,
-        "hash": map_versions.maps_hash(), "tables": len(NAMES), "columns": sum(map(len, outline.values())), "changes": {},
+        "hash": map_versions.maps_hash(), "tables": len(NAMES), "columns": sum(map(len, outline.values())),
+        "changes": {},
     }
     assert map_versions.map_version_of(last.version) == map_versions.map_version_of(last.release) == outline
     assert api_versions()[-1] == API_VERSION
@@ -365,7 +367,7 @@ def test_the_last_version_is_that_of_the_maps() -> None:
 def test_a_release_brings_a_version_with_its_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables and columns that came, went and changed; within a release its version is written over."""
     folder = tmp_path / "versions"
-    first = map_versions.write_version(folder)
+    first = write_version(folder)
     old = map_versions.map_version_of(1, folder)
     del old["refunds"]
     old["usage_records"] = {"id": "text not null"}
@@ -373,12 +375,13 @@ def test_a_release_brings_a_version_with_its_changes(tmp_path: Path, monkeypatch
     del old["tax_codes"]["description"]
     (folder / "1.yaml").write_text(yaml.safe_dump(old))
     monkeypatch.setattr(stripe_source, "__version__", "0.2.0")
-    second = map_versions.write_version(folder)
-    again = map_versions.write_version(folder)
+    second = write_version(folder)
+    again = write_version(folder)
 
     assert (first.version, first.changes, second, again.version) == (1, {}, again, 2)
     assert second.changes == {
-        "tables_added": {"refunds": snapshot_of_maps()["refunds"]}, "tables_removed": {"usage_records": {"id": "text not null"}},
+        "tables_added": {"refunds": snapshot_of_maps()["refunds"]},
+        "tables_removed": {"usage_records": {"id": "text not null"}},
         "columns_added": {"tax_codes": {"description": "text"}}, "columns_removed": {"tax_codes": {"code": "text"}},
         "columns_changed": {"tax_codes": {"name": ["bigint", "text"]}},
     }

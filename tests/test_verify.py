@@ -297,26 +297,26 @@ def test_what_came_after_the_last_load_is_named_as_such(copy: Copy) -> None:
         ("altered", "products", copy.sql("SELECT min(id) FROM stripe.products")[0][0], "name")}
 
 
-def test_an_object_that_changes_meanwhile_is_looked_at_again(shared: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A difference that a second look does not find is none."""
-    from stripe_source.verification.comparison_pass import ComparisonPass
+def test_an_object_that_changes_meanwhile_is_compared_again(shared: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A difference that a second pass does not find is none."""
+    from stripe_source.verification.compare.comparison_pass import ComparisonPass
 
     copy = shared
     id = copy.sql("SELECT min(id) FROM stripe.customers")[0][0]
     name = copy.sql(f"SELECT name FROM stripe.customers WHERE id = '{id}'")[0][0]
     copy.sql(f"UPDATE stripe.customers SET name = 'Meanwhile' WHERE id = '{id}'")
-    looked, at = [], ComparisonPass.at
+    passes, compare = [], ComparisonPass.compare
 
     def then_right(self: ComparisonPass, spans: Any) -> Any:
-        looked.append(spans)
-        sights = at(self, spans)
+        passes.append(spans)
+        comparisons = compare(self, spans)
         copy.sql(f"UPDATE stripe.customers SET name = '{name}' WHERE id = '{id}'")
-        return sights
+        return comparisons
 
-    monkeypatch.setattr(ComparisonPass, "at", then_right)
+    monkeypatch.setattr(ComparisonPass, "compare", then_right)
     result = copy.verify(tables="customers")
 
-    assert (len(looked), found(result), result.exit_code) == (2, {}, 0)
+    assert (len(passes), found(result), result.exit_code) == (2, {}, 0)
 
 
 # ---- bounds and samples
@@ -369,7 +369,7 @@ def test_a_sample_reads_less_and_can_be_drawn_again(shared: Copy) -> None:
 
 def test_more_differences_than_are_named(shared: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
     """A table that is lost as a whole is counted up to a bound, and repaired as a whole."""
-    monkeypatch.setattr("stripe_source.verification.scratch_db.MOST_DIFFERENCES", 10)
+    monkeypatch.setattr("stripe_source.verification.compare.sides.MOST_DIFFERENCES", 10)
     shared.sql("DELETE FROM stripe.customers")
     result = shared.verify(tables="customers", repair=True)
     before = result.before

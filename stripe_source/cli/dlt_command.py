@@ -11,7 +11,7 @@ from stripe_source.cli.main import perform
 
 
 class StripeCommand(SupportsCliCommand):
-    """What dlt's command line asks of a plugin."""
+    """The command `stripe` as a plugin of dlt's command line."""
 
     command = "stripe"
     help_string = DESCRIPTION

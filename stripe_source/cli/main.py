@@ -10,33 +10,36 @@ import sys
 from collections.abc import Sequence
 
 from stripe_source.cli.arguments import DESCRIPTION, EXIT_CODES, Parser, configure
-from stripe_source.cli.commands import COMMANDS, print_error, stderr_console
+from stripe_source.cli.commands import COMMANDS
+from stripe_source.cli.output import print_error, stderr_console
+from stripe_source.destination.dlt_errors import causes_of
 from stripe_source.errors import ConfigurationError, StripeSourceError
 
 
-class _Warnings(logging.Handler):
-    """Our warnings for a person, but for those that the result of the run tells anyway."""
+class _WarningPrinter(logging.Handler):
+    """Prints our warnings, but for those that stand in the result of the run as well."""
 
-    TOLD = "%s: %s. %s", "%s: a part of the table was refused: %s"
+    IN_RESULT = "%s: %s. %s", "%s: a part of the table was refused: %s"
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.msg not in self.TOLD:
+        if record.msg not in self.IN_RESULT:
             print_error(record.getMessage(), "Warning", "bold yellow")
 
 
 def perform(args: argparse.Namespace) -> int:
     """Run a parsed command and answer with its exit code; errors are printed, without a traceback."""
-    warnings, log = _Warnings(logging.WARNING), logging.getLogger("stripe_source")
+    warnings, log = _WarningPrinter(logging.WARNING), logging.getLogger("stripe_source")
     log.addHandler(warnings)
     try:
         return int(args.run(args))
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor is it flushed into the pipe at the end
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python flushes into the pipe at the end
         return 0
     except (Exception, KeyboardInterrupt) as error:
         if number := _signal(error):
-            stderr_console().print("Stopped. What was loaded is kept; the next run goes on from there."
-                         if args.stripe_command in ("run", "demo") else "Stopped.", highlight=False)
+            loads = args.stripe_command in ("run", "demo")
+            kept = " What was loaded is kept; the next run goes on from there." if loads else ""
+            stderr_console().print(f"Stopped.{kept}", highlight=False)
             return 128 + number
         if not isinstance(error, StripeSourceError):
             raise
@@ -46,11 +49,11 @@ def perform(args: argparse.Namespace) -> int:
         log.removeHandler(warnings)
 
 
-def _signal(error: BaseException | None) -> int:
-    """The signal behind an error: dlt makes Ctrl-C and SIGTERM a failure of the step that they end. 0: none is."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__
-    return int(getattr(error, "signal_code", signal.SIGINT)) if error else 0
+def _signal(error: BaseException) -> int:
+    """The signal that caused an error: dlt makes Ctrl-C and SIGTERM a failure of the step that they end. 0: none."""
+    interrupts = (cause for cause in causes_of(error) if isinstance(cause, KeyboardInterrupt))
+    interrupt = next(interrupts, None)
+    return int(getattr(interrupt, "signal_code", signal.SIGINT)) if interrupt else 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return perform(args)
     finally:
         if argv is None:
-            gc.freeze()  # the process ends, and Python would look through all that is there: 0.15 s (2026-11-26)
+            gc.freeze()  # the process ends, and Python would look through all objects: 0.15 s (2026-11-26)
 
 
 if __name__ == "__main__":

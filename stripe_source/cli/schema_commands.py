@@ -1,4 +1,4 @@
-"""`stripe-source schema …`: the options of its commands, and what each of them calls."""
+"""`stripe-source schema …`: the options of its actions, and what each of them calls."""
 from __future__ import annotations
 
 import argparse
@@ -17,7 +17,7 @@ Names = Callable[[argparse.ArgumentParser], None]
 
 
 def configure(schema: argparse.ArgumentParser, selection: Names, target: Names) -> None:
-    """Add the commands of the family.
+    """Add the actions of `schema`.
 
     Args:
         schema: the parser of `schema`.
@@ -37,7 +37,7 @@ def configure(schema: argparse.ArgumentParser, selection: Names, target: Names) 
 
     show = action("show", "show the columns of tables, with types, references, descriptions and where they come from")
     show.add_argument("table", nargs="*", help="names, or patterns with %% (default: all)")
-    _grown(show)
+    _pipeline_options(show)
 
     ddl = action("ddl", "print CREATE TABLE statements for a kind of database, without a connection")
     ddl.add_argument("--dialect", required=True, help="snowflake, bigquery, redshift, databricks, postgres, duckdb, "
@@ -48,13 +48,13 @@ def configure(schema: argparse.ArgumentParser, selection: Names, target: Names) 
     ddl.add_argument("--output", metavar="FILE", help="write the statements to a file")
 
     history = action("history", "list the versions of the schema maps, and of dlt's schema in a destination")
-    _grown(history)
+    _pipeline_options(history)
 
     diff = action("diff", "show what two schemas differ in; exit code 4 where they do")
     for side, when in (("a", "before"), ("b", "after")):
         diff.add_argument(side, help=f"the one {when}: maps, maps:1, pipeline:NAME, api:2025-09-30.clover, destination")
     selection(diff)
-    _grown(diff)
+    _pipeline_options(diff)
 
     migrate = action("migrate", "make tables with all columns in a destination; Stripe is not read, no key is needed")
     selection(migrate)
@@ -64,28 +64,28 @@ def configure(schema: argparse.ArgumentParser, selection: Names, target: Names) 
     migrate.add_argument("--dry-run", action="store_true", help="only show what would be added")
 
 
-def _grown(parser: argparse.ArgumentParser) -> None:
-    """Whose schema is looked at beside the maps; without any of these it is nobody's."""
+def _pipeline_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the pipeline whose schema is taken beside the maps; without any of them there is none."""
     parser.add_argument("--pipeline", help="a dlt pipeline of this machine")
     parser.add_argument("--destination", help="a destination of dlt; with it the pipeline may be another machine's")
     parser.add_argument("--dataset", help="dataset or schema there (default: stripe_data)")
 
 
-def perform(args: argparse.Namespace, connect: Connect) -> tuple[Any, Callable[[Console], None], int]:
-    """Run one of the commands.
+def perform(args: argparse.Namespace, connect: Connect) -> Outcome:
+    """Run one of the actions.
 
     Args:
         args: the command line.
         connect: makes the pipeline that `--destination`, `--dataset` and `--pipeline` name.
 
     Returns:
-        The data for `--json`, what shows it to a person, and the exit code.
+        The data for `--json`, a function that shows it to a person, and the exit code.
     """
-    return {"show": _show, "ddl": _ddl, "history": _history, "diff": _diff, "migrate": _migrate}[args.action](
-        args, connect)
+    actions = {"show": _show, "ddl": _ddl, "history": _history, "diff": _diff, "migrate": _migrate}
+    return actions[args.action](args, connect)
 
 
-_Done = tuple[Any, Callable[["Console"], None], int]
+Outcome = tuple[Any, Callable[["Console"], None], int]
 
 
 def _pipeline(args: argparse.Namespace, connect: Connect) -> dlt.Pipeline | None:
@@ -103,15 +103,15 @@ def _pipeline(args: argparse.Namespace, connect: Connect) -> dlt.Pipeline | None
     return None
 
 
-def _show(args: argparse.Namespace, connect: Connect) -> _Done:
+def _show(args: argparse.Namespace, connect: Connect) -> Outcome:
     from stripe_source.schema.inspect import schema_show
     from stripe_source.tables.selection import select_tables
 
     pipeline = _pipeline(args, connect)
-    there: Any = pipeline.default_schema.tables if pipeline and pipeline.default_schema_name else {}
+    existing: Any = pipeline.default_schema.tables if pipeline and pipeline.default_schema_name else {}
     names: list[str] = []
     for word in args.table or ["%"]:
-        names += [word] if word in there else [table.name for table in select_tables([word])]
+        names += [word] if word in existing else [table.name for table in select_tables([word])]
     schemas = [schema_show(name, pipeline) for name in dict.fromkeys(names)]
 
     def show(console: Console) -> None:
@@ -123,9 +123,9 @@ def _show(args: argparse.Namespace, connect: Connect) -> _Done:
     return schemas[0] if one else schemas, show, 0
 
 
-def _ddl(args: argparse.Namespace, connect: Connect) -> _Done:
+def _ddl(args: argparse.Namespace, connect: Connect) -> Outcome:
     from stripe_source.schema.ddl import schema_ddl
-    from stripe_source.schema.statements import script
+    from stripe_source.schema.sql.statements import script
 
     pipeline = _pipeline(argparse.Namespace(**{**vars(args), "destination": None, "dataset": None}), connect)
     tables = schema_ddl(args.dialect, args.tables, args.exclude, dataset=args.dataset, pipeline=pipeline)
@@ -147,7 +147,7 @@ def _ddl(args: argparse.Namespace, connect: Connect) -> _Done:
     return tables, show, 0
 
 
-def _history(args: argparse.Namespace, connect: Connect) -> _Done:
+def _history(args: argparse.Namespace, connect: Connect) -> Outcome:
     from stripe_source.schema.inspect import schema_history
 
     history = schema_history(_pipeline(args, connect))
@@ -160,7 +160,7 @@ def _history(args: argparse.Namespace, connect: Connect) -> _Done:
     return history, show, 0
 
 
-def _diff(args: argparse.Namespace, connect: Connect) -> _Done:
+def _diff(args: argparse.Namespace, connect: Connect) -> Outcome:
     from stripe_source.schema.diff import schema_diff
 
     result = schema_diff(
@@ -174,7 +174,7 @@ def _diff(args: argparse.Namespace, connect: Connect) -> _Done:
     return result.asdict(), show, result.exit_code
 
 
-def _migrate(args: argparse.Namespace, connect: Connect) -> _Done:
+def _migrate(args: argparse.Namespace, connect: Connect) -> Outcome:
     from stripe_source.destination.pipelines import attach_pipeline
     from stripe_source.schema.migrate import schema_migrate
     from stripe_source.tables.selection import select_tables

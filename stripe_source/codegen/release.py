@@ -5,8 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stripe_source.schema.map_versions import FOLDER, MapVersion, map_version_of, map_versions, maps_hash
 from stripe_source.schema.snapshot import snapshot_of_maps
+from stripe_source.schema.versions.map_versions import FOLDER, MapVersion, map_version_of, map_versions, maps_hash
 
 
 def write_version(folder: Path = FOLDER) -> MapVersion:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stripe_source.errors import DestinationError, StripeSourceError
+from stripe_source.destination.dlt_errors import our_error
 from stripe_source.redaction import redact
 
 if TYPE_CHECKING:
@@ -63,14 +63,7 @@ def destination_errors(pipeline: dlt.Pipeline) -> Iterator[None]:
     try:
         yield
     except (DestinationException, PipelineStepFailed, OSError) as error:
-        cause: BaseException = error
-        for _ in range(10):  # dlt wraps what happened in its steps several times
-            inner = getattr(cause, "exception", None) or cause.__cause__
-            cause = inner if isinstance(inner, BaseException) else cause
-        if isinstance(cause, StripeSourceError):
-            raise cause from error
-        name = pipeline.destination.destination_name if pipeline.destination else None
-        raise DestinationError(redact(str(cause).strip() or repr(cause)), destination=name) from error
+        raise our_error(pipeline, error) from error
 
 
 @contextmanager

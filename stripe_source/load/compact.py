@@ -1,4 +1,4 @@
-"""Files rewritten to the newest rows."""
+"""The newest rows of plain Parquet files: read as views, and the files rewritten to hold nothing else."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -6,17 +6,22 @@ from typing import TYPE_CHECKING
 
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
+from stripe_source.destination.connection import sql_client
 from stripe_source.destination.filesystem import Files
+from stripe_source.destination.pipelines import restore_pipeline
+from stripe_source.errors import InvalidOption
+from stripe_source.resources.lock import pipeline_lock
 
 if TYPE_CHECKING:
     import dlt
     import duckdb
 
-def latest(pipeline: dlt.Pipeline) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory with a view for each table of a pipeline's files, which has one row for each key.
 
-    For plain Parquet, where a changed row is there in all its versions; Delta and Iceberg tables can be read so too.
-    The views are those of the files that are there now; close the connection when it is done with.
+def latest(pipeline: dlt.Pipeline) -> duckdb.DuckDBPyConnection:
+    """Open a DuckDB in memory that has a view with one row for each key, for each table of a pipeline's files.
+
+    Plain Parquet files hold a changed row in all its versions; Delta and Iceberg tables can be read so too. The views
+    show the files that exist now. Close the connection when you are done with it.
 
     Args:
         pipeline: loads into the filesystem destination.
@@ -37,10 +42,6 @@ def latest(pipeline: dlt.Pipeline) -> duckdb.DuckDBPyConnection:
 
 
 def _client(pipeline: dlt.Pipeline) -> Files:
-    from stripe_source.destination.connection import sql_client
-    from stripe_source.destination.pipelines import restore_pipeline
-    from stripe_source.errors import InvalidOption
-
     client = sql_client(restore_pipeline(pipeline))
     if not isinstance(client, Files):
         name = pipeline.destination.destination_name if pipeline.destination else None
@@ -53,9 +54,9 @@ class Compacted:
     """What `compact` did to a table.
 
     Args:
-        files: how many it was made of.
-        versions: rows that were there.
-        rows: rows that are there now, one for each key.
+        files: how many files it had.
+        versions: how many rows they had.
+        rows: how many rows it has now, one for each key.
     """
 
     files: int
@@ -66,9 +67,9 @@ class Compacted:
 def compact(pipeline: dlt.Pipeline) -> dict[str, Compacted]:
     """Make the Parquet files of a pipeline hold the newest version of each row, and nothing else.
 
-    A load of plain Parquet appends; after this, one file a table is left, and whatever reads Parquet sees what Stripe
-    has. Tables in another format, or with nothing to compact, stay as they are. Runs of the pipeline wait meanwhile.
-    Killed half-way, a table has rows twice at worst, which the next run, or `compact`, puts right.
+    A load of plain Parquet appends; after this, each table is one file, and whatever reads it sees what Stripe has.
+    Tables in another format, or with nothing to compact, stay as they are. No run of the pipeline can start meanwhile.
+    If it is killed half-way, a table has rows twice at worst, which the next run, or `compact`, corrects.
 
     Args:
         pipeline: loads into the filesystem destination.
@@ -80,38 +81,34 @@ def compact(pipeline: dlt.Pipeline) -> dict[str, Compacted]:
         InvalidOption: the destination is another one.
         Busy: the pipeline runs.
     """
-    from stripe_source.resources.lock import pipeline_lock
-
     with pipeline_lock(pipeline):
-        client, done = _client(pipeline), {}
+        client, compacted = _client(pipeline), {}
         with client:
             for table in pipeline.default_schema.data_table_names(seen_data_only=True):
-                if found := _compacted(client, table):
-                    done[table] = found
-        return done
+                if result := _compact_table(client, table):
+                    compacted[table] = result
+        return compacted
 
 
-def _compacted(client: Files, table: str) -> Compacted | None:
-    """Rewrite one table."""
+def _compact_table(client: Files, table: str) -> Compacted | None:
+    """Rewrite one table; None where it stays as it is."""
     import pyarrow.parquet as pq
 
-    words = client.remote_client.prepare_load_table(table)
-    if words.get("table_format"):
+    schema = client.remote_client.prepare_load_table(table)
+    if schema.get("table_format"):
         return None
     try:
-        kind, files, _ = client.get_file_format_and_files(words)
+        file_format, files, _ = client.get_file_format_and_files(schema)
     except DestinationUndefinedEntity:
         return None
-    if kind != "parquet" or len(files) < 2:
+    if file_format != "parquet" or len(files) < 2:
         return None
     fs = client.remote_client.fs_client
-    versions = 0
+    versions, rows = 0, 0
     for file in files:
         with fs.open(file, "rb") as opened:
             versions += pq.read_metadata(opened).num_rows
-    newest = max(files)
-    target = newest.removesuffix(".parquet") + "c.parquet"
-    rows = 0
+    target = max(files).removesuffix(".parquet") + "c.parquet"
     client.create_views_for_tables({table: table})
     reader = client.native_connection.sql(f"FROM {client.make_qualified_table_name(table)}").to_arrow_reader(50_000)
     with fs.open(f"{target}.part", "wb") as opened, pq.ParquetWriter(opened, reader.schema) as writer:

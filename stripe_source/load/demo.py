@@ -1,4 +1,4 @@
-"""The demo: the sandbox's business in a DuckDB file, and each time it runs, one more day of it."""
+"""The demo: loads the sandbox's business into a DuckDB file, and one more day of it each time it runs."""
 from __future__ import annotations
 
 import hashlib
@@ -30,16 +30,16 @@ def demo(
 ) -> SyncResult:
     """Load the sandbox, which needs no key and no network, into a DuckDB file.
 
-    The first time the business is loaded as it stands. Each further time a day has passed in it, and what is new,
-    changed and gone since is loaded.
+    The first time it loads the business as it stands. Each further time a day has passed in the business, and it loads
+    what is new, changed and gone since.
 
     Args:
         database: the file.
         dataset: the schema in it.
         seed: of the sandbox: another seed, another business.
         scale: of the sandbox: 1 has about 14,000 rows.
-        progress: is told how it goes.
-        options: those of `stripe_source`; every table of which the business has rows is loaded without them.
+        progress: reports what is read.
+        options: those of `stripe_source`; without `tables`, every table of which the business has objects is loaded.
 
     Raises:
         InvalidOption: an option has a value that it cannot have, or the file holds another business.
@@ -62,9 +62,9 @@ def demo(
         f"stripe_demo_{hashlib.blake2b(repr((str(file), dataset)).encode(), digest_size=4).hexdigest()}",
         destination=dlt.destinations.duckdb(str(file)), dataset_name=dataset,
     )
-    if held := _loaded_business(pipeline) if file.exists() else None:
-        _check_same_business(file, held, seed, scale)
-        days = held[2] + 1
+    if loaded := _loaded_business(pipeline) if file.exists() else None:
+        _check_same_business(file, loaded, seed, scale)
+        days = loaded[2] + 1
     world = sandbox.World(seed=seed, scale=scale)
     for _ in range(days):
         world.advance(timedelta(days=1))
@@ -79,22 +79,22 @@ def demo(
 def _loaded_business(pipeline: dlt.Pipeline) -> list[Any] | None:
     """Seed, scale and day of the business that was loaded last; None where this machine has not loaded it."""
     try:
-        held: list[Any] = pipeline.get_local_state_val(BUSINESS)
+        business: list[Any] = pipeline.get_local_state_val(BUSINESS)
     except KeyError:
         return None
-    return held
+    return business
 
 
-def _check_same_business(file: Path, held: list[Any], seed: int, scale: float) -> None:
+def _check_same_business(file: Path, loaded: list[Any], seed: int, scale: float) -> None:
     """Refuse another business than the one that the file holds: all rows of the first would be gone."""
-    for option, was, value in (("seed", held[0], seed), ("scale", held[1], scale)):
-        if was != value:
-            raise InvalidOption(option, value, reason=f"`{file.name}` holds the business of {option} `{was}`. "
+    for option, loaded_value, value in (("seed", loaded[0], seed), ("scale", loaded[1], scale)):
+        if loaded_value != value:
+            raise InvalidOption(option, value, reason=f"`{file.name}` holds the business of {option} `{loaded_value}`. "
                                                       "Load the other one into a file of its own (`--database`).")
 
 
 def _days(file: Path, dataset: str) -> int:
-    """How many days of the business the next run shows: one more than the file has seen, as far as it tells."""
+    """How many days of the business the next run loads: one more than the file has, as far as its rows tell."""
     import duckdb
 
     from stripe_source.sandbox.world import NOW

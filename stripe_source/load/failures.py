@@ -1,62 +1,24 @@
-"""A failed dlt step -> our error."""
+"""What a run raises when a step of dlt fails."""
 from __future__ import annotations
-
-import errno
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
 
 import dlt
 from dlt.common.destination.exceptions import DestinationException
+from dlt.common.exceptions import TerminalException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from stripe_source.errors import DestinationError, StripeSourceError
-from stripe_source.redaction import redact
-
-LITTLE_ROOM = 100_000  # bytes; with less than this left, a disk is full
+from stripe_source.destination.dlt_errors import causes_of, destination_error, wrapped_error
 
 
 def is_terminal(failure: BaseException) -> bool:
-    from dlt.common.exceptions import TerminalException
-
-    return any(isinstance(error, TerminalException) for error in causes_of(failure))
-
-
-def causes_of(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what caused it, the deepest last. dlt carries the cause of a failed step as `exception`."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        inner = getattr(error, "exception", None)
-        error = inner if isinstance(inner, BaseException) and id(inner) not in seen else error.__cause__
+    """Whether dlt would fail again if it tried again."""
+    return any(isinstance(cause, TerminalException) for cause in causes_of(failure))
 
 
 def error_of_step(pipeline: dlt.Pipeline, failure: PipelineStepFailed) -> BaseException:
-    """What to raise for a failed step: our own error, the destination's trouble, or the failure as it is."""
-    errors = list(causes_of(failure))
-    for error in errors:
-        if isinstance(error, (StripeSourceError, KeyboardInterrupt)):
-            return error  # a signal says nothing about the data: what was read is kept
+    """What to raise for a failed step: the error of ours in it, a `DestinationError`, or the failure itself."""
+    if wrapped := wrapped_error(failure):
+        return wrapped  # a signal says nothing about the data: what was read is kept
     if failure.step == "load" and is_terminal(failure):
-        pipeline.abort_packages()  # it would be tried again by every later run, and stand in the way of each
-    if failure.step in ("load", "sync") or any(isinstance(error, (DestinationException, OSError)) for error in errors):
-        return destination_error(pipeline, failure)
-    return failure
-
-
-def destination_error(pipeline: dlt.Pipeline, failure: BaseException) -> StripeSourceError:
-    errors = list(causes_of(failure))
-    name = pipeline.destination.destination_name if pipeline.destination else None
-    full = any(isinstance(error, OSError) and error.errno == errno.ENOSPC for error in errors)
-    if full or free_space(pipeline.working_dir) < LITTLE_ROOM:  # dlt may stumble over what could not be written, later
-        return DestinationError(f"The disk is full: {pipeline.working_dir} has no room left.", destination=name)
-    return DestinationError(redact(str(errors[-1]).strip() or repr(errors[-1])), destination=name)
-
-
-def free_space(folder: str) -> int:
-    """Bytes that are free where a folder is, or would be."""
-    path = Path(folder)
-    while not path.exists():
-        path = path.parent
-    return shutil.disk_usage(path).free
+        pipeline.abort_packages()  # every later run would try to load them first, and fail likewise
+    from_outside = any(isinstance(cause, (DestinationException, OSError)) for cause in causes_of(failure))
+    return destination_error(pipeline, failure) if from_outside or failure.step in ("load", "sync") else failure

@@ -1,4 +1,4 @@
-"""Extract, normalize, load, portion by portion."""
+"""The loop over loads: extract, normalize and load, a part of the rows at a time, while reading goes on."""
 from __future__ import annotations
 
 import gc
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dlt
+from dlt.common.pipeline import LoadInfo
 from dlt.common.runtime import signals
 from dlt.pipeline.exceptions import PipelineStepFailed
 
@@ -28,71 +29,81 @@ class Loaded:
     location: str = ""
 
 
-def load_portions(pipeline: dlt.Pipeline, run: Extraction, progress: Progress, database: OpenDuckDB) -> Loaded | None:
-    """Load what is read, in portions, while the reading goes on; None where another process has loaded meanwhile.
+def load_until_done(
+    pipeline: dlt.Pipeline, extraction: Extraction, progress: Progress, database: OpenDuckDB
+) -> Loaded | None:
+    """Load what is read, one load after the other, while reading goes on; the first one may only create the tables.
 
-    The first of them may be the tables themselves, without a row, while the first pages are read.
+    Returns:
+        What was loaded; None where another process has loaded meanwhile, and what was read is dropped.
     """
     loaded = Loaded()
-    mine: list[str] = []
-    there = OtherLoads(pipeline)
-    others, own = there.count()
+    own_ids: list[str] = []
+    loads = OtherLoads(pipeline)
+    others, own = loads.count()
     while True:
-        cursors = pipeline.state.get("sources", {})
+        state_before = pipeline.state.get("sources", {})
         pipeline.set_local_state_val(LOADS, others + own)
         progress.phase("reading")
-        pipeline.extract(stripe_source(_run=run), loader_file_format="parquet")
-        if run.unfinished and not run.creating_tables:
+        pipeline.extract(stripe_source(_run=extraction), loader_file_format="parquet")
+        if extraction.unfinished and not extraction.creating_tables:
             database.keep_open()
         with signals.intercepted_signals():  # dlt ends a load in peace, and forgets that it was asked to stop
             pipeline.normalize()
-            if not run.creating_tables:
+            if not extraction.creating_tables:
                 progress.phase("loading")
-            if there.count(mine)[0] != others:
+            if loads.count(own_ids)[0] != others:
                 drop_and_restore(pipeline)
                 return None
-            database.settle()
-            try:
-                done = pipeline.load()
-            except PipelineStepFailed as failure:
-                if not database.relax(failure):
-                    raise
-                done = pipeline.load()
-            mine += done.loads_ids
-            loaded.ids += [] if run.creating_tables else done.loads_ids
-            before, (others, own) = others, there.count(mine)
-            if others != before:
-                drop_and_restore(pipeline, cursors)  # two loads went on at once, and may have lost or doubled each other's rows
+            info = _load(pipeline, database)
+            own_ids += info.loads_ids
+            loaded.ids += [] if extraction.creating_tables else info.loads_ids
+            others_before, (others, own) = others, loads.count(own_ids)
+            if others != others_before:  # two loads went on at once: each may have lost or doubled the other's rows
+                drop_and_restore(pipeline, state_before)
                 return None
             pipeline.set_local_state_val(LOADS, None)
-            if run.unfinished:
+            if extraction.unfinished:
                 signals.raise_if_signalled()
-        if not run.unfinished:
-            loaded.location = str(done.destination_displayable_credentials)
+        if not extraction.unfinished:
+            loaded.location = str(info.destination_displayable_credentials)
             return loaded
-        if run.creating_tables:
-            run.creating_tables = False
-        elif run.extractor and run.extractor.channel.reading:
-            database.loaded(run.near_end)
-        if len(mine) % 3 == 0:
+        if extraction.creating_tables:
+            extraction.creating_tables = False
+        elif extraction.extractor and extraction.extractor.channel.reading:
+            database.loaded(extraction.near_end)
+        if len(own_ids) % 3 == 0:
             gc.collect()  # dlt leaves its schemas in cycles, and the collector comes rarely
 
 
-def drop_and_restore(pipeline: dlt.Pipeline, cursors: Mapping[str, Any] | None = None) -> None:
+def _load(pipeline: dlt.Pipeline, database: OpenDuckDB) -> LoadInfo:
+    """Load what is normalized; once more with more memory where it did not fit."""
+    database.settle()
+    try:
+        return pipeline.load()
+    except PipelineStepFailed as failure:
+        if not database.relax(failure):
+            raise
+        return pipeline.load()
+
+
+def drop_and_restore(pipeline: dlt.Pipeline, source_state: Mapping[str, Any] | None = None) -> None:
     """Drop what was read, and take state and schema from the destination.
 
     Args:
-        cursors: state of the sources to go on from in place of the destination's, where that may be ahead of its rows.
+        pipeline: whose data is dropped.
+        source_state: state of the sources to go on from in place of the destination's, where that may be ahead of its
+            rows.
     """
     pipeline.abort_packages()
     pipeline.set_local_state_val(LOADS, None)
     pipeline.sync_destination()
-    if cursors is None:
+    if source_state is None:
         return
     with pipeline.managed_state() as state:
-        held = state.get("sources", {}).get("stripe", {})
-        whose: dict[str, Any] = {name: held[name] for name in ("account_id", "livemode") if name in held}
-        state["sources"] = {**cursors, "stripe": {**cursors.get("stripe", {}), **whose}}
+        stored = state.get("sources", {}).get("stripe", {})
+        account: dict[str, Any] = {name: stored[name] for name in ("account_id", "livemode") if name in stored}
+        state["sources"] = {**source_state, "stripe": {**source_state.get("stripe", {}), **account}}
 
 
 def load_pending(pipeline: dlt.Pipeline, notes: list[str]) -> None:
@@ -101,9 +112,9 @@ def load_pending(pipeline: dlt.Pipeline, notes: list[str]) -> None:
     pipeline.sync_destination()
     if not pipeline.has_pending_data:
         return
-    loads = pipeline.state["_local"].get(LOADS)
+    loads_before = pipeline.state["_local"].get(LOADS)
     pending = [*pipeline.list_extracted_load_packages(), *pipeline.list_normalized_load_packages()]
-    if loads is not None and OtherLoads(pipeline).count(pending)[0] != loads:
+    if loads_before is not None and OtherLoads(pipeline).count(pending)[0] != loads_before:
         pipeline.abort_packages()  # puts the cursors back; part of it may be loaded, over the rows of the other process
         drop_and_restore(pipeline, pipeline.state.get("sources", {}))
         notes.append("An earlier run had read data that was not loaded yet, and another process has loaded since; it "

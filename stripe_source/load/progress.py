@@ -1,4 +1,4 @@
-"""What a run tells while it runs."""
+"""What reports the progress of a run: `Progress`, which a caller may implement."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from stripe_source.extract.backfill.spans import BackfillProgress
 
 
 class Progress(Protocol):
-    """What a run tells while it runs. Calls come from several threads.
+    """Reports the progress of a run. It is called from several threads.
 
-    Where it has a method `covered(table, coverage)` as well, that is told how far a table has been read: a `Coverage`
-    with the share of its time line, and how many objects are probably left.
+    If it has a method `covered(table, progress)` as well, this is called with how far a table has been read: a
+    `BackfillProgress` with the share of its time line, and how many objects are probably left.
     """
 
     def tables(self, names: list[str]) -> None:
@@ -21,11 +21,11 @@ class Progress(Protocol):
         """So many more objects of a table were read."""
 
     def phase(self, name: str) -> None:
-        """The run is at: "preparing", "reading", "loading" or "done"; a long one reads and loads several times."""
+        """A phase begins: "preparing", "reading", "loading" or "done"; a long run reads and loads several times."""
 
 
 class Silent:
-    """Says nothing."""
+    """Reports nothing."""
 
     def tables(self, names: list[str]) -> None: ...
 
@@ -35,6 +35,6 @@ class Silent:
 
 
 def coverage_callback(progress: Progress) -> Callable[[str, BackfillProgress], None] | None:
-    """What is told how far tables have been read, where it wants to know."""
-    found: Callable[[str, BackfillProgress], None] | None = getattr(progress, "covered", None)
-    return found
+    """The method `covered` of a progress, where it has one."""
+    method: Callable[[str, BackfillProgress], None] | None = getattr(progress, "covered", None)
+    return method

@@ -1,9 +1,9 @@
-"""The run loop: prepares the destination, loads, and says what became of every table. What the command line calls."""
+"""`sync`: prepares the destination, loads until it has what Stripe has, and says what became of every table."""
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dlt
@@ -13,12 +13,13 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from stripe_source.api.pages import Figures
 from stripe_source.destination.create_tables import create_tables, empty_table
+from stripe_source.destination.dlt_errors import destination_error
 from stripe_source.destination.duckdb_session import OpenDuckDB
 from stripe_source.dlt_patches.apply import apply_patches
 from stripe_source.errors import Busy
 from stripe_source.extract.account import AccountIdentity, identify, run_async, run_async_beside
-from stripe_source.load.failures import destination_error, error_of_step
-from stripe_source.load.load_loop import Loaded, load_pending, load_portions
+from stripe_source.load.failures import error_of_step
+from stripe_source.load.load_loop import Loaded, load_pending, load_until_done
 from stripe_source.load.process import faster_dlt, use_few_malloc_arenas
 from stripe_source.load.progress import Progress, Silent, coverage_callback
 from stripe_source.load.sync_result import SyncResult, add_results, sum_figures
@@ -28,13 +29,15 @@ from stripe_source.resources.history import SUFFIX
 from stripe_source.resources.lock import pipeline_lock
 from stripe_source.resources.resource import history_resource, table_resource
 from stripe_source.resources.run import Extraction
+from stripe_source.resources.table_result import TableResult
 from stripe_source.rows.contract import EVOLVE
 from stripe_source.source import resolve_options
 from stripe_source.tables.schema_map import table_map
 
-ROWS_PER_LOAD = 24_000  # rows of one load; a run that is killed has to read so many again, and what waits for the next load
-ROWS_PER_FURTHER_TABLE = 2_000  # rows more for each further table, up to as many again: a load costs dlt some time for each
-LONG_RUN = 600.0  # seconds after which a run looks once more what has happened meanwhile
+ROWS_PER_LOAD = 24_000  # what a run that is killed has to read again, and what waits in memory for the next load
+ROWS_PER_FURTHER_TABLE = 2_000  # added for each further table, up to as many again: each costs dlt time in each load
+LONG_RUN = 600.0  # seconds; a run that takes longer reads once more what has happened meanwhile
+ATTEMPTS = 2  # to load what no other process loads at the same time
 
 
 def sync(
@@ -44,7 +47,7 @@ def sync(
 
     Args:
         pipeline: where to.
-        progress: is told how it goes.
+        progress: reports what is read and loaded.
         refresh: names of tables to read again from the beginning, whatever their cursor.
         options: those of `stripe_source`.
 
@@ -59,100 +62,135 @@ def sync(
             pipeline's folder and is loaded by the next run.
         Busy: another process runs the pipeline.
     """
-    progress = progress or Silent()
     began = time.monotonic()
-    chosen = resolve_options(**options, refresh=refresh)
+    run = _Run(pipeline, resolve_options(**options, refresh=refresh), progress or Silent())
     use_few_malloc_arenas()
-    notes: list[str] = []
     try:
-        with pipeline_lock(pipeline), run_async_beside(_identify(chosen)) as answer, faster_dlt():  # which loads pyarrow for a while
-            whose, asked = answer()  # before anything is made: a refused key leaves no table
-            progress.tables([table.name for table in chosen.tables])
-            progress.phase("preparing")
-            apply_patches(pipeline)
-            load_pending(pipeline, notes)
-            runs, loaded = _load(pipeline, chosen, whose, progress, notes)
-            results = runs[-1].results
-            if time.monotonic() - began > LONG_RUN and "events" in chosen.markers.values() and chosen.end is None:
-                whose, again = run_async(_identify(chosen))  # much has happened since the first page
-                later, more = _load(pipeline, _going_on(chosen), whose, progress, notes)
-                results = {name: add_results(results[name], result) for name, result in later[-1].results.items()}
-                runs, loaded.ids, asked = [*runs, *later], [*loaded.ids, *more.ids], sum_figures(asked, again)
+        with (
+            pipeline_lock(pipeline),
+            run_async_beside(_identify(run.options)) as answer,
+            faster_dlt(),  # imports pyarrow while Stripe answers
+        ):
+            identity, figures = answer()  # before anything is made: a refused key leaves no table
+            run.figures.append(figures)
+            run.load_all(identity, began)
     except PipelineStepFailed as failure:
-        reason = error_of_step(pipeline, failure)
-        if reason is failure:
+        error = error_of_step(pipeline, failure)
+        if error is failure:
             raise
-        raise reason from failure
+        raise error from failure
     except (DestinationException, OSError) as failure:
         raise destination_error(pipeline, failure) from failure
     finally:
-        progress.phase("done")
-    reader = runs[-1].extractor
-    notes += reader.notes if reader else []
-    order = [table.name for table in chosen.tables]
-    return SyncResult(
-        tables={name: results[name] for name in order},
-        seconds=time.monotonic() - began,
-        figures=sum_figures(asked, *(each.extractor.figures for each in runs if each.extractor and each.extractor.figures)),
-        destination=pipeline.destination.destination_name or "",
-        location=redact(loaded.location).removeprefix("duckdb:///"),
-        dataset=pipeline.dataset_name or "",
-        pipeline=pipeline.pipeline_name,
-        account=reader.account if reader else "self",
-        livemode=chosen.credentials.livemode,
-        load_ids=loaded.ids,
-        schema_version=pipeline.default_schema.version or 0,
-        notes=notes,
-    )
+        run.progress.phase("done")
+    return run.result(time.monotonic() - began)
 
 
-def _going_on(chosen: Options) -> Options:
-    """The same options, for what has happened since."""
-    return replace(chosen, mode="auto", refresh=frozenset())
+@dataclass
+class _Run:
+    """A run: its extractions, and what came of them so far."""
+
+    pipeline: dlt.Pipeline
+    options: Options
+    progress: Progress
+    notes: list[str] = field(default_factory=list)
+    figures: list[Figures] = field(default_factory=list)
+    load_ids: list[str] = field(default_factory=list)
+    location: str = ""
+    results: dict[str, TableResult] = field(default_factory=dict)
+    extraction: Extraction | None = None
+
+    def load_all(self, identity: AccountIdentity, began: float) -> None:
+        """Load everything; where that took long, load again what has happened since the first page."""
+        self.progress.tables([table.name for table in self.options.tables])
+        self.progress.phase("preparing")
+        apply_patches(self.pipeline)
+        load_pending(self.pipeline, self.notes)
+        self._load(self.options, identity)
+        follows_feed = "events" in self.options.markers.values() and self.options.end is None
+        if time.monotonic() - began > LONG_RUN and follows_feed:
+            identity, figures = run_async(_identify(self.options))
+            self.figures.append(figures)
+            self._load(replace(self.options, mode="auto", refresh=frozenset()), identity)
+
+    def _load(self, options: Options, identity: AccountIdentity) -> None:
+        """Read and load; once more where a process on another machine has loaded meanwhile.
+
+        Raises:
+            Busy: another process has loaded each time.
+        """
+        further_rows = min(ROWS_PER_FURTHER_TABLE * (len(options.tables) - 1), ROWS_PER_LOAD)
+        for _ in range(ATTEMPTS):
+            self.extraction = extraction = Extraction(
+                options, self.progress.page, coverage_callback(self.progress), identity,
+                rows_per_load=None if options.history else ROWS_PER_LOAD + further_rows,
+            )
+            try:
+                with signals.intercepted_signals():
+                    _prepare_tables(self.pipeline, extraction)
+                    signals.raise_if_signalled()
+                with OpenDuckDB(self.pipeline, len(options.tables)) as database:
+                    loaded = load_until_done(self.pipeline, extraction, self.progress, database)
+            finally:
+                extraction.stop()
+            if extraction.extractor and extraction.extractor.figures:
+                self.figures.append(extraction.extractor.figures)
+            if loaded is not None:
+                self._add(loaded, extraction.results)
+                return
+            self.notes.append(
+                "Another process loaded the same pipeline meanwhile; what this run had read was read again.")
+        raise Busy(self.pipeline.pipeline_name, dataset=self.pipeline.dataset_name)
+
+    def _add(self, loaded: Loaded, results: Mapping[str, TableResult]) -> None:
+        self.load_ids += loaded.ids
+        self.location = loaded.location
+        self.results = {
+            name: add_results(self.results[name], result) if name in self.results else result
+            for name, result in results.items()
+        }
+
+    def result(self, seconds: float) -> SyncResult:
+        """What the run did."""
+        extractor = self.extraction.extractor if self.extraction else None
+        return SyncResult(
+            tables={table.name: self.results[table.name] for table in self.options.tables},
+            seconds=seconds,
+            figures=sum_figures(*self.figures),
+            destination=self.pipeline.destination.destination_name or "",
+            location=redact(self.location).removeprefix("duckdb:///"),
+            dataset=self.pipeline.dataset_name or "",
+            pipeline=self.pipeline.pipeline_name,
+            account=extractor.account if extractor else "self",
+            livemode=self.options.credentials.livemode,
+            load_ids=self.load_ids,
+            schema_version=self.pipeline.default_schema.version or 0,
+            notes=[*self.notes, *(extractor.notes if extractor else ())],
+        )
 
 
-def _load(
-    pipeline: dlt.Pipeline, chosen: Options, whose: AccountIdentity, progress: Progress, notes: list[str]
-) -> tuple[list[Extraction], Loaded]:
-    """Read and load; once more where a process on another machine has loaded meanwhile."""
-    runs: list[Extraction] = []
-    while len(runs) < 2:
-        portion = None if chosen.history else ROWS_PER_LOAD + min(ROWS_PER_FURTHER_TABLE * (len(chosen.tables) - 1), ROWS_PER_LOAD)
-        runs.append(run := Extraction(chosen, progress.page, coverage_callback(progress), whose, rows_per_load=portion))
-        try:
-            with signals.intercepted_signals():
-                _prepare(pipeline, run)
-                signals.raise_if_signalled()
-            with OpenDuckDB(pipeline, len(chosen.tables)) as database:
-                loaded = load_portions(pipeline, run, progress, database)
-        finally:
-            run.stop()
-        if loaded is not None:
-            return runs, loaded
-        notes.append("Another process loaded the same pipeline meanwhile; what this run had read was read again.")
-    raise Busy(pipeline.pipeline_name, dataset=pipeline.dataset_name)
-
-
-async def _identify(o: Options) -> tuple[AccountIdentity, Figures]:
-    async with o.client() as client:
+async def _identify(options: Options) -> tuple[AccountIdentity, Figures]:
+    async with options.client() as client:
         return await identify(client), client.figures
 
 
-def _prepare(pipeline: dlt.Pipeline, run: Extraction) -> None:
+def _prepare_tables(pipeline: dlt.Pipeline, extraction: Extraction) -> None:
     """Make every table with all its columns before the first row; where nothing was ever loaded, while reading."""
-    there: Mapping[str, Any] = pipeline.default_schema.tables if pipeline.default_schema_name else {}
-    missing = [table for table in run.options.tables if table.name not in there]
-    if run.options.contract.tables != EVOLVE:
+    options = extraction.options
+    existing: Mapping[str, Any] = pipeline.default_schema.tables if pipeline.default_schema_name else {}
+    missing = [table for table in options.tables if table.name not in existing]
+    if options.contract.tables != EVOLVE:
         missing = []  # each of them is refused
-    versions = [name for name in run.options.history if name + SUFFIX not in there]
-    if not missing and not versions and not pipeline.first_run:
+    histories = [
+        table for table in options.tables if table.name in options.history and table.name + SUFFIX not in existing
+    ]
+    if not missing and not histories and not pipeline.first_run:
         return
-    if pipeline.first_run and run.rows_per_load and missing:
-        run.new_tables, run.creating_tables = {table.name for table in run.options.tables}, True
+    if pipeline.first_run and extraction.rows_per_load and missing:
+        extraction.new_tables, extraction.creating_tables = {table.name for table in options.tables}, True
         return
-    run.new_tables = {table.name for table in missing}
+    extraction.new_tables = {table.name for table in missing}
     create_tables(pipeline, [
-        *(table_resource(run.options, table_map(table), empty_table) for table in missing),
-        *(history_resource(table_map(next(t for t in run.options.tables if t.name == name)), empty_table)
-          for name in versions),
+        *(table_resource(options, table_map(table), empty_table) for table in missing),
+        *(history_resource(table_map(table), empty_table) for table in histories),
     ])

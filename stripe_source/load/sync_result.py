@@ -1,4 +1,4 @@
-"""What a run did."""
+"""`SyncResult`: what a run did to each table, what it took, and where the data is."""
 from __future__ import annotations
 
 from dataclasses import asdict, astuple, dataclass, field, replace
@@ -64,11 +64,13 @@ class SyncResult:
 
 
 def add_results(before: TableResult, later: TableResult) -> TableResult:
-    """What two readings of a table did together; how the later one ended counts."""
-    counts = {word: getattr(before, word) + getattr(later, word) for word in ("read", "new", "changed", "gone")}
+    """Add up what two readings of a table did; the status is that of the later one."""
+    counted = "read", "new", "changed", "unchanged", "gone"
+    counts = {name: getattr(before, name) + getattr(later, name) for name in counted}
     inferred = sorted({*before.inferred, *later.inferred})
-    return replace(later, **counts, unchanged=before.unchanged + later.unchanged, inferred=inferred)
+    return replace(later, **counts, inferred=inferred)
 
 
 def sum_figures(*figures: Figures) -> Figures:
+    """Add up requests, pages, bytes and retries."""
     return Figures(*map(sum, zip(*map(astuple, figures), strict=True)))

@@ -1,4 +1,4 @@
-"""What a key may read and how many requests that takes, as one page of each list that is needed tells."""
+"""`check`: what a key may read and how many requests that takes, found out by one page of each list."""
 from __future__ import annotations
 
 import asyncio
@@ -15,6 +15,7 @@ from stripe_source.extract.plan import ListPlan, plan_lists
 from stripe_source.options import Options
 from stripe_source.preflight.estimate import Estimate, RequestEstimate, Sample
 from stripe_source.preflight.probe import TableCheck, permissions_needed, request_once
+from stripe_source.source import resolve_options
 from stripe_source.tables.catalog import cost
 from stripe_source.tables.objects import unix_second
 from stripe_source.tables.table import Table
@@ -27,11 +28,12 @@ class CheckResult:
     Args:
         account: id of the account, or None where the key may not read it.
         livemode: whether the key reads live data; None where that is not known.
-        tables: a verdict for each wanted table.
-        requests: how many requests this took.
+        tables: a verdict for each selected table.
+        requests: how many requests the check sent.
         budget: how many the first load of all tables that can be read takes.
         key_link: a page of Stripe's dashboard that makes a restricted key with the permissions that are needed; None
             where nothing is missing.
+        notes: what a person should know.
     """
 
     account: str | None
@@ -54,10 +56,10 @@ class CheckResult:
 
 
 def check(**options: Any) -> CheckResult:
-    """Find out which of the wanted tables a key may read, and how many requests their first load takes.
+    """Find out which of the selected tables a key may read, and how many requests their first load takes.
 
-    One page of each list that they need is asked for, and the account: at most one request per table, but for tables
-    that are found in several lists or with parents that are not selected.
+    It requests the account, and one page of each list that the tables need: at most one request per table, but for
+    tables that are found in several lists or with parents that are not selected.
 
     Args:
         options: those of `stripe_source`.
@@ -67,36 +69,32 @@ def check(**options: Any) -> CheckResult:
         AuthenticationError: Stripe refused the key.
         Unreachable: nothing answers at `api_base`.
     """
-
-    from stripe_source.source import resolve_options
-
     return run_async(_check(resolve_options(**options)))
 
 
-async def _check(o: Options) -> CheckResult:
-    async with o.client() as client:
-        own = await _own_account(client)
+async def _check(options: Options) -> CheckResult:
+    async with options.client() as client:
+        account = await _own_account(client)
         verdicts: dict[str, TableCheck] = {
             table.name: TableCheck(permission=table.permission, cost=cost(table), hidden=table.invisible_rows)
-            for table in o.tables
+            for table in options.tables
         }
-        for table in o.tables:
-            other = table.mode and o.credentials.livemode is (table.mode == "test")
-            if table.unsupported_reason or other:
+        for table in options.tables:
+            if table.unsupported_reason or _has_other_mode(table, options):
                 reason = table.unsupported_reason or f"{table.mode} mode only"
                 verdicts[table.name] = TableCheck("not loaded", reason, table.permission, cost(table))
         named = {name for name, verdict in verdicts.items() if verdict.status == "ok"}
-        roots = [root for root in _lists(o, verdicts) if permissions_needed(root, named)]
-        pages = await asyncio.gather(*(request_once(client, o, root, verdicts, named) for root in roots))
+        roots = [root for root in _lists(options, verdicts) if permissions_needed(root, named)]
+        pages = await asyncio.gather(*(request_once(client, options, root, verdicts, named) for root in roots))
         requests = client.figures.requests
     samples = {root.table.name: page for root, page in zip(roots, pages, strict=True) if page}
     result = CheckResult(
-        own.body.get("id") if own else None, o.credentials.livemode, verdicts, requests,
-        _budget(o, verdicts, samples, own),
+        account.body.get("id") if account else None, options.credentials.livemode, verdicts, requests,
+        _estimate(options, verdicts, samples, account),
     )
     if any(verdict.status == "no permission" for verdict in verdicts.values()):
-        result.key_link = key_link(o.tables, o.credentials.livemode)
-        if any(table.permission is None for table in o.tables):
+        result.key_link = key_link(options.tables, options.credentials.livemode)
+        if any(table.permission is None for table in options.tables):
             result.notes.append("Some tables need permissions whose names are not documented; add those by hand.")
     return result
 
@@ -107,27 +105,34 @@ async def _own_account(client: Client) -> Answer | None:
         return await client.get("/v1/account")
     except StripeError as error:
         if error.status is None or isinstance(error, AuthenticationError):
-            raise  # nobody there, or nobody that lets us in
+            raise  # nothing answers, or the key is refused: no other request will do better
         return None
 
 
-def _lists(o: Options, verdicts: dict[str, TableCheck]) -> list[ListPlan]:
+def _has_other_mode(table: Table, options: Options) -> bool:
+    """Whether a table is of test mode only and the key of live mode, or the other way round."""
+    return bool(table.mode) and options.credentials.livemode is (table.mode == "test")
+
+
+def _lists(options: Options, verdicts: dict[str, TableCheck]) -> list[ListPlan]:
     """The lists that a run reads for the tables that can be read, as far as is known."""
-    roots = plan_lists([table for table in o.tables if verdicts[table.name].status == "ok"])
-    return [root for root in roots if not root.table.mode or o.credentials.livemode is not (root.table.mode == "test")]
+    roots = plan_lists([table for table in options.tables if verdicts[table.name].status == "ok"])
+    return [root for root in roots if not _has_other_mode(root.table, options)]
 
 
-def _budget(o: Options, verdicts: dict[str, TableCheck], samples: dict[str, Sample], own: Answer | None) -> Estimate:
-    """What the first load takes: of each table, into its verdict, and of all."""
-    begin = unix_second(own.body.get("created")) if own else None
-    known = {"/v1/account": own.body} if own else {}
-    budgets = RequestEstimate(_lists(o, verdicts), samples, begin, o.start, known)
+def _estimate(
+    options: Options, verdicts: dict[str, TableCheck], samples: dict[str, Sample], account: Answer | None
+) -> Estimate:
+    """The requests of the first load of all tables; those of each table are written into its verdict."""
+    begin = unix_second(account.body.get("created")) if account else None
+    known_objects = {"/v1/account": account.body} if account else {}
+    estimate = RequestEstimate(_lists(options, verdicts), samples, begin, options.start, known_objects)
     for name, verdict in verdicts.items():
         if verdict.status == "ok":
-            budget = budgets.of(name)
-            verdict.requests, verdict.estimated = budget.requests, budget.estimated
-    feed = any(o.markers[name] == "events" for name, verdict in verdicts.items() if verdict.status == "ok")
-    return budgets.total(o.governor, feed=feed)
+            of_table = estimate.of(name)
+            verdict.requests, verdict.estimated = of_table.requests, of_table.estimated
+    feed = any(options.markers[name] == "events" for name, verdict in verdicts.items() if verdict.status == "ok")
+    return estimate.total(options.governor, feed=feed)
 
 
 def key_link(tables: Sequence[Table], livemode: bool | None) -> str:
@@ -136,5 +141,5 @@ def key_link(tables: Sequence[Table], livemode: bool | None) -> str:
     The form of the link was seen in public code and not tried (checked 2026-11-23).
     """
     names = sorted({table.permission for table in tables if table.permission})
-    wanted_ = "".join(f"&permissions[]={quote(name)}" for name in names)
-    return f"https://dashboard.stripe.com/{'' if livemode else 'test/'}apikeys/create?name=dlt{wanted_}"
+    permissions = "".join(f"&permissions[]={quote(name)}" for name in names)
+    return f"https://dashboard.stripe.com/{'' if livemode else 'test/'}apikeys/create?name=dlt{permissions}"

@@ -1,10 +1,9 @@
-"""One page of each list."""
+"""One page of each list that is needed: whether the key may read it, and what the estimate is made from."""
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from stripe_source.api.client import Client
 from stripe_source.api.lists import ListRequest
@@ -15,13 +14,14 @@ from stripe_source.extract.verdicts import verdict_for
 from stripe_source.options import Options
 from stripe_source.preflight.estimate import Sample
 from stripe_source.tables.catalog import cost
+from stripe_source.tables.objects import Object
 from stripe_source.tables.placement import Placement, may_have_children, values_at
 from stripe_source.tables.table import Table
 
 
 @dataclass
 class TableCheck:
-    """Whether a table can be read, and what that takes.
+    """Whether a table can be read, and how many requests that takes.
 
     Args:
         status: "ok", "no permission", "not enabled", "not loaded" or "failed".
@@ -43,60 +43,85 @@ class TableCheck:
 
 
 def permissions_needed(root: ListPlan, named: set[str]) -> bool:
-    """Whether a list decides about a table: its own one does, and any that is the way to a table without one.
+    """Whether it depends on a list that a table can be read: on its own list, or on any on which it is found.
 
-    Lists of one mode are never the only way.
+    A list of one mode is never the only one on which a table is found.
+
+    Args:
+        root: the list.
+        named: the tables that the check is about.
     """
-    ways_to = () if root.table.mode else placements_of(root)
-    return root.wanted or any(found and not table.path and table.name in named for table, found in ways_to)
+    tables = () if root.table.mode else placements_of(root)
+    return root.wanted or any(found and not table.path and table.name in named for table, found in tables)
 
 
 async def request_once(
-    client: Client, o: Options, root: ListPlan, verdicts: dict[str, TableCheck], named: set[str]
+    client: Client, options: Options, root: ListPlan, verdicts: dict[str, TableCheck], named: set[str]
 ) -> Sample | None:
-    """The first page of a list, with what a run expands on its objects; None where there is none to be had."""
+    """Read the first page of a list, with what a run expands on its objects.
+
+    Args:
+        client: sends the requests.
+        options: those of the check.
+        root: the list.
+        verdicts: gets the reason of each table that cannot be read.
+        named: the tables that the check is about.
+
+    Returns:
+        The page; None where there is none, and for an object that is not in a list.
+    """
     table = root.table
     try:
         if table.singleton:
             await client.get(table.path or "")
             return None
         expand = {"expand": [f"data.{path}" for path in paths]} if (paths := expansions(root)) else {}
-        what = ListRequest(table.path or "", {**table.params, **table.variants[0], **expand}, range=table.range)
-        start, end = (o.start, o.end) if table.created else (None, None)
-        page = await client.page(what.path, what.between(start, end, table.limit))
+        request = ListRequest(table.path or "", {**table.params, **table.variants[0], **expand}, range=table.range)
+        start, end = (options.start, options.end) if table.created else (None, None)
+        page = await client.page(request.path, request.between(start, end, table.limit))
     except AuthenticationError:
         raise
     except StripeError as error:
-        left, lost = root, list[Table]()
+        reduced, forbidden = root, list[Table]()
         if isinstance(error, PermissionDenied):
             with contextlib.suppress(PermissionDenied):  # it is raised again where it is about the list itself
-                left, lost = drop_forbidden_expansions(root, error)
-        if lost:
-            set_reason([child for child in lost if not child.path], error, verdicts)
-            return await request_once(client, o, left, verdicts, named) if permissions_needed(left, named) else None
+                reduced, forbidden = drop_forbidden_expansions(root, error)
+        if forbidden:
+            set_reason([child for child in forbidden if not child.path], error, verdicts)
+            if not permissions_needed(reduced, named):
+                return None
+            return await request_once(client, options, reduced, verdicts, named)
         if table.refusal_expected and error.status != 403:
             return Sample([], False, 0)
         set_reason([child for child, found in placements_of(root) if found is None or not child.path], error, verdicts)
         return None
-    below: dict[Placement, Sample] = {}
-    for found, kinds in root.children.items():
-        children = [kind.table for kind in kinds if kind.table.name in named and not kind.table.path]
-        parent = next((thing for thing in page.objects if may_have_children(thing, found)), None)
-        if children and parent and requests_worth(found, root, children[0], parent):
+    below = await _pages_of_child_lists(client, root, page.objects, verdicts, named)
+    return Sample(page.objects, page.has_more, page.date, below)
+
+
+async def _pages_of_child_lists(
+    client: Client, root: ListPlan, objects: list[Object], verdicts: dict[str, TableCheck], named: set[str]
+) -> dict[Placement, Sample]:
+    """Read the first page of the first parent's list, for each kind of children whose list may be refused."""
+    pages: dict[Placement, Sample] = {}
+    for found, plans in root.children.items():
+        children = [plan.table for plan in plans if plan.table.name in named and not plan.table.path]
+        parent = next((each for each in objects if may_have_children(each, found)), None)
+        if children and parent and is_worth_a_request(found, root, children[0], parent):
             try:
-                below[found] = await first_page(client, found, children[0], str(parent.get("id")))
+                pages[found] = await first_page(client, found, children[0], str(parent.get("id")))
             except (AuthenticationError, ResourceMissing):
                 continue
             except StripeError as error:
                 if not found.refusal_expected:
                     set_reason(children, error, verdicts)
-    return Sample(page.objects, page.has_more, page.date, below)
+    return pages
 
 
-def requests_worth(found: Placement, root: ListPlan, child: Table, parent: dict[str, Any]) -> bool:
-    """Whether the list of one parent's objects is asked for: it may be refused where that of the parents was not."""
-    plain = found.child_path and not (found.params or found.second_parent or found.window or found.via_path or found.single_object)
-    if not plain or found.id != "id":
+def is_worth_a_request(found: Placement, root: ListPlan, child: Table, parent: Object) -> bool:
+    """Whether one parent's list of children is read: it may be refused where the list of the parents was not."""
+    special = found.params or found.second_parent or found.window or found.via_path or found.single_object
+    if not found.child_path or special or found.id != "id":
         return False
     if found.at is None:
         return root.wanted or child.permission is None or child.permission != root.table.permission
@@ -104,17 +129,16 @@ def requests_worth(found: Placement, root: ListPlan, child: Table, parent: dict[
 
 
 async def first_page(client: Client, found: Placement, child: Table, parent: str) -> Sample:
-    """The first page of one parent's objects."""
+    """Read the first page of one parent's list of children."""
     params = {**({"limit": child.limit} if child.limit else {}), **({found.param: parent} if found.param else {})}
     page = await client.page(fill(found.child_path or "", id=parent), params)
     return Sample(page.objects, page.has_more, page.date)
 
 
 def set_reason(tables: Iterable[Table], error: StripeError, verdicts: dict[str, TableCheck]) -> None:
+    """Set the verdict of tables that an error is about; the first error of a table counts."""
     verdict = verdict_for(error)
     for table in tables:
         if verdicts[table.name].status == "ok":
-            named = getattr(error, "permission", None)
-            verdicts[table.name] = TableCheck(
-                verdict.status, verdict.reason, table.permission or named, cost(table)
-            )
+            permission = table.permission or getattr(error, "permission", None)
+            verdicts[table.name] = TableCheck(verdict.status, verdict.reason, permission, cost(table))

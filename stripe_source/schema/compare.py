@@ -1,4 +1,4 @@
-"""SchemaDiff of two snapshots."""
+"""The difference of two snapshots of a schema: `SchemaDiff`."""
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
@@ -9,7 +9,7 @@ from stripe_source.schema.snapshot import SchemaSnapshot
 
 @dataclass(frozen=True)
 class SchemaDiff:
-    """What is in one schema and not in the other.
+    """What one schema has and the other does not.
 
     Args:
         a: the one before.
@@ -18,7 +18,7 @@ class SchemaDiff:
         tables_removed: tables that only `a` has, likewise.
         columns_added: of tables that both have: the columns that only `b` has, with their types.
         columns_removed: the columns that only `a` has, likewise.
-        columns_changed: the columns of which the type or nullability differs: [in `a`, in `b`].
+        columns_changed: the columns whose type or nullability differs: [in `a`, in `b`].
     """
 
     a: str
@@ -45,27 +45,29 @@ class SchemaDiff:
 
 
 def compared(a: SchemaSnapshot, b: SchemaSnapshot, name_a: str = "a", name_b: str = "b") -> SchemaDiff:
-    """What two outlines differ in.
+    """Compare two snapshots.
 
     >>> compared({"t": {"x": "text"}}, {"t": {"x": "bigint", "y": "text"}}).columns_changed
     {'t': {'x': ['text', 'bigint']}}
     """
-    both = [table for table in a if table in b]
+    in_both = [table for table in a if table in b]
 
-    def only(these: SchemaSnapshot, others: SchemaSnapshot) -> SchemaSnapshot:
-        found = {table: {name: type_ for name, type_ in these[table].items() if name not in others[table]}
-                 for table in both}
-        return {table: columns for table, columns in found.items() if columns}
+    def columns_only_in(snapshot: SchemaSnapshot, other: SchemaSnapshot) -> SchemaSnapshot:
+        columns = {
+            table: {name: type_ for name, type_ in snapshot[table].items() if name not in other[table]}
+            for table in in_both
+        }
+        return {table: only for table, only in columns.items() if only}
 
     changed = {
         table: {name: [type_, b[table][name]] for name, type_ in a[table].items()
                 if name in b[table] and b[table][name] != type_}
-        for table in both
+        for table in in_both
     }
     return SchemaDiff(
         name_a, name_b,
         tables_added={table: columns for table, columns in b.items() if table not in a},
         tables_removed={table: columns for table, columns in a.items() if table not in b},
-        columns_added=only(b, a), columns_removed=only(a, b),
+        columns_added=columns_only_in(b, a), columns_removed=columns_only_in(a, b),
         columns_changed={table: columns for table, columns in changed.items() if columns},
     )

@@ -1,4 +1,4 @@
-"""CREATE TABLE statements for many databases, without a connection and without the client package of any.
+"""`schema_ddl`: CREATE TABLE for many databases, without a connection and without the client package of any.
 
 Types are those that dlt chooses for its destination of that kind, by dlt's own type mappers. Where dlt goes through
 SQLAlchemy (SQLite, MySQL, Oracle, Trino), they are what its SQLAlchemy mapper writes. dlt itself declares no keys; here
@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stripe_source.errors import InvalidOption
-from stripe_source.schema.dialects import ALIASES, DIALECTS
 from stripe_source.schema.snapshot import map_as_dlt_table
-from stripe_source.schema.statements import statements
+from stripe_source.schema.sql.dialects import ALIASES, DIALECTS
+from stripe_source.schema.sql.statements import statements
 from stripe_source.tables.schema_map import table_map
 from stripe_source.tables.selection import Tables, select_tables
 
 if TYPE_CHECKING:
     import dlt
+
 
 def schema_ddl(
     dialect: str,
@@ -26,14 +27,14 @@ def schema_ddl(
     dataset: str | None = None,
     pipeline: dlt.Pipeline | None = None,
 ) -> list[dict[str, Any]]:
-    """The statements that make tables in a database of some kind. Nothing is connected to.
+    """Write the statements that create tables in a kind of database. It connects to nothing.
 
     Args:
         dialect: the kind: one of `DIALECTS`, or an alias.
         tables: names or patterns; None: what an ordinary account uses.
         exclude: likewise, what to leave out.
-        dataset: the dataset or schema that the tables are in; it is not made.
-        pipeline: its schema in place of the schema maps: columns that were inferred are in it.
+        dataset: the dataset or schema that the tables are in; it is not created.
+        pipeline: its schema is taken in place of the schema maps, with the columns that were inferred.
 
     Returns:
         For each table its name, key, and statements: CREATE TABLE, and COMMENT ON where descriptions go that way.
@@ -46,15 +47,15 @@ def schema_ddl(
     if kind is None:
         raise InvalidOption("dialect", dialect, DIALECTS)
     if pipeline is not None:
-        from stripe_source.schema.actual import changed_columns
+        from stripe_source.schema.actual import tables_with_inferred_columns  # imports dlt
 
-        wanted = changed_columns(pipeline, tables, exclude)
+        wanted = tables_with_inferred_columns(pipeline, tables, exclude)
     else:
         wanted = [map_as_dlt_table(table_map(table)) for table in select_tables(tables, exclude)]
     return [
         {
             "table": table["name"],
-            "key": [name for name, words in table["columns"].items() if words.get("primary_key")],
+            "key": [name for name, column in table["columns"].items() if column.get("primary_key")],
             "sql": statements(kind, table, dataset),
         }
         for table in wanted

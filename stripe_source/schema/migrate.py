@@ -1,8 +1,8 @@
-"""Puts a schema into a destination before the first row, without reading Stripe: `schema migrate`."""
+"""`schema_migrate`: creates tables with all columns in a destination before the first row, without reading Stripe."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,18 +13,21 @@ from stripe_source.destination.connection import destination_errors, location_of
 from stripe_source.destination.create_tables import create_tables, empty_table
 from stripe_source.destination.pipelines import attach_pipeline
 from stripe_source.errors import InvalidOption
+from stripe_source.load.load_loop import load_pending
 from stripe_source.resources.lock import pipeline_lock
 from stripe_source.resources.resource import describe_resource
-from stripe_source.schema.actual import TABLE_HINTS, TableSchema, changed_columns, stored_columns
-from stripe_source.schema.comments import missing_comments, write_comments
+from stripe_source.schema.actual import pipeline_tables, stored_columns, tables_with_inferred_columns
 from stripe_source.schema.compare import compared
-from stripe_source.schema.map_versions import map_versions
-from stripe_source.schema.snapshot import SchemaSnapshot, map_as_dlt_table, snapshot_of_tables
+from stripe_source.schema.snapshot import DltTables, SchemaSnapshot, map_as_dlt_table, snapshot_of_tables
+from stripe_source.schema.sql.comments import missing_comments, write_comments
+from stripe_source.schema.versions.map_versions import map_versions
+from stripe_source.tables.registry import BY_NAME
 from stripe_source.tables.schema_map import table_map
 from stripe_source.tables.selection import Tables, select_tables
 
-_OURS = frozenset({"name", "columns", "resource", "schema_contract", "x-normalizer", "x-extractor", "parent",
-                   "write_disposition", "file_format"})  # what dlt sets on its tables by itself, or we below
+# hints that dlt sets on its tables by itself, or `_resource_of_table` sets
+_SET_ELSEWHERE = frozenset({"name", "columns", "resource", "schema_contract", "x-normalizer", "x-extractor", "parent",
+                            "write_disposition", "file_format"})
 
 
 @dataclass
@@ -38,13 +41,13 @@ class MigrateResult:
         pipeline: name of the pipeline.
         source: `maps:1`, a version of the schema maps, or `pipeline:NAME`.
         dry_run: nothing was written.
-        before: the selected tables as they were there, with their columns and types.
-        after: as they are now, or would be.
-        tables_added: the tables that were made.
-        columns_added: of tables that were there: the columns that were added.
-        columns_different: columns that are there with another type: [there, wanted]. They stay as they are.
+        before: the selected tables that the destination had, with their columns and types.
+        after: those that it has now, or would have.
+        tables_added: the tables that were created.
+        columns_added: the columns that were added to existing tables.
+        columns_different: existing columns with another type: [existing, wanted]. They stay as they are.
         descriptions: how many descriptions of tables and columns were written.
-        schema_version: dlt's version of the schema after it.
+        schema_version: dlt's version of the schema afterwards.
         schema_hash: dlt's hash of it.
         seconds: wall time.
         notes: what a person should know.
@@ -90,15 +93,15 @@ def schema_migrate(
     from_pipeline: dlt.Pipeline | str | None = None,
     dry_run: bool = False,
 ) -> MigrateResult:
-    """Make every selected table in a destination, with all its columns. Stripe is not asked, and no key is needed.
+    """Create every selected table in a destination, with all its columns. It reads nothing of Stripe and needs no key.
 
-    What is there stays as it is: tables and columns are added, never changed and never removed. Again, it does nothing.
+    Tables and columns are added, never changed and never removed. A second migration does nothing.
 
     Args:
         pipeline: where to; a run of it goes on from here.
         tables: names or patterns; None: what an ordinary account uses, or all that `from_pipeline` has.
         exclude: likewise, what to leave out.
-        from_pipeline: a pipeline, or the name of one of this machine, whose schema is put there in place of the schema
+        from_pipeline: a pipeline, or the name of one of this machine, whose schema is taken in place of the schema
             maps: with the columns that were inferred from its data.
         dry_run: only say what would be added.
 
@@ -109,16 +112,12 @@ def schema_migrate(
         Busy: another process runs the pipeline.
     """
     began = time.monotonic()
-    wanted, source = _wanted(pipeline, tables, exclude, from_pipeline)
+    wanted, source = _wanted_tables(pipeline, tables, exclude, from_pipeline)
     with pipeline_lock(pipeline), destination_errors(pipeline):
         pipeline.activate()
         notes: list[str] = []
         if not dry_run:
-            from stripe_source.load.load_loop import (
-                load_pending,  # what an earlier run left would be loaded in place of this
-            )
-
-            load_pending(pipeline, notes)
+            load_pending(pipeline, notes)  # dlt would load what an earlier run left in place of this
         with open_client(pipeline) as client:
             before = stored_columns(client, wanted) if client else {}
             missing = compared(before, snapshot_of_tables(wanted))
@@ -130,7 +129,7 @@ def schema_migrate(
             columns_different=missing.columns_changed, descriptions=len(comments), notes=notes,
         )
         if not dry_run:
-            _add(pipeline, wanted, result, from_pipeline is not None)
+            _add_missing(pipeline, wanted, result, from_pipeline is not None)
         result.after = {
             name: {**missing.tables_added.get(name, {}), **before.get(name, {}), **missing.columns_added.get(name, {})}
             for name in (*before, *missing.tables_added)
@@ -142,10 +141,10 @@ def schema_migrate(
     return result
 
 
-def _wanted(
+def _wanted_tables(
     pipeline: dlt.Pipeline, tables: Tables, exclude: Tables, from_pipeline: dlt.Pipeline | str | None
-) -> tuple[TableSchema, str]:
-    """The tables that are to be there, in dlt's words, and where they come from."""
+) -> tuple[DltTables, str]:
+    """The tables that the destination shall have, and where their schema comes from."""
     if from_pipeline is None:
         shapes = [table_map(table) for table in select_tables(tables, exclude)]
         return {shape.table.name: map_as_dlt_table(shape) for shape in shapes}, f"maps:{map_versions()[-1].version}"
@@ -155,24 +154,28 @@ def _wanted(
             "from_pipeline", other.pipeline_name,
             reason="The new one needs a name of its own, so that each has its own cursors: `--pipeline`.",
         )
-    return {words["name"]: words for words in changed_columns(other, tables, exclude)}, f"pipeline:{other.pipeline_name}"
+    wanted = tables_with_inferred_columns(other, tables, exclude)
+    return {table["name"]: table for table in wanted}, f"pipeline:{other.pipeline_name}"
 
 
-def _add(pipeline: dlt.Pipeline, wanted: TableSchema, result: MigrateResult, is_grown: bool) -> None:
-    """Make what is missing: by a load of dlt's, and where its notes say that it is there already, all the same."""
-    names = [*result.tables_added, *result.columns_added]
-    there: Any = pipeline.default_schema.tables if pipeline.default_schema_name else {}
-    lost = [name for name in names if name in there
-            and _complete(there[name]["columns"], {**result.tables_added, **result.columns_added}[name])]
-    if new := [name for name in names if name not in lost]:
-        create_tables(pipeline, _resources(wanted, new, is_grown))
+def _add_missing(pipeline: dlt.Pipeline, wanted: DltTables, result: MigrateResult, from_pipeline: bool) -> None:
+    """Create what is missing.
+
+    A load of dlt's does it. It skips the tables and columns that dlt's schema says to exist; those that were removed
+    from the destination behind dlt's back are created by the client.
+    """
+    existing = pipeline_tables(pipeline)
+    missing = {**result.tables_added, **result.columns_added}
+    removed = [name for name in missing if name in existing and _has_all(existing[name]["columns"], missing[name])]
+    if new := [name for name in missing if name not in removed]:
+        create_tables(pipeline, _resources(wanted, new, from_pipeline))
     with open_client(pipeline) as client:
         if client is None:
             return
-        if lost:
-            client.update_stored_schema(only_tables=lost, force=True)
+        if removed:
+            client.update_stored_schema(only_tables=removed, force=True)
             result.notes.append(
-                f"{', '.join(lost)}: had been made, and was gone from the destination, or some of its columns were. "
+                f"{', '.join(removed)}: had been made, and was gone from the destination, or some of its columns were. "
                 "What was loaded is read again by `run --refresh`."
             )
         comments = missing_comments(client, wanted, stored_columns(client, wanted))
@@ -181,20 +184,24 @@ def _add(pipeline: dlt.Pipeline, wanted: TableSchema, result: MigrateResult, is_
         result.descriptions = len(comments)
 
 
-def _complete(columns: Any, needed: dict[str, str]) -> bool:
-    return all("data_type" in columns.get(name, {}) for name in needed)
+def _has_all(columns: Any, names: Iterable[str]) -> bool:
+    return all("data_type" in columns.get(name, {}) for name in names)
 
 
-def _resources(wanted: TableSchema, names: list[str], is_grown: bool) -> Iterator[DltResource]:
+def _resources(wanted: DltTables, names: Iterable[str], from_pipeline: bool) -> Iterator[DltResource]:
     for name in names:
-        yield _resource(wanted[name]) if is_grown else describe_resource(table_map(TABLE_HINTS[name]), empty_table)
+        if from_pipeline:
+            yield _resource_of_table(wanted[name])
+        else:
+            yield describe_resource(table_map(BY_NAME[name]), empty_table)
 
 
-def _resource(words: Any) -> DltResource:
+def _resource_of_table(table: Any) -> DltResource:
     """The resource of a table as another pipeline has it."""
-    columns: Any = words["columns"]
-    made: DltResource = dlt.resource(
-        empty_table, name=words["name"], columns=columns, write_disposition="merge", file_format="parquet", section="stripe",
-        primary_key=[name for name, hint in columns.items() if hint.get("primary_key")],
+    columns: Any = table["columns"]
+    resource: DltResource = dlt.resource(
+        empty_table, name=table["name"], columns=columns, write_disposition="merge", file_format="parquet",
+        section="stripe", primary_key=[name for name, hint in columns.items() if hint.get("primary_key")],
     )
-    return made.apply_hints(additional_table_hints={key: value for key, value in words.items() if key not in _OURS})
+    hints = {name: value for name, value in table.items() if name not in _SET_ELSEWHERE}
+    return resource.apply_hints(additional_table_hints=hints)

@@ -1,4 +1,4 @@
-"""The outline of a schema: each table's columns with their types, and nothing else; what is compared and versioned."""
+"""A snapshot of a schema: each table's columns with their types, and nothing else; what is compared and versioned."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -9,6 +9,7 @@ from stripe_source.tables.schema_map import TableMap, table_map
 from stripe_source.tables.table import Table
 
 SchemaSnapshot = dict[str, dict[str, str]]  # table -> column -> type, such as `text not null`
+DltTables = Mapping[str, Mapping[str, Any]]  # tables by name, each as dlt's schema has it
 UNKNOWN = "unknown"  # the type of a column of which only the name is known
 
 
@@ -22,28 +23,29 @@ def type_text(data_type: str, precision: int | None = None, scale: int | None = 
 
 
 def snapshot_of_columns(columns: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """The outline of one table's columns, given as dlt column schemas; what has no type yet is left out."""
+    """The snapshot of one table's columns, given as dlt column schemas; columns without a type yet are left out."""
     return {
-        name: type_text(words["data_type"], words.get("precision"), words.get("scale"))
-        + ("" if words.get("nullable", True) else " not null")
-        for name, words in columns.items() if words.get("data_type")
+        name: type_text(column["data_type"], column.get("precision"), column.get("scale"))
+        + ("" if column.get("nullable", True) else " not null")
+        for name, column in columns.items() if column.get("data_type")
     }
 
 
 def snapshot_of_maps(tables: Iterable[Table] = TABLES) -> SchemaSnapshot:
-    """The outline of the schema maps of this release."""
+    """The snapshot of the schema maps of this release."""
     return {table.name: snapshot_of_columns(table_map(table).hints()) for table in tables}
 
 
-def snapshot_of_tables(tables: Mapping[str, Mapping[str, Any]]) -> SchemaSnapshot:
-    """The outline of tables in dlt's words; dlt's own tables are left out."""
+def snapshot_of_tables(tables: DltTables) -> SchemaSnapshot:
+    """The snapshot of tables of a dlt schema; dlt's own tables are left out."""
     return {
-        name: snapshot_of_columns(words.get("columns", {})) for name, words in tables.items() if not name.startswith("_dlt")
+        name: snapshot_of_columns(table.get("columns", {}))
+        for name, table in tables.items() if not name.startswith("_dlt")
     }
 
 
 def map_as_dlt_table(shape: TableMap) -> dict[str, Any]:
-    """A schema map as a table in dlt's words, like those of a pipeline's schema."""
+    """A schema map as a table of a dlt schema."""
     columns = shape.hints()
     for name in shape.key:
         columns[name]["primary_key"] = True

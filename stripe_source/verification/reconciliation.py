@@ -11,6 +11,7 @@ from stripe_source.tables.table import Table
 TRANSACTIONS, PAYOUTS, MEMBERS = "balance_transactions", "payouts", "payout_balance_transactions"  # what money is in
 BALANCE = "balance_available"  # a part of Stripe's balance object
 PAYMENTS = "payments"  # the balance that transactions without `balance_type` move
+OTHER_TYPES = "issuing", "refund_and_dispute_prefunding"  # balances that the balance object shows in a part of its own
 Funds = tuple[str, str, str]  # balance type, status, currency
 
 
@@ -24,6 +25,11 @@ class BalanceProof:
     transactions: int
     balance: int
     late: bool = False
+
+    @property
+    def funds(self) -> Funds:
+        """Which part of the balance it is."""
+        return self.balance_type, self.status, self.currency
 
     @property
     def equal(self) -> bool:
@@ -61,7 +67,7 @@ class MoneyProof:
         balance_skipped: why the balance was not compared; "" where it was.
         payouts: the payouts that do not add up.
         payouts_checked: how many automatic payouts were added up.
-        payouts_open: automatic payouts whose transactions Stripe has not told yet.
+        payouts_open: automatic payouts whose transactions Stripe does not name yet.
         payouts_skipped: why payouts were not added up; "" where they were.
         unproven: what the balance holds and no transaction explains.
     """
@@ -80,16 +86,16 @@ class MoneyProof:
         return sum(not part.equal for part in self.balance) + len(self.payouts)
 
 
-def ledger(back: RowReader, transactions: Table) -> dict[Funds, int]:
+def ledger(reader: RowReader, transactions: Table) -> dict[Funds, int]:
     """The sum of `net` in the destination, by balance type, status and currency."""
-    names = ", ".join(map(back.column, ("balance_type", "status", "currency")))
-    net, where = back.column("net"), f"{back.name(transactions)} WHERE {back.alive()}"
-    rows = back.ask(f"SELECT {names}, SUM({net}) FROM {where} GROUP BY {names}")
+    names = ", ".join(map(reader.column, ("balance_type", "status", "currency")))
+    net, where = reader.column("net"), f"{reader.name(transactions)} WHERE {reader.alive()}"
+    rows = reader.ask(f"SELECT {names}, SUM({net}) FROM {where} GROUP BY {names}")
     return sum_by_currency(((row[0], row[1], row[2]), row[3]) for row in rows)
 
 
 def sum_by_currency(parts: Iterable[tuple[tuple[Any, ...], Any]]) -> dict[Funds, int]:
-    """Sums by balance type, status and currency, with the type put in where Stripe leaves it out."""
+    """Add up amounts by balance type, status and currency; the type is `payments` where Stripe leaves it out."""
     sums: dict[Funds, int] = {}
     for (kind, status, currency), net in parts:
         funds = (PAYMENTS if kind in (None, "", "None") else str(kind), str(status), str(currency))
@@ -104,13 +110,12 @@ def compare_balance(sums: Mapping[Funds, int], balance: Mapping[str, Any]) -> tu
         Each part of the balance, and what cannot be proven, in words.
     """
     stated: dict[Funds, int] = {}
-    for kind, holder in (
-        (PAYMENTS, balance), *((kind, balance.get(kind)) for kind in ("issuing", "refund_and_dispute_prefunding"))
-    ):
+    objects_by_type = {PAYMENTS: balance, **{kind: balance.get(kind) for kind in OTHER_TYPES}}
+    for kind, amounts_of_type in objects_by_type.items():
         for status in ("available", "pending"):
-            amounts = holder.get(status) if isinstance(holder, Mapping) else None
-            for funds in amounts or ():
-                stated[kind, status, str(funds.get("currency"))] = int(funds.get("amount") or 0)
+            amounts = amounts_of_type.get(status) if isinstance(amounts_of_type, Mapping) else None
+            for each in amounts or ():
+                stated[kind, status, str(each.get("currency"))] = int(each.get("amount") or 0)
     shown = {kind for kind, _, _ in stated} | {PAYMENTS}
     proofs = [
         BalanceProof(*funds, sums.get(funds, 0), stated.get(funds, 0))
@@ -121,33 +126,29 @@ def compare_balance(sums: Mapping[Funds, int], balance: Mapping[str, Any]) -> tu
         for (kind, status, currency), amount in sorted(sums.items()) if kind not in shown and amount
     ]
     unproven += [
-        f"connect_reserved holds {funds['amount']} {funds.get('currency')}, and no transaction says for what"
-        for funds in balance.get("connect_reserved") or () if funds.get("amount")
+        f"connect_reserved holds {each['amount']} {each.get('currency')}, and no transaction says for what"
+        for each in balance.get("connect_reserved") or () if each.get("amount")
     ]
     return proofs, unproven
 
 
-def reconcile_payouts(back: RowReader, payouts: Table, members: Table, transactions: Table, span: Span, proof: MoneyProof) -> None:
-    """Add up what every automatic payout swept, in the destination alone, and keep those that differ."""
-    c = back.column
-    automatic = f"p.{c('automatic')} = {back.bool(True)}"
-    tests = [back.alive("p."), automatic, *back.within(payouts, span, "p.")]
-    joined = (
-        f"SELECT p.{c('id')} AS id, p.{c('currency')} AS currency, p.{c('amount')} AS amount,"
-        f" p.{c('reconciliation_status')} AS reconciled, COUNT(m.{c('balance_transaction_id')}) AS swept,"
-        f" COUNT(b.{c('id')}) AS known, SUM(b.{c('net')}) AS net, SUM(m.{c('net')}) AS copied,"
-        f" MIN(b.{c('currency')}) AS least, MAX(b.{c('currency')}) AS most"
-        f" FROM {back.name(payouts)} p"
-        f" LEFT JOIN {back.name(members)} m ON m.{c('payout_id')} = p.{c('id')} AND {back.alive('m.')}"
-        f" AND m.{c('balance_transaction_id')} <> COALESCE(p.{c('balance_transaction')}, '')"
-        f" LEFT JOIN {back.name(transactions)} b ON b.{c('id')} = m.{c('balance_transaction_id')}"
-        f" AND {back.alive('b.')}"
-        f" WHERE {' AND '.join(tests)}"
-        f" GROUP BY p.{c('id')}, p.{c('currency')}, p.{c('amount')}, p.{c('reconciliation_status')}"
-    )
-    for id, currency, amount, reconciled, swept, known, net, copied, least, most in back.ask(joined):
-        amount, net, copied = int(amount or 0), int(net or 0), int(copied or 0)
-        if not swept and reconciled != "completed":
+def reconcile_payouts(
+    reader: RowReader, payouts: Table, members: Table, transactions: Table, span: Span, proof: MoneyProof
+) -> None:
+    """Add up what every automatic payout swept, in the destination alone, and add those that differ to a proof.
+
+    Args:
+        reader: reads the destination.
+        payouts: the table of payouts.
+        members: the table that says which transactions a payout swept.
+        transactions: the table of balance transactions.
+        span: in which the payouts were created.
+        proof: takes what is found.
+    """
+    for row in reader.ask(_payouts_query(reader, payouts, members, transactions, span)):
+        id, currency, amount, reconciliation, swept, known, net, copied_net, least_currency, most_currency = row
+        amount, net, copied_net = int(amount or 0), int(net or 0), int(copied_net or 0)
+        if not swept and reconciliation != "completed":
             proof.payouts_open += 1
             continue
         proof.payouts_checked += 1
@@ -156,11 +157,32 @@ def reconcile_payouts(back: RowReader, payouts: Table, members: Table, transacti
             reason = f"{swept - known} of the transactions that it swept are not in balance_transactions"
         elif net != amount:
             reason = "the transactions that it swept are another amount"
-        elif copied != amount:
+        elif copied_net != amount:
             reason = "its lines in payout_balance_transactions are another amount"
-            net = copied
-        elif swept and {least, most} != {currency}:
-            reason = f"it swept transactions in {least if least != currency else most}"
+            net = copied_net
+        elif swept and {least_currency, most_currency} != {currency}:
+            other = least_currency if least_currency != currency else most_currency
+            reason = f"it swept transactions in {other}"
         if reason:
             proof.payouts.append(PayoutProof(str(id), str(currency), amount, net, int(swept), reason))
     proof.payouts.sort(key=lambda payout: payout.id)
+
+
+def _payouts_query(reader: RowReader, payouts: Table, members: Table, transactions: Table, span: Span) -> str:
+    """The automatic payouts, each with number, sum and currencies of the transactions that it swept."""
+    column = reader.column
+    automatic = f"p.{column('automatic')} = {reader.bool(True)}"
+    conditions = [reader.alive("p."), automatic, *reader.within(payouts, span, "p.")]
+    return (
+        f"SELECT p.{column('id')} AS id, p.{column('currency')} AS currency, p.{column('amount')} AS amount,"
+        f" p.{column('reconciliation_status')} AS reconciled, COUNT(m.{column('balance_transaction_id')}) AS swept,"
+        f" COUNT(b.{column('id')}) AS known, SUM(b.{column('net')}) AS net, SUM(m.{column('net')}) AS copied,"
+        f" MIN(b.{column('currency')}) AS least, MAX(b.{column('currency')}) AS most"
+        f" FROM {reader.name(payouts)} p"
+        f" LEFT JOIN {reader.name(members)} m ON m.{column('payout_id')} = p.{column('id')} AND {reader.alive('m.')}"
+        f" AND m.{column('balance_transaction_id')} <> COALESCE(p.{column('balance_transaction')}, '')"
+        f" LEFT JOIN {reader.name(transactions)} b ON b.{column('id')} = m.{column('balance_transaction_id')}"
+        f" AND {reader.alive('b.')}"
+        f" WHERE {' AND '.join(conditions)}"
+        f" GROUP BY p.{column('id')}, p.{column('currency')}, p.{column('amount')}, p.{column('reconciliation_status')}"
+    )

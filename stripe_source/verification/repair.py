@@ -1,4 +1,4 @@
-"""Repairs what a verification found: rows are written as Stripe has them, and what Stripe does not have is flagged."""
+"""Repairs what a verification found: writes rows as Stripe has them, and flags rows that Stripe does not have."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -14,44 +14,57 @@ from stripe_source.resources.resource import table_resource
 from stripe_source.rows.fingerprint import repair_fingerprint
 from stripe_source.rows.values import arrow_type
 from stripe_source.tables.schema_map import Column, table_map
-from stripe_source.verification.comparison_pass import TableComparison
-from stripe_source.verification.differences import EXTRA
-from stripe_source.verification.scratch_db import ScratchDatabase, ScratchTable
+from stripe_source.verification.compare.comparison_pass import TableComparison
+from stripe_source.verification.compare.differences import EXTRA
+from stripe_source.verification.compare.scratch_db import ScratchDatabase, ScratchTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-def repair(
-    pipeline: dlt.Pipeline, o: Options, back: RowReader, spool: ScratchDatabase, sights: Sequence[TableComparison], now: int
-) -> dict[str, int]:
-    """Write the rows that differ, as the last look at Stripe showed them, in one load.
 
-    A run would take rows whose fingerprint is right for unchanged, and rows behind a cursor for old; this does not.
+def repair_rows(
+    pipeline: dlt.Pipeline, options: Options, reader: RowReader, scratch: ScratchDatabase,
+    comparisons: Sequence[TableComparison], now: int,
+) -> dict[str, int]:
+    """Write the rows that differ, as the last pass read them of Stripe, in one load.
+
+    An ordinary run would skip some of them: rows with the right fingerprint and a wrong value, and rows older than the
+    cursor.
+
+    Args:
+        pipeline: where to.
+        options: those of the verification.
+        reader: reads the destination.
+        scratch: has the rows of both sides.
+        comparisons: what differs.
+        now: Stripe's time, in unix seconds.
 
     Returns:
         The number of rows that were written, flagged ones included, by table.
     """
     written: dict[str, int] = {}
-    several: dict[str, list[TableComparison]] = {}
-    for sight in sights:
-        if sight.comparison.differences:
-            several.setdefault(sight.table.name, []).append(sight)
-    if not several:
+    by_table: dict[str, list[TableComparison]] = {}
+    for comparison in comparisons:
+        if comparison.findings.differences:
+            by_table.setdefault(comparison.table.name, []).append(comparison)
+    if not by_table:
         return {}
 
     @dlt.source(name="stripe", section="stripe")
     def tables() -> Any:
-        for name, alike in several.items():
-            table = alike[0].table
+        for name, of_table in by_table.items():
+            table = of_table[0].table
 
-            def rows(cursor: Any = None, alike: Sequence[TableComparison] = alike) -> Iterator[Any]:
-                for portion in _rows(back, spool, alike, now):
-                    written[alike[0].table.name] = written.get(alike[0].table.name, 0) + portion.num_rows
-                    yield _hinted(back, alike, portion)
+            def rows(
+                cursor: Any = None, name: str = name, of_table: Sequence[TableComparison] = of_table
+            ) -> Iterator[Any]:
+                for batch in _repaired_rows(scratch, of_table, now):
+                    written[name] = written.get(name, 0) + batch.num_rows
+                    yield _with_hints(reader, of_table, batch)
 
-            marked: dict[str, str | None] = {**o.markers, name: None}  # no cursor, which would drop older rows
-            options = replace(o, markers=marked, deletes="hard" if back.hard(table) else "soft")
-            yield table_resource(options, table_map(table), rows)
+            markers: dict[str, str | None] = {**options.markers, name: None}  # no cursor, which would drop older rows
+            deletes = "hard" if reader.hard(table) else "soft"
+            yield table_resource(replace(options, markers=markers, deletes=deletes), table_map(table), rows)
 
     apply_patches(pipeline)
     pipeline.extract(tables(), loader_file_format="parquet")
@@ -60,56 +73,64 @@ def repair(
     return written
 
 
-def _rows(back: RowReader, spool: ScratchDatabase, sights: Sequence[TableComparison], now: int) -> Iterator[pa.Table]:
-    import pyarrow as pa
-
+def _repaired_rows(scratch: ScratchDatabase, comparisons: Sequence[TableComparison], now: int) -> Iterator[pa.Table]:
+    """The rows of one table to write: those of Stripe, then the flagged ones; each key once."""
     load_id = str(dlt.current.load_package_state()["load_id"])
     dlt.current.source_state()["loaded"] = load_id  # tells other machines that there was a load
-    done: set[tuple[Any, ...]] = set()
-    for sight in sights:
-        keys, differences = sight.table.key, sight.comparison.differences
-        wanted = None if sight.comparison.capped else [each.row for each in differences]
-        for portion in spool.portions(sight.stripe, keys, wanted, without=done):
-            yield _resources_for_dlt(sight, sight.stripe, portion, load_id)
-        done |= spool.keys(sight.stripe, keys)
-        gone = [each.row for each in differences if each.kind == EXTRA]
-        for portion in spool.portions(sight.held, keys, gone, without=done):
-            prints = [repair_fingerprint(print_) for print_ in portion["_dlt_id"].to_pylist()]
-            for name, values in (
-                ("_deleted", pa.array([True] * portion.num_rows)), ("_dlt_id", pa.array(prints)),
-                *((name, pa.array([now * 1_000_000] * portion.num_rows)) for name in ("_deleted_at", "_changed_at")),
-            ):
-                portion = portion.set_column(portion.column_names.index(name), name, values)
-            yield _resources_for_dlt(sight, sight.held, portion, load_id)
+    written: set[tuple[Any, ...]] = set()
+    for comparison in comparisons:
+        key, findings = comparison.table.key, comparison.findings
+        wanted = None if findings.capped else [each.row for each in findings.differences]
+        for batch in scratch.batches(comparison.stripe, key, wanted, without=written):
+            yield _as_loaded(comparison, comparison.stripe, batch, load_id)
+        written |= scratch.keys(comparison.stripe, key)
+        extra = [each.row for each in findings.differences if each.kind == EXTRA]
+        for batch in scratch.batches(comparison.destination, key, extra, without=written):
+            yield _as_loaded(comparison, comparison.destination, _flagged(batch, now), load_id)
 
 
-def _resources_for_dlt(sight: TableComparison, pile: ScratchTable, portion: pa.Table, load_id: str) -> pa.Table:
-    """Rows in the types in which they are loaded."""
+def _flagged(rows: pa.Table, now: int) -> pa.Table:
+    """Stored rows, flagged as deleted."""
     import pyarrow as pa
 
-    shape = {column.name: column for column in table_map(sight.table).columns}
-    columns: dict[str, Column] = {**pile.columns, **shape}
+    times = pa.array([now * 1_000_000] * rows.num_rows)
+    for name, values in (
+        ("_deleted", pa.array([True] * rows.num_rows)),
+        ("_dlt_id", pa.array([repair_fingerprint(stored) for stored in rows["_dlt_id"].to_pylist()])),
+        ("_deleted_at", times), ("_changed_at", times),
+    ):
+        rows = rows.set_column(rows.column_names.index(name), name, values)
+    return rows
+
+
+def _as_loaded(comparison: TableComparison, side: ScratchTable, rows: pa.Table, load_id: str) -> pa.Table:
+    """Compared rows in the types in which they are loaded."""
+    import pyarrow as pa
+
+    declared = {column.name: column for column in table_map(comparison.table).columns}
+    columns: dict[str, Column] = {**side.columns, **declared}
     arrays, fields = [], []
     for name, column in columns.items():
         kind = arrow_type(column)
         if name == "_dlt_load_id":
-            array = pa.array([load_id] * portion.num_rows, kind)
-        elif name in portion.column_names:
-            array = portion[name].cast(kind)
+            array = pa.array([load_id] * rows.num_rows, kind)
+        elif name in rows.column_names:
+            array = rows[name].cast(kind)
         else:
-            array = pa.nulls(portion.num_rows, kind)
+            array = pa.nulls(rows.num_rows, kind)
         arrays.append(array)
         fields.append(pa.field(name, kind, nullable=column.nullable))
     return pa.table(arrays, schema=pa.schema(fields))
 
 
-def _hinted(back: RowReader, sights: Sequence[TableComparison], portion: pa.Table) -> Any:
-    """A table with dlt's hints for columns that neither the map nor the destination has."""
-    known = back.known(sights[0].table)
-    declared = {column.name for column in table_map(sights[0].table).columns}
+def _with_hints(reader: RowReader, comparisons: Sequence[TableComparison], rows: pa.Table) -> Any:
+    """Rows with dlt's hints for the columns that neither the map nor the destination has."""
+    table = comparisons[0].table
+    known = reader.known(table)
+    declared = {column.name for column in table_map(table).columns}
     hints: Any = {
         name: column.hint()
-        for sight in sights for name, column in sight.stripe.columns.items()
-        if name not in declared and name not in known and name in portion.column_names
+        for comparison in comparisons for name, column in comparison.stripe.columns.items()
+        if name not in declared and name not in known and name in rows.column_names
     }
-    return dlt.mark.with_hints(portion, dlt.mark.make_hints(columns=hints)) if hints else portion
+    return dlt.mark.with_hints(rows, dlt.mark.make_hints(columns=hints)) if hints else rows

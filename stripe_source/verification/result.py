@@ -1,10 +1,18 @@
-"""TableProof, VerifyResult."""
+"""What a verification found: `TableProof` for each table, and `VerifyResult` for all of it."""
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from stripe_source.verification.differences import ALTERED, EXTRA, MISSING, Comparison, Difference, Window
+from stripe_source.verification.compare.differences import (
+    ALTERED,
+    EXTRA,
+    MISSING,
+    Difference,
+    Findings,
+    Window,
+    merged,
+)
 from stripe_source.verification.reconciliation import MoneyProof
 
 
@@ -15,7 +23,7 @@ class TableProof:
     Args:
         status: "ok" (it was compared), "no permission", "not enabled", "not loaded" (no run loads it), "not there"
             (this pipeline has never loaded it) or "failed".
-        reason: why it was not compared, or what could not be told.
+        reason: why it was not compared, or what could not be found out.
         scope: "whole", "bounds" (of `created`), "sample".
         stripe: rows that Stripe has.
         destination: rows that the destination holds and does not flag as deleted.
@@ -25,7 +33,7 @@ class TableProof:
         late: rows that differ because of what happened after the last load; they are in none of the three above.
         differences: each thing that differs; late ones too.
         windows: rows and differing rows by month of `created`.
-        capped: there are more differences than are named; the numbers of rows that differ are what there is at least.
+        capped: there are more differences than are named; at least so many rows differ as are counted.
     """
 
     status: str = "ok"
@@ -46,28 +54,18 @@ class TableProof:
         """Rows that differ, but for late ones."""
         return self.missing + self.extra + self.altered
 
-    def add(self, comparison: Comparison) -> None:
+    def add(self, findings: Findings) -> None:
         """Add what one comparison of the table, or of a part of it, found."""
-        self.stripe += comparison.stripe
-        self.destination += comparison.destination
-        self.differences += comparison.differences
-        self.capped = self.capped or comparison.capped
-        self.windows = merged(self.windows, comparison.windows)
-        late = {d.row for d in self.differences if d.late}
-        rows = {kind: {d.row for d in self.differences if d.kind == kind and not d.late}
+        self.stripe += findings.stripe
+        self.destination += findings.destination
+        self.differences += findings.differences
+        self.capped = self.capped or findings.capped
+        self.windows = merged(self.windows, findings.windows)
+        late = {each.row for each in self.differences if each.late}
+        rows = {kind: {each.row for each in self.differences if each.kind == kind and not each.late}
                 for kind in (MISSING, EXTRA, ALTERED)}
         self.missing, self.extra, self.altered = (len(rows[kind]) for kind in (MISSING, EXTRA, ALTERED))
         self.late = len(late - set().union(*rows.values()))
-
-
-def merged(*several: list[Window]) -> list[Window]:
-    found: dict[str, Window] = {}
-    for window in (window for windows in several for window in windows):
-        held = found.setdefault(window.window, Window(window.window))
-        held.stripe += window.stripe
-        held.destination += window.destination
-        held.differing += window.differing
-    return [found[name] for name in sorted(found)]
 
 
 @dataclass
@@ -77,19 +75,19 @@ class VerifyResult:
     Args:
         tables: by name, in the order of the registry.
         money: whether it adds up.
-        expected_requests: what it was expected to cost, told before it began.
-        requests: what it did cost; where something differed, it was read a second time.
+        expected_requests: how many requests were expected before it began.
+        requests: how many were sent; a table that differs is read a second time.
         seconds: wall time.
         destination: its name, as dlt knows it.
         dataset: the dataset or schema.
         pipeline: name of the pipeline.
         account: id of the account, or "self".
         livemode: whether the data is live; None where that is not known.
-        loaded_at: up to when, by Stripe's clock, the last load had taken what changed (unix seconds).
-        settled: what came after that does not count.
+        loaded_at: the time, by Stripe's clock, up to which the last load had taken changes (unix seconds).
+        settled: what came after `loaded_at` does not count.
         seed: of the sample, to draw it again; None where everything was compared.
         repaired: rows that were written, by table; None where nothing was to be repaired.
-        before: what had been found before the repair.
+        before: what was found before the repair.
         notes: what a person should know.
     """
 

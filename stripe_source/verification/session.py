@@ -1,11 +1,12 @@
-"""One verification: what is looked at and in how many looks, what of it counts, and what the money says."""
+"""One verification: its passes, what they found of each table, which of it is late, and whether the money adds up."""
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from stripe_source.api.client import Client
 from stripe_source.destination.row_reader import RowReader, Span
 from stripe_source.errors import ConfigurationError, MixedData, StripeError
 from stripe_source.extract.account import identify, run_async
@@ -13,14 +14,16 @@ from stripe_source.extract.verdicts import verdict_for
 from stripe_source.options import Options
 from stripe_source.tables.registry import BY_NAME
 from stripe_source.tables.table import Table
-from stripe_source.verification.comparison_pass import ComparisonPass, TableComparison
-from stripe_source.verification.differences import same_findings
-from stripe_source.verification.late import ChangedSince, changed_since, mark_late
+from stripe_source.verification.compare.comparison_pass import ComparisonPass, TableComparison
+from stripe_source.verification.compare.differences import found_twice
+from stripe_source.verification.compare.late import ChangedSince, changed_since, mark_late
+from stripe_source.verification.compare.scratch_db import ScratchDatabase
 from stripe_source.verification.reconciliation import (
     BALANCE,
     MEMBERS,
     PAYOUTS,
     TRANSACTIONS,
+    Funds,
     MoneyProof,
     compare_balance,
     ledger,
@@ -28,9 +31,8 @@ from stripe_source.verification.reconciliation import (
     sum_by_currency,
 )
 from stripe_source.verification.result import TableProof, VerifyResult
-from stripe_source.verification.sampling import ROWS_PER_SPAN, paths_below
+from stripe_source.verification.sampling import sampled_passes
 from stripe_source.verification.scope import expected_requests, tables_read_besides
-from stripe_source.verification.scratch_db import ScratchDatabase
 
 if TYPE_CHECKING:
     import dlt
@@ -38,218 +40,254 @@ if TYPE_CHECKING:
 
     from stripe_source.load.progress import Progress
 
+T = TypeVar("T")
 LIST_DELAY = 60  # seconds that lists may be behind: what happened so long before the last load may be missing in it
 
 
 class Verification:
-    """One verification: what is looked at, in how many looks, and what was found."""
+    """One verification of what a pipeline has loaded.
+
+    Args:
+        pipeline: what was loaded, and where.
+        options: connection, bounds and tables.
+        named_tables: the tables that were selected by name.
+        sample: tables with more rows than this are drawn from; None: all rows are compared.
+        seed: of the sample.
+        settled: late differences do not count.
+        progress: reports what is read.
+    """
 
     def __init__(
-        self, pipeline: dlt.Pipeline, o: Options, named: set[str], sample: int | None, seed: int | None, settled: bool,
-        progress: Progress,
+        self, pipeline: dlt.Pipeline, options: Options, named_tables: set[str], sample: int | None, seed: int | None,
+        settled: bool, progress: Progress,
     ) -> None:
-        self.began = time.monotonic()
-        self.pipeline, self.o, self.sample, self.seed, self.settled = pipeline, o, sample, seed, settled
-        self.progress, self.named = progress, named
-        self.bounds = Span(o.start, o.end)
-        self.notes: list[str] = []
-        self.sights: list[TableComparison] = []
-        self.requests = 0
-        self.whose = run_async(self._identify())
+        self._began = time.monotonic()
+        self._requests = 0
+        self._pipeline, self._options, self._named_tables = pipeline, options, named_tables
+        self._sample, self._seed, self._settled, self._progress = sample, seed, settled, progress
+        self._bounds = Span(options.start, options.end)
+        self._notes: list[str] = []
+        self.comparisons: list[TableComparison] = []
+        self.identity = self._request(identify)
         pipeline.activate()
         pipeline.sync_destination()
-        self.schema = _schema(pipeline)
-        self.state: dict[str, Any] = dict(pipeline.state.get("sources", {}).get(self.schema.name, {}))
-        mode, held = o.credentials.livemode, self.state.get("livemode")
-        if None not in (mode, held) and mode != held:
-            raise MixedData("mode", "live" if held else "test", "live" if mode else "test", pipeline.dataset_name)
-        self.account = self.state.get("account_id") or self.whose.account or o.account_id or "self"
-        if self.whose.account and self.account not in (self.whose.account, "self"):
-            raise MixedData("account", self.account, self.whose.account, pipeline.dataset_name)
-        self.back = RowReader(pipeline, self.schema, self.account)
-        self.tables = [table for table in o.tables if self.back.loaded(table)]
-        if not self.tables:
+        schema = _stripe_schema(pipeline)
+        self._state: dict[str, Any] = dict(pipeline.state.get("sources", {}).get(schema.name, {}))
+        self._account = self._checked_account()
+        self.reader = RowReader(pipeline, schema, self._account)
+        self._tables = [table for table in options.tables if self.reader.loaded(table)]
+        if not self._tables:
             raise ConfigurationError(
                 f"Pipeline `{pipeline.pipeline_name}` has loaded none of these tables into dataset "
                 f"`{pipeline.dataset_name}`. Load them with `stripe-source run`, or name another `--pipeline`."
             )
         if pipeline.has_pending_data:
-            self.notes.append("A run has read data that is not loaded yet; the next run loads it first.")
+            self._notes.append("A run has read data that is not loaded yet; the next run loads it first.")
 
-    async def _identify(self) -> Any:
-        async with self.o.client() as client:
-            whose = await identify(client)
-            self.requests += client.figures.requests
-            return whose
+    def _checked_account(self) -> str:
+        """The account whose rows are verified.
 
-    def done(self, spool: ScratchDatabase, on_cost: Callable[[int], None] = lambda cost: None) -> VerifyResult:
-        """Do it all; `on_cost` is told about how many requests it will take."""
-        self.progress.tables([table.name for table in self.tables])
-        self.progress.phase("preparing")
-        proofs = {
-            table.name: TableProof("not there", "the pipeline has never loaded it")
-            for table in self.o.tables if table.name in self.named and not self.back.loaded(table)
-        }
-        for table in self.tables:
-            if table.unsupported_reason:
-                proofs[table.name] = TableProof("not loaded", table.unsupported_reason)
-        with self.back:
-            looks = self._looks([table for table in self.tables if not table.unsupported_reason])
-            cost = 2 + sum(expected_requests({**tables_read_besides(spans, self.back), **spans}, self.back) for spans in looks)
-            times = [*map(self.back.newest, self.tables), *self._positions.values()]
+        Raises:
+            MixedData: the key is for another account or mode than the stored rows are of.
+        """
+        mode, stored_mode = self._options.credentials.livemode, self._state.get("livemode")
+        dataset = self._pipeline.dataset_name
+        if None not in (mode, stored_mode) and mode != stored_mode:
+            raise MixedData("mode", "live" if stored_mode else "test", "live" if mode else "test", dataset)
+        own = self.identity.account
+        account: str = self._state.get("account_id") or own or self._options.account_id or "self"
+        if own and account not in (own, "self"):
+            raise MixedData("account", account, own, dataset)
+        return account
+
+    def run(self, scratch: ScratchDatabase, on_cost: Callable[[int], None] | None = None) -> VerifyResult:
+        """Compare everything.
+
+        Args:
+            scratch: where rows are compared; it keeps those of the `comparisons`.
+            on_cost: called with the number of requests that this will take, before it begins.
+        """
+        self._progress.tables([table.name for table in self._tables])
+        self._progress.phase("preparing")
+        proofs = self._proofs_without_comparison()
+        with self.reader:
+            passes = self._passes([table for table in self._tables if not table.unsupported_reason])
+            cost = 2 + sum(
+                expected_requests({**tables_read_besides(spans, self.reader), **spans}, self.reader)
+                for spans in passes)
+            times = [*map(self.reader.newest, self._tables), *self._feed_positions.values()]
             loaded_at = max(filter(None, times), default=None)
-            foreign = sum(map(self.back.elsewhere, self.tables))
-        on_cost(cost)
-        look = ComparisonPass(self.o, self.back, spool, self.whose, self.state.get("account_id"), self.progress.page)
-        self.progress.phase("reading")
-        ledger_at_stripe: dict[Any, int] | None = None
-        for spans in looks:
-            sights = look.at(spans)
-            for name, sight in sights.items():
-                if name == TRANSACTIONS and not sight.span and sight.verdict.status == "ok":
-                    sums = spool.sums(sight.stripe, ("balance_type", "status", "currency"), "net")
-                    ledger_at_stripe = sum_by_currency(sums.items())
-            self._again(look, sights, loaded_at)
-            for name, sight in sights.items():
-                proof = proofs.setdefault(name, TableProof(scope="sample" if sight.span and self.sample else
-                                                           "bounds" if sight.span else "whole"))
-                proof.status, proof.reason = sight.verdict.status, sight.reason or proof.reason
-                proof.add(sight.comparison)
-                if sight.comparison.differences:
-                    self.sights.append(sight)
-                else:
-                    spool.drop(sight.stripe, sight.held)
-        if foreign:
-            self.notes.append(f"{foreign:,} rows of other accounts than {self.account} were not looked at.")
-        money = self._money(look, proofs, ledger_at_stripe)
-        destination = self.pipeline.destination
-        order = [table.name for table in self.o.tables if table.name in proofs]
+            other_rows = sum(map(self.reader.elsewhere, self._tables))
+        if other_rows:
+            self._notes.append(f"{other_rows:,} rows of other accounts than {self._account} were not compared.")
+        if on_cost:
+            on_cost(cost)
+        comparison_pass = ComparisonPass(
+            self._options, self.reader, scratch, self.identity, self._state.get("account_id"), self._progress.page)
+        self._progress.phase("reading")
+        stripe_ledger: dict[Funds, int] | None = None
+        for spans in passes:
+            comparisons = comparison_pass.compare(spans)
+            if (sums := _ledger_at_stripe(scratch, comparisons)) is not None:
+                stripe_ledger = sums
+            self._compare_again(comparison_pass, comparisons)
+            self._mark_late(scratch, comparisons, loaded_at)
+            self._add_to(proofs, comparisons, scratch)
+        money = self._prove_money(proofs, stripe_ledger)
+        destination = self._pipeline.destination
+        order = [table.name for table in self._options.tables if table.name in proofs]
         return VerifyResult(
             tables={name: proofs[name] for name in order}, money=money, expected_requests=cost,
-            requests=self.requests + look.requests, seconds=time.monotonic() - self.began,
+            requests=self._requests + comparison_pass.requests, seconds=time.monotonic() - self._began,
             destination=(destination.destination_name if destination else None) or "",
-            dataset=self.pipeline.dataset_name or "", pipeline=self.pipeline.pipeline_name, account=self.account,
-            livemode=self.o.credentials.livemode, loaded_at=loaded_at, settled=self.settled, seed=self.seed,
-            notes=self.notes,
+            dataset=self._pipeline.dataset_name or "", pipeline=self._pipeline.pipeline_name, account=self._account,
+            livemode=self._options.credentials.livemode, loaded_at=loaded_at, settled=self._settled, seed=self._seed,
+            notes=self._notes,
         )
 
-    def _looks(self, tables: Sequence[Table]) -> list[dict[Table, Span]]:
-        """What is looked at in one go. A sample takes one look for each span that it draws."""
-        if not self.sample:
-            return [{table: self.bounds for table in tables}]
-        large = {
-            table: rows for table in tables
-            if table.created and table.path and table.time and (rows := self.back.count(table, Span())) > self.sample
+    def _proofs_without_comparison(self) -> dict[str, TableProof]:
+        """The tables that are not compared, each with the reason."""
+        proofs = {
+            table.name: TableProof("not there", "the pipeline has never loaded it")
+            for table in self._options.tables
+            if table.name in self._named_tables and not self.reader.loaded(table)
         }
-        draw = random.Random(self.seed)
-        looks: list[dict[Table, Span]] = []
-        taken: set[str] = set()
-        for table, rows in large.items():
-            with_it = [child for child in tables if not child.path and child.name not in taken and paths_below(child, table)]
-            taken |= {child.name for child in with_it}
-            tiles = -(-rows // ROWS_PER_SPAN)
-            chosen = sorted(draw.sample(range(tiles), min(tiles, -(-self.sample // ROWS_PER_SPAN))))
-            ends = {tile for one in chosen for tile in (one, one + 1) if 0 < tile < tiles}
-            edges = self.back.edges(table, [tile * ROWS_PER_SPAN for tile in ends])
-            for tile in chosen:
-                low, high = edges.get(tile * ROWS_PER_SPAN), edges.get((tile + 1) * ROWS_PER_SPAN)
-                if low is not None and low == high:
-                    high = low + 1  # a second with more than a page
-                span = Span(low, high)
-                looks.append({each: span for each in (table, *with_it)})
-        rest = {table: Span() for table in tables if table not in large and table.name not in taken}
-        return [rest, *looks] if rest else looks
+        for table in self._tables:
+            if table.unsupported_reason:
+                proofs[table.name] = TableProof("not loaded", table.unsupported_reason)
+        return proofs
 
-    def _again(self, look: ComparisonPass, sights: dict[str, TableComparison], loaded_at: int | None) -> None:
-        """Look a second time where something differs, keep what differs still, and tell what is late."""
-        differing = {name: sight for name, sight in sights.items() if sight.comparison.differences}
-        once_more = {name: sight for name, sight in differing.items() if not sight.comparison.capped}
-        if once_more:
-            parents = {found.parent for sight in once_more.values() for found in sight.table.placements}
-            spans = {sight.table: _narrowed(sight, sight.table.name in parents) for sight in once_more.values()}
-            for name, second in look.at(spans).items():
-                first = once_more[name]
-                if second.verdict.status != "ok":
-                    continue  # what was seen once counts
-                second.comparison = same_findings(first.comparison, second.comparison)
-                look.spool.drop(first.stripe, first.held)
-                second.reason, second.span = first.reason, first.span
-                sights[name] = differing[name] = second
-        differing = {name: sight for name, sight in differing.items() if sight.comparison.differences}
-        since = {name: self._positions.get(name, loaded_at) for name in differing}
-        if loaded_at is not None and differing:
-            changed = self._changed(look, min(at for at in since.values() if at is not None) - LIST_DELAY)
-            for name, sight in differing.items():
-                mark_late(look.spool, sight, (since[name] or loaded_at) - LIST_DELAY, changed)
+    def _passes(self, tables: list[Table]) -> list[dict[Table, Span]]:
+        if self._sample:
+            return sampled_passes(tables, self.reader, self._sample, self._seed)
+        return [{table: self._bounds for table in tables}]
+
+    def _compare_again(self, comparison_pass: ComparisonPass, comparisons: dict[str, TableComparison]) -> None:
+        """Compare a second time what differs, and keep what differs still."""
+        differing = {
+            name: comparison for name, comparison in comparisons.items()
+            if comparison.findings.differences and not comparison.findings.capped
+        }
+        if not differing:
+            return
+        parents = {found.parent for comparison in differing.values() for found in comparison.table.placements}
+        spans = {first.table: _span_of_differences(first, first.table.name in parents) for first in differing.values()}
+        for name, second in comparison_pass.compare(spans).items():
+            first = differing[name]
+            if second.verdict.status != "ok":
+                continue  # what the first pass found counts
+            second.findings = found_twice(first.findings, second.findings)
+            second.reason, second.span = first.reason, first.span
+            comparison_pass.scratch.drop(first.stripe, first.destination)
+            comparisons[name] = second
+
+    def _mark_late(
+        self, scratch: ScratchDatabase, comparisons: Mapping[str, TableComparison], loaded_at: int | None
+    ) -> None:
+        """Mark what came about after the last load."""
+        differing = {name: each for name, each in comparisons.items() if each.findings.differences}
+        if loaded_at is None or not differing:
+            return
+        since = {name: self._feed_positions.get(name, loaded_at) - LIST_DELAY for name in differing}
+        changed = self._changed_since(min(since.values()))
+        for name, comparison in differing.items():
+            mark_late(scratch, comparison, since[name], changed)
+
+    def _add_to(
+        self, proofs: dict[str, TableProof], comparisons: Mapping[str, TableComparison], scratch: ScratchDatabase
+    ) -> None:
+        """Add what a pass found to the proofs; rows that nobody needs any more are dropped."""
+        for name, comparison in comparisons.items():
+            scope = "whole" if not comparison.span else "sample" if self._sample else "bounds"
+            proof = proofs.setdefault(name, TableProof(scope=scope))
+            proof.status, proof.reason = comparison.verdict.status, comparison.reason or proof.reason
+            proof.add(comparison.findings)
+            if comparison.findings.differences:
+                self.comparisons.append(comparison)
+            else:
+                scratch.drop(comparison.stripe, comparison.destination)
 
     @property
-    def _positions(self) -> dict[str, int]:
-        """How far the change feed has been applied to each table, in unix seconds."""
-        resources: Mapping[str, Mapping[str, Any]] = self.state.get("resources", {})
-        return {name: own["position"] for name, own in resources.items() if own.get("position")}
+    def _feed_positions(self) -> dict[str, int]:
+        """By table, the time up to which the change feed has been applied to it, in unix seconds."""
+        resources: Mapping[str, Mapping[str, Any]] = self._state.get("resources", {})
+        return {name: state["position"] for name, state in resources.items() if state.get("position")}
 
-    def _changed(self, look: ComparisonPass, loaded_at: int) -> ChangedSince:
-        async def ask() -> ChangedSince:
-            async with self.o.client() as client:
-                try:
-                    return await changed_since(client, loaded_at)
-                finally:
-                    look.requests += client.figures.requests
-
+    def _changed_since(self, second: int) -> ChangedSince:
         try:
-            changed = run_async(ask())
+            changed = self._request(partial(changed_since, since=second))
         except StripeError as error:
-            self.notes.append(f"Which differences are not loaded yet is told by creation times only: {error}")
+            self._notes.append(f"Only creation times tell which differences are not loaded yet: {error}")
             return ChangedSince()
-        if not changed.whole:
-            self.notes.append("There are too many events since the last load; some differences may not be loaded yet.")
+        if not changed.complete:
+            self._notes.append("There are too many events since the last load; some differences may not be loaded yet.")
         return changed
 
-    def _money(self, look: ComparisonPass, proofs: Mapping[str, TableProof], at_stripe: dict[Any, int] | None) -> MoneyProof:
+    def _prove_money(self, proofs: Mapping[str, TableProof], stripe_ledger: dict[Funds, int] | None) -> MoneyProof:
+        """Compare the ledger with the balance, and payouts with what they swept, as far as the tables are loaded."""
         money = MoneyProof()
-        chosen = {table.name for table in self.tables}
-        own = self.state.get("resources", {}).get(TRANSACTIONS, {})
-        cursors = own.get("incremental", {}).values()
-        begun = own.get("start") is not None or any(cursor.get("initial_value") is not None for cursor in cursors)
-        partly = f"{TRANSACTIONS} were loaded from `start` on" if begun else ""
+        compared = {table.name for table in self._tables}
+        state = self._state.get("resources", {}).get(TRANSACTIONS, {})
+        cursors = state.get("incremental", {}).values()
+        has_start = state.get("start") is not None or any(each.get("initial_value") is not None for each in cursors)
+        partly = f"{TRANSACTIONS} were loaded from `start` on" if has_start else ""
         money.balance_skipped = (
-            _lacking({TRANSACTIONS} - chosen) or partly
-            or (self.bounds and "with `start` or `end` only a part of the ledger is verified") or ""
+            _not_loaded({TRANSACTIONS} - compared) or partly
+            or (self._bounds and "with `start` or `end` only a part of the ledger is verified") or ""
         )
-        money.payouts_skipped = _lacking({TRANSACTIONS, PAYOUTS, MEMBERS} - chosen) or partly
+        money.payouts_skipped = _not_loaded({TRANSACTIONS, PAYOUTS, MEMBERS} - compared) or partly
         if not money.balance_skipped:
-            self._balance(look, proofs.get(TRANSACTIONS, TableProof()), at_stripe, money)
+            self._prove_balance(proofs.get(TRANSACTIONS, TableProof()), stripe_ledger, money)
         if not money.payouts_skipped:
-            reconcile_payouts(self.back, BY_NAME[PAYOUTS], BY_NAME[MEMBERS], BY_NAME[TRANSACTIONS], self.bounds, money)
+            payouts, members, transactions = (BY_NAME[name] for name in (PAYOUTS, MEMBERS, TRANSACTIONS))
+            reconcile_payouts(self.reader, payouts, members, transactions, self._bounds, money)
         return money
 
-    def _balance(
-        self, look: ComparisonPass, proof: TableProof, at_stripe: dict[Any, int] | None, money: MoneyProof
+    def _prove_balance(
+        self, transactions: TableProof, stripe_ledger: dict[Funds, int] | None, money: MoneyProof
     ) -> None:
-        async def ask() -> dict[str, Any]:
-            async with self.o.client() as client:
-                try:
-                    return (await client.get(BY_NAME[BALANCE].path or "")).body
-                finally:
-                    look.requests += client.figures.requests
+        """Compare the ledger with the balance; an amount is late where it is right with the rows that Stripe has."""
+        async def balance_object(client: Client) -> dict[str, Any]:
+            return (await client.get(BY_NAME[BALANCE].path or "")).body
 
         try:
-            balance = run_async(ask())
+            balance = self._request(balance_object)
         except StripeError as error:
             money.balance_skipped = f"Stripe did not tell the balance: {verdict_for(error).reason}"
             return
-        money.balance, money.unproven = compare_balance(ledger(self.back, BY_NAME[TRANSACTIONS]), balance)
-        if at_stripe is not None and proof.late and not proof.differing:
-            right = {(p.balance_type, p.status, p.currency): p.equal for p in compare_balance(at_stripe, balance)[0]}
+        money.balance, money.unproven = compare_balance(ledger(self.reader, BY_NAME[TRANSACTIONS]), balance)
+        if stripe_ledger is not None and transactions.late and not transactions.differing:
+            equal = {part.funds: part.equal for part in compare_balance(stripe_ledger, balance)[0]}
             for part in money.balance:
-                part.late = not part.equal and right.get((part.balance_type, part.status, part.currency), False)
+                part.late = not part.equal and equal.get(part.funds, False)
+
+    def _request(self, send: Callable[[Client], Awaitable[T]]) -> T:
+        """Send requests with a client of their own, and count them."""
+        async def work() -> T:
+            async with self._options.client() as client:
+                try:
+                    return await send(client)
+                finally:
+                    self._requests += client.figures.requests
+
+        return run_async(work())
 
 
-def _lacking(names: set[str]) -> str:
+def _ledger_at_stripe(
+    scratch: ScratchDatabase, comparisons: Mapping[str, TableComparison]
+) -> dict[Funds, int] | None:
+    """The ledger of the transactions that Stripe has, where a pass has read all of them."""
+    comparison = comparisons.get(TRANSACTIONS)
+    if comparison is None or comparison.span or comparison.verdict.status != "ok":
+        return None
+    return sum_by_currency(scratch.sums(comparison.stripe, ("balance_type", "status", "currency"), "net").items())
+
+
+def _not_loaded(names: set[str]) -> str:
     return f"not loaded, or left out: {', '.join(sorted(names))}" if names else ""
 
 
-def _schema(pipeline: dlt.Pipeline) -> Schema:
+def _stripe_schema(pipeline: dlt.Pipeline) -> Schema:
     """The schema of what our source has loaded.
 
     Raises:
@@ -265,10 +303,12 @@ def _schema(pipeline: dlt.Pipeline) -> Schema:
     )
 
 
-def _narrowed(sight: TableComparison, is_parent: bool) -> Span:
+def _span_of_differences(comparison: TableComparison, is_parent: bool) -> Span:
     """The span in which a table has to be read again to see its differences."""
-    table, comparison = sight.table, sight.comparison
-    alone = table.path and table.created and not table.placements and len(table.variants) == 1 and not table.extra_paths
-    if is_parent or not alone or comparison.timeless or not comparison.times:
-        return sight.span
-    return Span(min(comparison.times), max(comparison.times) + 1)
+    table, findings = comparison.table, comparison.findings
+    own_list_only = (
+        table.path and table.created and not table.placements and len(table.variants) == 1 and not table.extra_paths
+    )
+    if is_parent or not own_list_only or findings.some_without_time or not findings.created_seconds:
+        return comparison.span
+    return Span(min(findings.created_seconds), max(findings.created_seconds) + 1)

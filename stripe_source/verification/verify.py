@@ -7,16 +7,18 @@ from contextlib import nullcontext
 from typing import Any
 
 import dlt
-from dlt.common.destination.exceptions import DestinationException
-from dlt.pipeline.exceptions import PipelineStepFailed
 
-from stripe_source.errors import DestinationError, InvalidOption, StripeSourceError
+from stripe_source.destination.connection import destination_errors
+from stripe_source.errors import InvalidOption
 from stripe_source.load.progress import Progress, Silent
-from stripe_source.redaction import redact
+from stripe_source.options import Options
 from stripe_source.resources.lock import pipeline_lock
 from stripe_source.source import resolve_options
+from stripe_source.verification.compare.scratch_db import ScratchDatabase
+from stripe_source.verification.repair import repair_rows
 from stripe_source.verification.result import VerifyResult
-from stripe_source.verification.scratch_db import ScratchDatabase
+from stripe_source.verification.scope import named_tables
+from stripe_source.verification.session import Verification
 
 
 def verify(
@@ -38,13 +40,14 @@ def verify(
         pipeline: what was loaded, and where.
         tables: names or patterns; None: every table that the pipeline has loaded.
         exclude: likewise, what to leave out.
-        sample: tables with more rows than this that can be asked for spans of `created` are read in spans drawn at
-            random, with about so many rows in all, and what belongs to these rows. The others are read whole.
+        sample: of a table with more rows than this, only about so many are compared, in spans of `created` drawn at
+            random, with the rows of other tables that belong to them. Tables whose lists take no span of `created` are
+            compared whole.
         seed: of the sample; None draws another one each time.
-        repair: write what was missing or altered, flag what was extra, and verify again.
+        repair: write what is missing or altered, flag what is extra, and verify again.
         settled: what came about after the last load is named, and counts neither as a difference nor for the exit code.
-        progress: is told how it goes.
-        on_cost: is told about how many requests it will take, before it begins.
+        progress: reports what is read.
+        on_cost: called with the approximate number of requests that it will take, before it begins.
         options: connection and bounds (`start`, `end`), as `stripe_source` takes them.
 
     Raises:
@@ -54,45 +57,43 @@ def verify(
         DestinationError: the destination cannot be read or, with `repair`, did not take the data.
         Busy: with `repair`, another process runs the pipeline.
     """
-    from stripe_source.verification.repair import repair as repair_rows
-    from stripe_source.verification.scope import named_tables
-    from stripe_source.verification.session import Verification
-
     given = {**options, "tables": "%" if tables is None else tables}
     if exclude is not None:
         given["exclude"] = exclude
-    o = resolve_options(**given)
-    if sample is not None and (isinstance(sample, bool) or not isinstance(sample, int) or sample < 1):
-        raise InvalidOption("sample", sample, reason="It is a number of rows, 1 or more.")
-    if sample is not None and (o.start is not None or o.end is not None):
-        raise InvalidOption("sample", sample, reason="It is drawn from all rows; leave out `start` and `end`.")
+    chosen = resolve_options(**given)
+    _check_sample(sample, chosen)
     if sample is not None and seed is None:
         seed = random.SystemRandom().randrange(1_000_000)
-    told = progress or Silent()
+    progress = progress or Silent()
+
+    def new_verification() -> Verification:
+        return Verification(pipeline, chosen, named_tables(tables), sample, seed, settled, progress)
+
     try:
-        with pipeline_lock(pipeline) if repair else nullcontext():
-            work = Verification(pipeline, o, named_tables(tables), sample, seed, settled, told)
-            with ScratchDatabase() as spool:
-                result = work.done(spool, on_cost or (lambda cost: None))
+        with destination_errors(pipeline), pipeline_lock(pipeline) if repair else nullcontext():
+            verification = new_verification()
+            with ScratchDatabase() as scratch:
+                result = verification.run(scratch, on_cost)
                 if not repair:
                     return result
-                repaired = repair_rows(pipeline, o, work.back, spool, work.sights, work.whose.now)
-            if not repaired:
+                written = repair_rows(
+                    pipeline, chosen, verification.reader, scratch, verification.comparisons, verification.identity.now)
+            if not written:
                 result.repaired = {}
                 return result
-            work = Verification(pipeline, o, named_tables(tables), sample, seed, settled, told)
-            with ScratchDatabase() as spool:
-                after = work.done(spool)
-            after.repaired, after.before = repaired, result
+            verification = new_verification()
+            with ScratchDatabase() as scratch:
+                after = verification.run(scratch)
+            after.repaired, after.before = written, result
             return after
-    except (DestinationException, PipelineStepFailed, OSError) as error:
-        cause: BaseException = error
-        for _ in range(10):  # dlt wraps what happened in its steps several times
-            inner = getattr(cause, "exception", None) or cause.__cause__
-            cause = inner if isinstance(inner, BaseException) else cause
-        if isinstance(cause, StripeSourceError):
-            raise cause from error
-        name = pipeline.destination.destination_name if pipeline.destination else None
-        raise DestinationError(redact(str(cause).strip() or repr(cause)), destination=name) from error
     finally:
-        told.phase("done")
+        progress.phase("done")
+
+
+def _check_sample(sample: int | None, options: Options) -> None:
+    if sample is None:
+        return
+    if isinstance(sample, bool) or not isinstance(sample, int) or sample < 1:
+        raise InvalidOption("sample", sample, reason="It is a number of rows, 1 or more.")
+    if options.start is not None or options.end is not None:
+        raise InvalidOption("sample", sample, reason="It is drawn from all rows; leave out `start` and `end`.")

@@ -31,7 +31,7 @@ import stripe_source
 from recorded.worlds import BOUNDED, DATASET, FILES, LATE, PIPELINE, START, Crowd, Shop, fingerprint, options
 from stripe_source import sandbox
 from stripe_source.extract import channel
-from stripe_source.load import sync
+from stripe_source.load import sync as sync_module
 from stripe_source.load.sync import sync
 from stripe_source.sandbox.world import World
 
@@ -99,7 +99,7 @@ def finished(folder: Path) -> tuple[World, dict[str, Any]]:
 def cut(folder: Path) -> tuple[World, dict[str, Any]]:
     """A first load, killed when a part of its lists was committed."""
     world = Crowd()
-    sync.ROWS_PER_LOAD, sync.ROWS_PER_FURTHER_TABLE, channel.ROWS_AHEAD = 1_000, 0, 500
+    sync_module.ROWS_PER_LOAD, sync_module.ROWS_PER_FURTHER_TABLE, channel.ROWS_AHEAD = 1_000, 0, 500
     with sandbox.serve(world=world) as stripe:
         killed(lambda: sync(pipeline(folder), **options(world, stripe.url, "cut")), loads=3, after=True)
     return world, {}

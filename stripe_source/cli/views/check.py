@@ -1,4 +1,4 @@
-"""Result of check."""
+"""Prints what `check` found."""
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -12,20 +12,21 @@ if TYPE_CHECKING:
     from stripe_source.preflight.check import CheckResult
     from stripe_source.preflight.estimate import Estimate
 
+
 def show_check(console: Console, result: CheckResult) -> None:
-    """What can be read and what cannot, and how to get a key that may read all of it."""
+    """Print what can be read and what cannot, and how to get a key that may read all of it."""
     mode = {True: "live", False: "test", None: "unknown"}[result.livemode]
     line(console, f"Account {result.account or 'unknown (the key may not read it)'}, {mode} mode")
-    good = {name: table for name, table in result.tables.items() if table.status == "ok"}
-    if good:
-        say(console, (f"Can be read, {count_of(len(good), 'table')}:", "bold green"))
+    readable = {name: table for name, table in result.tables.items() if table.status == "ok"}
+    if readable:
+        say(console, (f"Can be read, {count_of(len(readable), 'table')}:", "bold green"))
         grid = make_grid("table", "requests", "in no list, so not loaded", right=["requests"])
         about = "≈" if console.encoding.startswith("utf") else "~"
-        for name, table in good.items():
+        for name, table in readable.items():
             number = "?" if table.requests is None else f"{about if table.estimated else ''}{table.requests:,}"
             grid.add_row(Text(name, style="cyan"), number, Text(table.hidden or "", style="dim"))
         print_plain(console, grid)
-        _show_budget(console, result.budget)
+        _show_estimate(console, result.budget)
     denied: dict[str, list[str]] = {}
     for name, table in result.tables.items():
         if table.status == "no permission":
@@ -40,20 +41,20 @@ def show_check(console: Console, result: CheckResult) -> None:
     line(console, f"\nThis took {count_of(result.requests, 'request')}")
 
 
-def _show_budget(console: Console, budget: Estimate) -> None:
-    """What the first load of all that can be read takes; lists that tables share are counted once in it."""
-    how = "at least " if budget.unknown else "about " if budget.estimated else ""
-    long = "" if budget.seconds is None else f", at least {_time(budget.seconds)} at this rate"
+def _show_estimate(console: Console, estimate: Estimate) -> None:
+    """Print what the first load of all readable tables takes; a list that several tables need is counted once."""
+    about = "at least " if estimate.unknown else "about " if estimate.estimated else ""
+    duration = "" if estimate.seconds is None else f", at least {_duration(estimate.seconds)} at this rate"
     say(console, "All of them, what they share counted once: ",
-         (f"{how}{count_of(budget.requests or 0, 'request')}{long}", "bold"))
-    if budget.unknown:
-        say(console, (f"One page does not tell how long these lists are: {', '.join(budget.unknown)}", "yellow"))
+        (f"{about}{count_of(estimate.requests or 0, 'request')}{duration}", "bold"))
+    if estimate.unknown:
+        say(console, (f"One page does not tell how long these lists are: {', '.join(estimate.unknown)}", "yellow"))
 
 
-def _time(seconds: float) -> str:
-    """A duration in the unit that one would say it in.
+def _duration(seconds: float) -> str:
+    """A duration in the unit in which a person says it.
 
-    >>> _time(496)
+    >>> _duration(496)
     '8 minutes'
     """
     for unit, size in (("hour", 3600), ("minute", 60)):

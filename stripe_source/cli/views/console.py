@@ -1,4 +1,4 @@
-"""Grids and running text."""
+"""What all views print with: grids, running text, numbers, names of programs and files."""
 from __future__ import annotations
 
 import json
@@ -21,6 +21,7 @@ VALUE_WIDTH = 60  # characters of a value that are shown
 
 
 def make_grid(*columns: str, right: Sequence[str] = ()) -> Grid:
+    """A grid without lines; columns in `right` are aligned to the right."""
     grid = Grid(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), show_header=bool(columns))
     for column in columns:
         grid.add_column(column, justify="right" if column in right else "left", overflow="fold")
@@ -28,7 +29,7 @@ def make_grid(*columns: str, right: Sequence[str] = ()) -> Grid:
 
 
 def print_plain(console: Console, what: Grid | Text, width: int | None = None) -> None:
-    """Print without the blanks that rich fills lines with, which are a nuisance in files and pipes."""
+    """Print without the blanks with which rich fills lines: they do not belong in files and pipes."""
     if console.is_terminal:
         console.print(what, width=width)
         return
@@ -39,17 +40,18 @@ def print_plain(console: Console, what: Grid | Text, width: int | None = None) -
 
 
 def say(console: Console, *parts: str | tuple[str, str]) -> None:
-    """Running text, wrapped; with an empty line before it."""
+    """Print an empty line, and running text, wrapped."""
     console.print()
     print_plain(console, Text.assemble(*parts), width=min(console.width, TEXT_WIDTH))
 
 
 def count_of(number: int, what: str) -> str:
+    """A number and its noun: `1 table`, `1,200 rows`."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def line(console: Console, text: str) -> None:
-    """Print a text as it is: to be copied, so neither wrapped nor coloured."""
+    """Print a text as it is, neither wrapped nor coloured, so that it can be copied."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -60,7 +62,7 @@ def permission_text(reason: str) -> str:
 
 
 def show_denied(console: Console, denied: Mapping[str, Sequence[str]]) -> None:
-    """Tables that the key may not read, by the permission that it lacks."""
+    """Print the tables that the key may not read, by the permission that it lacks."""
     if denied:
         number = sum(map(len, denied.values()))
         say(console, (f"No permission for {count_of(number, 'table')}:", "bold red"))
@@ -70,21 +72,21 @@ def show_denied(console: Console, denied: Mapping[str, Sequence[str]]) -> None:
         print_plain(console, grid)
 
 
-def local_path(place: str) -> str:
-    """A path as one would write it in this folder; what is no path in it stays as it is."""
+def local_path(location: str) -> str:
+    """A path relative to this folder where it is inside of it; anything else stays as it is."""
     try:
-        return str(Path(place).relative_to(Path.cwd()))
+        return str(Path(location).relative_to(Path.cwd()))
     except (ValueError, OSError):
-        return place
+        return location
 
 
 def quoted(*words: str) -> str:
-    """A command as the shell of this machine takes it."""
+    """A command in the quotes that the shell of this machine needs."""
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def program_name(path: str) -> str:
-    """A program as one would call it in this folder: by its name where that finds it."""
+    """How to call a program from this folder: by its name where the shell finds it by that."""
     name = Path(path).name
     found = shutil.which(name)
     if found and os.path.abspath(found) == os.path.abspath(path):
@@ -101,5 +103,6 @@ def command() -> str:
 
 
 def short_value(value: Any) -> str:
+    """A value as JSON, cut after `VALUE_WIDTH` characters."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= VALUE_WIDTH else f"{text[:VALUE_WIDTH]}…"

@@ -1,4 +1,4 @@
-"""Live board, plain lines."""
+"""Progress of a run: a live board on a terminal, plain lines elsewhere."""
 from __future__ import annotations
 
 import threading
@@ -17,53 +17,53 @@ from stripe_source.cli.views.console import count_of
 if TYPE_CHECKING:
     from stripe_source.extract.backfill.spans import BackfillProgress
 
-TABLES_SHOWN = 8  # tables in the live view
-SECONDS_BETWEEN_LINES = 10.0  # seconds between plain lines
+TABLES_SHOWN = 8  # in the live view
+SECONDS_BETWEEN_LINES = 10.0
 SPEED_WINDOW = 30.0  # seconds over which the speed is measured
 
 
 class _Counts:
-    """What both kinds of progress count: objects, how fast they come, how far the tables are, and when that is all."""
+    """What both kinds of progress count: objects, their speed, how far each table is, and the time left."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._objects: dict[str, int] = {}
-        self._latest: dict[str, float] = {}
+        self._last_page: dict[str, float] = {}
         self._covered: dict[str, BackfillProgress] = {}
-        self._all = 0
+        self._table_count = 0
         self._recent: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
 
     def tables(self, names: list[str]) -> None:
-        self._all = len(names)
+        self._table_count = len(names)
 
     def page(self, table: str, objects: int) -> None:
         with self._lock:
             now = time.monotonic()
             self._objects[table] = self._objects.get(table, 0) + objects
-            self._latest[table] = now
+            self._last_page[table] = now
             if now - self._recent[-1][0] >= 0.5:
                 self._recent.append((now, sum(self._objects.values())))
                 while now - self._recent[0][0] > SPEED_WINDOW and len(self._recent) > 2:
                     self._recent.popleft()
-            self._paged(now)
+            self._on_page(now)
 
-    def covered(self, table: str, coverage: BackfillProgress) -> None:
+    def covered(self, table: str, progress: BackfillProgress) -> None:
         with self._lock:
-            self._covered[table] = coverage
+            self._covered[table] = progress
 
-    def _paged(self, now: float) -> None:
-        """Something was read."""
+    def _on_page(self, now: float) -> None:
+        """A page was read."""
 
     def _speed(self) -> float:
-        """Objects a second, over the last half minute."""
+        """Objects a second, over `SPEED_WINDOW`."""
         (then, before), (now, total) = self._recent[0], (time.monotonic(), sum(self._objects.values()))
         return (total - before) / max(now - then, 0.001)
 
-    def _ahead(self) -> str:
-        """How far the tables are and how long the rest will take, as far as that is known."""
-        known = [each.left for each in self._covered.values()]
-        left, speed = sum(each or 0 for each in known), self._speed()
-        if not left or None in known or speed <= 0:
+    def _time_left(self) -> str:
+        """The share that is read and the time left, as text; "" where that is not known."""
+        left_of_tables = [each.left for each in self._covered.values()]
+        left, speed = sum(each or 0 for each in left_of_tables), self._speed()
+        if not left or None in left_of_tables or speed <= 0:
             return ""
         total = sum(self._objects.get(name, 0) for name in self._covered)
         return f", {total / (total + left):.0%}, {_duration(left / speed)} left"
@@ -75,62 +75,61 @@ class Lines(_Counts):
     def __init__(self, console: Console) -> None:
         super().__init__()
         self._console = console
-        self._said = time.monotonic()
-        self._seen: set[str] = set()
+        self._last_line = time.monotonic()
+        self._phases: set[str] = set()
 
     def phase(self, name: str) -> None:
         with self._lock:
             if name == "preparing":
-                self._console.print(f"Preparing {count_of(self._all, 'table')}", highlight=False)
-            elif name in ("reading", "loading") and name not in self._seen:
+                self._console.print(f"Preparing {count_of(self._table_count, 'table')}", highlight=False)
+            elif name in ("reading", "loading") and name not in self._phases:
                 if name == "loading":
-                    self._say()
+                    self._print_line()
                 self._console.print(name.capitalize(), highlight=False)
-            self._seen.add(name)
+            self._phases.add(name)
 
-    def _paged(self, now: float) -> None:
-        if now - self._said >= SECONDS_BETWEEN_LINES:
-            self._say(self._ahead())
+    def _on_page(self, now: float) -> None:
+        if now - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._print_line(self._time_left())
 
-    def _say(self, ahead: str = "") -> None:
-        self._said = time.monotonic()
+    def _print_line(self, time_left: str = "") -> None:
+        self._last_line = time.monotonic()
         total = sum(self._objects.values())
-        what = f"Read {count_of(total, 'object')} of {count_of(len(self._objects), 'table')}{ahead}"
+        what = f"Read {count_of(total, 'object')} of {count_of(len(self._objects), 'table')}{time_left}"
         self._console.print(what, highlight=False)
 
 
 class Board(_Counts):
-    """Progress on a terminal: the phase, the speed, the time left, and the tables that are coming in."""
+    """Progress on a terminal: the phase, the speed, the time left, and the tables that are being read."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
         self._phase = "preparing"
         self._spinner = Spinner("dots")
-        self._live = Live(get_renderable=self._picture, console=console, refresh_per_second=10, transient=True)
+        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=10, transient=True)
 
     def phase(self, name: str) -> None:
-        begins = name == "preparing"
         self._phase = name
-        if begins:
+        if name == "preparing":
             self._live.start()
         elif name == "done":
             self._live.stop()
 
-    def _picture(self) -> Group:
+    def _render(self) -> Group:
         with self._lock:
-            objects, latest, covered = dict(self._objects), dict(self._latest), dict(self._covered)
-            speed, ahead = self._speed(), self._ahead()
+            objects, last_page, covered = dict(self._objects), dict(self._last_page), dict(self._covered)
+            speed, time_left = self._speed(), self._time_left()
         word = {"preparing": "Preparing", "reading": "Reading", "loading": "Loading"}.get(self._phase, "")
         self._spinner.update(text=Text.assemble(
             (f"{word} ", "bold"),
-            f"{len(objects)} of {count_of(self._all, 'table')}, {count_of(sum(objects.values()), 'object')}, "
-            f"{speed:,.0f}/s{ahead}",
+            f"{len(objects)} of {count_of(self._table_count, 'table')}, {count_of(sum(objects.values()), 'object')}, "
+            f"{speed:,.0f}/s{time_left}",
         ))
-        busy = sorted(latest, key=lambda name: latest[name], reverse=True)[:TABLES_SHOWN] if self._phase != "preparing" else []
+        newest_first = sorted(last_page, key=lambda name: last_page[name], reverse=True)
         grid = Grid.grid(padding=(0, 2))
-        for name in busy:
-            known = covered.get(name)
-            share = f"  {known.share:>4.0%}" if known and known.left else ""
+        for name in newest_first[:TABLES_SHOWN] if self._phase != "preparing" else ():
+            progress = covered.get(name)
+            share = f"  {progress.share:>4.0%}" if progress and progress.left else ""
             grid.add_row(Text(f"  {name}", style="cyan"), Text(f"{objects[name]:>9,}{share}"))
         return Group(self._spinner, grid)
 

@@ -1,4 +1,4 @@
-"""What the commands of `schema` show a person."""
+"""Prints what the actions of `schema` answer."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from stripe_source.schema.compare import SchemaDiff
     from stripe_source.schema.migrate import MigrateResult
 
+
 def show_schemas(console: Console, schemas: Sequence[Mapping[str, Any]]) -> None:
-    """The columns of tables."""
-    for place, schema in enumerate(schemas):
-        if place:
+    """Print the columns of tables."""
+    for number, schema in enumerate(schemas):
+        if number:
             console.print()
         console.print(Text.assemble((schema["table"], "bold cyan"), f"  {schema['description']}"), soft_wrap=True)
         line(console, f"Key: {', '.join(schema['key'])}\n")
@@ -30,11 +31,13 @@ def show_schemas(console: Console, schemas: Sequence[Mapping[str, Any]]) -> None
 
 
 def show_history(console: Console, history: Mapping[str, Any]) -> None:
-    """The versions of the maps, and dlt's."""
-    grid = make_grid("maps", "release", "API version", "tables", "columns", "changes", "hash", right=["tables", "columns"])
+    """Print the versions of the maps, and those of dlt's schema."""
+    titles = "maps", "release", "API version", "tables", "columns", "changes", "hash"
+    grid = make_grid(*titles, right=["tables", "columns"])
     for version in history["maps"]:
-        grid.add_row(Text(str(version["version"]), style="cyan"), version["release"], version["api_version"],
-                     f"{version['tables']:,}", f"{version['columns']:,}", _counted(version["changes"]), version["hash"])
+        counts = f"{version['tables']:,}", f"{version['columns']:,}"
+        grid.add_row(Text(str(version["version"]), style="cyan"), version["release"], version["api_version"], *counts,
+                     _counts_of(version["changes"]), version["hash"])
     print_plain(console, grid)
     if not history["dlt"]:
         if history["location"]:
@@ -48,18 +51,18 @@ def show_history(console: Console, history: Mapping[str, Any]) -> None:
     print_plain(console, grid)
 
 
-def _counted(changes: Mapping[str, Any]) -> str:
-    """`2 tables added, 12 columns added`."""
+def _counts_of(changes: Mapping[str, Any]) -> str:
+    """The numbers of changes as text: `2 tables added, 12 columns added`."""
     parts = []
     for name, tables in changes.items():
-        what, _, how = name.partition("_")
-        number = len(tables) if what == "tables" else sum(map(len, tables.values()))
-        parts.append(f"{count_of(number, what.removesuffix('s'))} {how}")
+        noun, _, verb = name.partition("_")
+        number = len(tables) if noun == "tables" else sum(map(len, tables.values()))
+        parts.append(f"{count_of(number, noun.removesuffix('s'))} {verb}")
     return ", ".join(parts)
 
 
 def show_diff(console: Console, diff: SchemaDiff) -> None:
-    """What is in one schema and not in the other, column by column."""
+    """Print what one schema has and the other does not, column by column."""
     if diff.equal:
         print_plain(console, Text(f"Equal: {diff.a} and {diff.b}", style="bold green"))
         return
@@ -68,16 +71,17 @@ def show_diff(console: Console, diff: SchemaDiff) -> None:
         line(console, f"- {name}  table, {count_of(len(columns), 'column')}")
     for name, columns in diff.tables_added.items():
         line(console, f"+ {name}  table, {count_of(len(columns), 'column')}")
-    _columns(console, diff.columns_removed, diff.columns_added, diff.columns_changed)
+    _show_columns(console, diff.columns_removed, diff.columns_added, diff.columns_changed)
     changes = {name: getattr(diff, name) for name in (
         "tables_added", "tables_removed", "columns_added", "columns_removed", "columns_changed")}
-    line(console, f"\n{_counted({name: tables for name, tables in changes.items() if tables})}")
+    line(console, f"\n{_counts_of({name: tables for name, tables in changes.items() if tables})}")
 
 
-def _columns(
+def _show_columns(
     console: Console, removed: Mapping[str, Mapping[str, str]], added: Mapping[str, Mapping[str, str]],
     changed: Mapping[str, Mapping[str, Sequence[str]]],
 ) -> None:
+    """Print the columns that were removed, added and changed, table by table."""
     for table in dict.fromkeys((*removed, *added, *changed)):
         for name, type_ in removed.get(table, {}).items():
             line(console, f"- {table}.{name}  {type_}")
@@ -88,25 +92,26 @@ def _columns(
 
 
 def show_migrate(console: Console, result: MigrateResult) -> None:
-    """What was there, what was added, and what is there now."""
+    """Print what the destination had, what was added, and what it has now."""
     word = "Would be added" if result.dry_run else "Added"
     columns = sum(map(len, result.before.values()))
     line(console, f"Before: {count_of(len(result.before), 'table')}, {count_of(columns, 'column')}")
-    for name, made in result.tables_added.items():
-        line(console, f"+ {name}  table, {count_of(len(made), 'column')}")
-    _columns(console, {}, result.columns_added, {})
+    for name, added in result.tables_added.items():
+        line(console, f"+ {name}  table, {count_of(len(added), 'column')}")
+    _show_columns(console, {}, result.columns_added, {})
     for table, different in result.columns_different.items():
-        for name, (there, wanted) in different.items():
-            line(console, f"! {table}.{name}  is {there}, and {wanted} here; it stays")
+        for name, (existing, wanted) in different.items():
+            line(console, f"! {table}.{name}  is {existing}, and {wanted} here; it stays")
     if result.changed:
-        counts = _counted({name: made for name, made in (
-            ("tables_added", result.tables_added), ("columns_added", result.columns_added)) if made})
-        texts = count_of(result.descriptions, "description") if result.descriptions else ""
-        counts = ", ".join(part.removesuffix(" added") for part in (counts.replace(" added", ""), texts) if part)
+        numbers = (
+            (len(result.tables_added), "table"), (sum(map(len, result.columns_added.values())), "column"),
+            (result.descriptions, "description"),
+        )
+        counts = ", ".join(count_of(number, noun) for number, noun in numbers if number)
         print_plain(console, Text(f"{word}: {counts}", style="bold green"))
     else:
         print_plain(console, Text(f"Nothing to add: {count_of(len(result.after), 'table')} of {result.source} "
-                             f"{'is' if len(result.after) == 1 else 'are'} there", style="bold green"))
+                                  f"{'is' if len(result.after) == 1 else 'are'} there", style="bold green"))
     columns = sum(map(len, result.after.values()))
     line(console, f"After: {count_of(len(result.after), 'table')}, {count_of(columns, 'column')}")
     for note in result.notes:

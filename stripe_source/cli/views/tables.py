@@ -1,4 +1,4 @@
-"""Tables."""
+"""Prints the list of tables."""
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from stripe_source.cli.views.console import count_of, line, make_grid, print_pla
 
 
 def show_tables(console: Console, tables: Iterable[dict[str, Any]]) -> None:
-    """The catalogue."""
+    """Print name, description, marker and cost of each table."""
     grid = make_grid("table", "what", "marker", "cost", "Striim")
     shown = list(tables)
     for table in shown:

@@ -1,4 +1,4 @@
-"""Result of verify."""
+"""Prints what `verify` found."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -17,15 +17,17 @@ DIFFERENCES_SHOWN = 20  # differences of one table that are shown
 
 
 def show_verify(console: Console, result: VerifyResult) -> None:
-    """What differs, by table and month and one by one; whether the money adds up; what could not be verified."""
+    """Print what differs, by table and one by one; whether the money adds up; what could not be verified."""
     if result.before:
         show_verify(console, result.before)
         say(console, (f"Repaired {count_of(sum((result.repaired or {}).values()), 'row')} of "
-                       f"{', '.join(result.repaired or ())}. Verified again:", "bold"))
+                      f"{', '.join(result.repaired or ())}. Verified again:", "bold"))
     compared = {name: table for name, table in result.tables.items() if table.status == "ok"}
     differing = {name: table for name, table in compared.items() if table.differences}
     if differing:
-        _show_differing(console, compared, differing)
+        _show_counts(console, compared, differing)
+        for name, table in differing.items():
+            _show_differences(console, name, table)
     for name, table in result.tables.items():
         if table.status in ("ok", "not enabled", "not loaded"):
             if table.reason:
@@ -50,58 +52,62 @@ def show_verify(console: Console, result: VerifyResult) -> None:
                   f"{result.destination}, dataset {result.dataset}")
 
 
-def _show_differing(
+def _show_counts(
     console: Console, compared: Mapping[str, TableProof], differing: Mapping[str, TableProof]
 ) -> None:
-    words = "missing", "extra", "altered", "late"
-    titles = "in Stripe", "in destination", *words[:3], "not loaded yet"
+    """Print the numbers of rows that differ, by table."""
+    kinds = "missing", "extra", "altered", "late"
+    titles = "in Stripe", "in destination", *kinds[:3], "not loaded yet"
     grid = make_grid("table", *titles, right=titles)
     for name, table in differing.items():
         counts = [f"{table.stripe:,}", f"{table.destination:,}"]
-        counts += [f"{number:,}" if (number := getattr(table, word)) else "" for word in words]
+        counts += [f"{number:,}" if (number := getattr(table, kind)) else "" for kind in kinds]
         grid.add_row(Text(name, style="cyan"), *counts)
     if rest := [table for name, table in compared.items() if name not in differing]:
         both = [f"{sum(getattr(table, side) for table in rest):,}" for side in ("stripe", "destination")]
         grid.add_row(Text(f"{count_of(len(rest), 'other table')}", style="cyan"), *both)
     print_plain(console, grid)
-    for name, table in differing.items():
-        months = [window for window in table.windows if window.differing]
-        where = "; ".join(f"{window.window} {window.differing:,}" for window in months if window.window != "all")
-        say(console, (name, "bold cyan"), f"  created in {where}" if where else "")
-        for each in table.differences[:DIFFERENCES_SHOWN]:
-            key = ", ".join(str(value) for value in each.key.values()) or "the only row"
-            values = f"{short_value(each.destination)} instead of {short_value(each.stripe)}"
-            notes = [each.note, "not loaded yet" if each.late else ""]
-            more = "".join(f" ({note})" for note in notes if note)
-            line(console, f"  {key}  {f'{each.column}: {values}' if each.column else each.kind}{more}")
-        if table.capped or len(table.differences) > DIFFERENCES_SHOWN:
-            more_ = len(table.differences) - DIFFERENCES_SHOWN
-            line(console, f"  and {more_:,} more{', and others' if table.capped else ''}; --json has them")
+
+
+def _show_differences(console: Console, name: str, table: TableProof) -> None:
+    """Print the months in which rows of a table differ, and the first differences one by one."""
+    months = [window for window in table.windows if window.differing and window.window != "all"]
+    where = "; ".join(f"{window.window} {window.differing:,}" for window in months)
+    say(console, (name, "bold cyan"), f"  created in {where}" if where else "")
+    for each in table.differences[:DIFFERENCES_SHOWN]:
+        key = ", ".join(str(value) for value in each.key.values()) or "the only row"
+        values = f"{short_value(each.destination)} instead of {short_value(each.stripe)}"
+        notes = "".join(f" ({note})" for note in (each.note, "not loaded yet" if each.late else "") if note)
+        line(console, f"  {key}  {f'{each.column}: {values}' if each.column else each.kind}{notes}")
+    if table.capped or len(table.differences) > DIFFERENCES_SHOWN:
+        others = len(table.differences) - DIFFERENCES_SHOWN
+        line(console, f"  and {others:,} more{', and others' if table.capped else ''}; --json has them")
 
 
 def _show_money(console: Console, money: MoneyProof) -> None:
+    """Print which amounts are wrong, which are right, and which could not be compared."""
     wrong = [part for part in money.balance if not part.equal]
     for part in wrong:
         kind = "" if part.balance_type == "payments" else f" {part.balance_type}"
         say(console, (f"The {part.status}{kind} balance in {part.currency} is {part.balance:,}, and the transactions "
-                       f"in the destination sum up to {part.transactions:,}"
-                       f"{'; not loaded yet' if part.late else ''}", "bold red"))
+                      f"in the destination sum up to {part.transactions:,}"
+                      f"{'; not loaded yet' if part.late else ''}", "bold red"))
     for payout in money.payouts[:DIFFERENCES_SHOWN]:
         say(console, (f"Payout {payout.id}: {payout.amount:,} {payout.currency} were paid out, {payout.swept:,} swept "
-                       f"in {count_of(payout.transactions, 'transaction')}: {payout.reason}", "bold red"))
+                      f"in {count_of(payout.transactions, 'transaction')}: {payout.reason}", "bold red"))
     if len(money.payouts) > DIFFERENCES_SHOWN:
         line(console, f"and {len(money.payouts) - DIFFERENCES_SHOWN:,} more payouts; --json has them")
-    good = []
+    right = []
     if money.balance and not wrong:
-        good.append("balance_transactions sum up to the balance")
+        right.append("balance_transactions sum up to the balance")
     if money.payouts_checked and not money.payouts:
-        good.append(f"{count_of(money.payouts_checked, 'automatic payout')} to what they swept")
-    if good:
-        say(console, (f"Money: {', and '.join(good)}", "green"))
+        right.append(f"{count_of(money.payouts_checked, 'automatic payout')} to what they swept")
+    if right:
+        say(console, (f"Money: {', and '.join(right)}", "green"))
     for what, why in (("The balance", money.balance_skipped), ("Payouts", money.payouts_skipped)):
         if why:
             say(console, (f"{what} not added up: {why}", "dim"))
     if money.payouts_open:
-        say(console, (f"{count_of(money.payouts_open, 'payout')} not told by Stripe yet what they swept", "dim"))
+        say(console, (f"{count_of(money.payouts_open, 'payout')}: Stripe does not say yet what they swept", "dim"))
     for text in money.unproven:
         say(console, (f"Not proven: {text}", "yellow"))

@@ -1,8 +1,9 @@
-"""Versions of the schema maps: one for each release, with what it changed, beside dlt's own schema versions.
+"""Versions of the schema maps: one for each release, with its changes.
 
-`schema_maps/versions/1.yaml` has the outline of the first version; `versions.yaml` beside it has, for each version, the
-API version that it was made for, a hash of all that the maps declare (descriptions and references too), and its
-changes. `python -m stripe_source.versions` writes them; a test fails while the last version is not that of the maps.
+`schema_maps/versions/1.yaml` has the snapshot of the first version; `versions.yaml` beside it has, for each version,
+the API version that it was made for, a hash of all that the maps declare (descriptions and references too), and its
+changes. `python -m stripe_source.codegen.release` writes them; a test fails while the last version is not that of the
+maps.
 """
 from __future__ import annotations
 
@@ -32,8 +33,8 @@ class MapVersion:
         hash: of everything that the maps declare.
         tables: how many there are.
         columns: how many they have together.
-        changes: to the version before: `tables_added`, `tables_removed`, `columns_added`, `columns_removed` and
-            `columns_changed`, each by table; nothing where only descriptions and references changed.
+        changes: since the version before: `tables_added`, `tables_removed`, `columns_added`, `columns_removed` and
+            `columns_changed`, each by table; empty where only descriptions and references changed.
     """
 
     version: int
@@ -55,7 +56,7 @@ def map_versions(folder: Path = FOLDER) -> tuple[MapVersion, ...]:
 
 
 def map_version_of(name: str | int, folder: Path = FOLDER) -> SchemaSnapshot:
-    """The outline of the schema maps in a version.
+    """The snapshot of the schema maps in a version.
 
     Args:
         name: its number, or the release that brought it.
@@ -71,23 +72,23 @@ def map_version_of(name: str | int, folder: Path = FOLDER) -> SchemaSnapshot:
     import yaml
 
     text = (folder / "1.yaml").read_bytes()
-    outline: SchemaSnapshot = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    snapshot: SchemaSnapshot = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     for version in known[1:wanted]:
-        _apply_changes(outline, version.changes)
-    return outline
+        _apply_changes(snapshot, version.changes)
+    return snapshot
 
 
-def _apply_changes(outline: SchemaSnapshot, changes: dict[str, Any]) -> None:
+def _apply_changes(snapshot: SchemaSnapshot, changes: dict[str, Any]) -> None:
     for table in changes.get("tables_removed", ()):
-        del outline[table]
-    outline.update(changes.get("tables_added", {}))
+        del snapshot[table]
+    snapshot.update(changes.get("tables_added", {}))
     for table, columns in changes.get("columns_removed", {}).items():
         for name in columns:
-            del outline[table][name]
+            del snapshot[table][name]
     for table, columns in changes.get("columns_added", {}).items():
-        outline[table].update(columns)
+        snapshot[table].update(columns)
     for table, columns in changes.get("columns_changed", {}).items():
-        outline[table].update({name: now for name, (_, now) in columns.items()})
+        snapshot[table].update({name: now for name, (_, now) in columns.items()})
 
 
 def maps_hash() -> str:
@@ -98,11 +99,11 @@ def maps_hash() -> str:
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
-def version_within(outline: SchemaSnapshot) -> int | None:
-    """The newest version of the maps whose columns are all in an outline, for the tables that are in it."""
+def version_within(snapshot: SchemaSnapshot) -> int | None:
+    """The newest version of the maps whose columns are all in a snapshot, for the tables that are in it."""
     for version in reversed(map_versions()):
         declared = map_version_of(version.version)
-        shared = declared.keys() & outline.keys()
-        if shared and all(declared[name].items() <= outline[name].items() for name in shared):
+        shared = declared.keys() & snapshot.keys()
+        if shared and all(declared[name].items() <= snapshot[name].items() for name in shared):
             return version.version
     return None

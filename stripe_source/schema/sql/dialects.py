@@ -1,4 +1,4 @@
-"""How each database writes a table."""
+"""How each kind of database writes a table: types, keys, comments, names."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 _SQLALCHEMY = {"bigint": "BIGINT", "double": "DOUBLE", "json": "JSON", "date": "DATE", "binary": "BLOB",
                "wei": "NUMERIC(38, 0)", "decimal": "NUMERIC({precision}, {scale})", "text": "TEXT"}
-# what Oracle takes for words of its own; SQLAlchemy quotes these and what begins with `_`, and leaves the rest to be
-# read in capitals
+# Oracle's reserved words. SQLAlchemy quotes these and names that begin with `_`; Oracle reads the others in capitals.
 _ORACLE = """all alter and any as asc between by char check cluster comment compress connect create current
     date decimal default delete desc distinct drop else exclusive exists float for from grant group having identified in
     index insert integer intersect into is level like lock long minus mode nocompress not nowait null number of on
@@ -20,14 +19,15 @@ class Dialect:
     """How one kind of database writes a table.
 
     Args:
-        name: ours, and sqlglot's for its grammar.
-        destination: the destination of dlt that chooses types and spelling of names; None: `types` does.
+        name: our name of it, which is also sqlglot's name of its grammar.
+        destination: the destination of dlt that chooses types and the case of names; None: `types` chooses them.
         types: dlt's data types -> types of the database.
-        key: the clause that declares the key, with `{}` for its columns; None where it cannot be declared on the types
-            that the columns have.
-        null: "NOT NULL": written behind a column; "Nullable": around the type of the others; "": cannot be said.
-        comment: what carries a column's description, with `{}` for the text; "ON": statements of their own; None:
-            nothing does.
+        key: the clause that declares the key, with `{}` for its columns; None where columns of these types cannot be in
+            a key.
+        null: "NOT NULL" is written behind a column; "Nullable" is written around the type of the other columns; "": the
+            database cannot say it.
+        comment: the clause for a column's description, with `{}` for the text; "ON": separate statements; None: the
+            database takes no description.
         tail: what follows the columns, with `{comment}`, `{key}`, `{dataset}` and `{table}`.
         joins: what stands between dataset and table; "." makes two names of them.
         quoted: whether a name is put into quotes.
