@@ -48,9 +48,10 @@ from stripe_source.extract.plan import (
 from stripe_source.extract.table_request import EVENTS_KEPT, TableRequest
 from stripe_source.extract.verdicts import Verdict, Verdicts, verdict_for
 from stripe_source.rows.waevent import INSERT, WAEvent
+from stripe_source.tables.markers import EVENTS_MARKER
 from stripe_source.tables.objects import Object, unix_second
 from stripe_source.tables.placement import Placement, extract_children
-from stripe_source.tables.registry import BY_NAME, parent_column
+from stripe_source.tables.registry import BY_NAME, parent_column, table_with_role
 from stripe_source.tables.table import Table
 from stripe_source.workers.batches import RowBatcher
 from stripe_source.workers.process import WORTH_A_WORKER as LONG_LIST
@@ -58,7 +59,6 @@ from stripe_source.workers.process import WorkerProcess
 from stripe_source.workers.protocol import PageHandle
 
 log = logging.getLogger("stripe_source")
-EVENTS_PATH = "/v1/events"
 
 
 class Extractor:
@@ -219,7 +219,8 @@ class Extractor:
         if not feeding:
             return []
         fed = self._choose(roots)
-        events = next((root for root in roots if root.wanted and root.table.path == EVENTS_PATH and self._asks[
+        events_path = table_with_role("change feed").path
+        events = next((root for root in roots if root.wanted and root.table.path == events_path and self._asks[
             root.table.name].by_change_feed), None)
         lists = [root for root in fed if root is not events]
         self.feed = ChangeFeed(self, client, lists, self._asks, self._before, self._lookback, events)
@@ -253,10 +254,11 @@ class Extractor:
     def _choose(self, roots: Sequence[ListPlan]) -> list[ListPlan]:
         """The lists for which the change feed is enough; `fed` becomes the tables that need not be read whole."""
         now, late = self.now or 0, []
+        events_path = table_with_role("change feed").path
         for name, ask in self._asks.items():
             if not ask.by_change_feed or ask.position is None:
                 continue
-            if now - ask.position >= EVENTS_KEPT and ask.table.path != EVENTS_PATH:
+            if now - ask.position >= EVENTS_KEPT and ask.table.path != events_path:
                 late.append(name)
                 continue
             resync = ask.table.resync
@@ -275,7 +277,7 @@ class Extractor:
                 self.by_change_feed.discard(name)
 
         def enough(root: ListPlan) -> bool:
-            return root.table.marker == "events" and all(table.name in self.by_change_feed for table, _ in placements_of(root))
+            return root.table.marker == EVENTS_MARKER and all(table.name in self.by_change_feed for table, _ in placements_of(root))
 
         chosen = [root for root in roots if enough(root)]
         self.by_change_feed -= {root.table.name for root in roots if root not in chosen}

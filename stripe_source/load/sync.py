@@ -29,6 +29,7 @@ from stripe_source.resources.resource import history_resource, table_resource
 from stripe_source.resources.run import Extraction
 from stripe_source.rows.contract import EVOLVE
 from stripe_source.source import resolve_options
+from stripe_source.tables.markers import EVENTS_MARKER
 from stripe_source.tables.schema_map import table_map
 
 ROWS_PER_LOAD = 24_000  # rows of one load; a run that is killed has to read so many again, and what waits for the next load
@@ -72,7 +73,7 @@ def sync(
             load_pending(pipeline, notes)
             runs, loaded = _load(pipeline, chosen, whose, progress, notes)
             results = runs[-1].results
-            if time.monotonic() - began > LONG_RUN and "events" in chosen.markers.values() and chosen.end is None:
+            if time.monotonic() - began > LONG_RUN and EVENTS_MARKER in chosen.markers.values() and chosen.end is None:
                 whose, again = run_async(_identify(chosen))  # much has happened since the first page
                 later, more = _load(pipeline, _going_on(chosen), whose, progress, notes)
                 results = {name: add_results(results[name], result) for name, result in later[-1].results.items()}

@@ -16,6 +16,7 @@ from stripe_source.options import Options
 from stripe_source.preflight.estimate import Estimate, RequestEstimate, Sample
 from stripe_source.preflight.probe import TableCheck, permissions_needed, request_once
 from stripe_source.tables.catalog import cost
+from stripe_source.tables.markers import EVENTS_MARKER
 from stripe_source.tables.objects import unix_second
 from stripe_source.tables.table import Table
 
@@ -126,7 +127,7 @@ def _budget(o: Options, verdicts: dict[str, TableCheck], samples: dict[str, Samp
         if verdict.status == "ok":
             budget = budgets.of(name)
             verdict.requests, verdict.estimated = budget.requests, budget.estimated
-    feed = any(o.markers[name] == "events" for name, verdict in verdicts.items() if verdict.status == "ok")
+    feed = any(o.markers[name] == EVENTS_MARKER for name, verdict in verdicts.items() if verdict.status == "ok")
     return budgets.total(o.governor, feed=feed)
 
 

@@ -9,6 +9,7 @@ import dlt
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.resources.run import Extraction
 from stripe_source.resources.table_result import CHANGES
+from stripe_source.tables.markers import EVENTS_MARKER
 from stripe_source.tables.schema_map import TableMap
 
 
@@ -38,7 +39,7 @@ def read_table(run: Extraction, shape: TableMap, cursor: Any = None) -> Iterator
         since = max(0, int(cursor.start_value.timestamp())) or None
     if marker == "id" and not o.again(table) and o.end is None:
         after_id, since = own.get("id"), own.get("id_created", o.start)
-    feeds = marker == "events" and o.end is None
+    feeds = marker == EVENTS_MARKER and o.end is None
     goes_on = not o.again(table) and covers_start(own.get("start"), o.start)
     if name in o.history and not own.get("history"):
         goes_on = False  # every row is a version, for once

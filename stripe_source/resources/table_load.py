@@ -19,6 +19,7 @@ from stripe_source.rows.builder import RowBuilder
 from stripe_source.rows.contract import EVOLVE, FREEZE, Contract, contract_of
 from stripe_source.rows.fingerprint import fingerprint, partial_fingerprint
 from stripe_source.rows.waevent import DELETE, WAEvent
+from stripe_source.tables.markers import EVENTS_MARKER
 from stripe_source.tables.objects import unix_second
 from stripe_source.tables.registry import BY_NAME, pair_column, parent_column
 from stripe_source.tables.schema_map import TableMap
@@ -194,7 +195,7 @@ class TableLoad:
             self._remember()
         if self.result.marker == "parents":
             self.own["loaded"] = verdict.status == "ok" and verdict.complete  # else all of it is read again
-        if self.result.marker == "events" and self.run.options.end is None:
+        if self.result.marker == EVENTS_MARKER and self.run.options.end is None:
             self._move(verdict)
         if not self.refused:
             for gone in self._gone(verdict):
@@ -315,7 +316,7 @@ class TableLoad:
         if self.fed:
             yield from self._left()
             return
-        whole = self.result.marker in (None, "events") or o.again(table)
+        whole = self.result.marker in (None, EVENTS_MARKER) or o.again(table)
         partial = self.since is not None or o.end is not None or not whole or table.retention or table.deletions_unknown
         if partial or not verdict.complete or self.destination is None:
             return

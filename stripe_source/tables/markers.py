@@ -9,8 +9,9 @@ from stripe_source.tables.selection import match_tables
 from stripe_source.tables.table import Table
 
 Marker = str | Mapping[str, str | None] | None
-MARKERS = ("auto", "events", "created", "id", None)
-_MARKER_NAMES = ("auto", "events", "created", "id", "none")
+EVENTS_MARKER = "events"  # goes by the change feed
+MARKERS = ("auto", EVENTS_MARKER, "created", "id", None)
+_MARKER_NAMES = ("auto", EVENTS_MARKER, "created", "id", "none")
 
 
 def marker_of(table: Table, marker: Marker = "auto") -> str | None:
@@ -38,13 +39,13 @@ def marker_of(table: Table, marker: Marker = "auto") -> str | None:
         marker = None
     if marker not in MARKERS:
         raise UnknownMarker(marker, _MARKER_NAMES, table.name)
-    if marker == "auto" or (marker == "events" and not named):
+    if marker == "auto" or (marker == EVENTS_MARKER and not named):
         return table.marker
     if marker in ("created", "id") and not table.path:
         return "parents"
     timed = table.created and table.time is not None
     able = {
-        None: True, "events": table.marker == "events", "created": timed,
+        None: True, EVENTS_MARKER: table.marker == EVENTS_MARKER, "created": timed,
         "id": bool(table.path) and not table.singleton,
     }[marker]
     if not able and named:
