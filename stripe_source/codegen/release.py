@@ -43,10 +43,6 @@ def write_version(folder: Path = FOLDER) -> MapVersion:
 def _as_yaml(data: Any) -> str:
     import yaml
 
-    head = "# Made by `python -m stripe_source.versions`; not edited by hand.\n"
+    head = "# Made by `python -m stripe_source.codegen`; not edited by hand.\n"
     return head + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=10_000)
 
-
-if __name__ == "__main__":
-    made = write_version()
-    print(f"Version {made.version} of release {made.release}: {made.tables} tables, {made.columns} columns")

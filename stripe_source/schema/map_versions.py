@@ -2,7 +2,7 @@
 
 `schema_maps/versions/1.yaml` has the outline of the first version; `versions.yaml` beside it has, for each version, the
 API version that it was made for, a hash of all that the maps declare (descriptions and references too), and its
-changes. `python -m stripe_source.versions` writes them; a test fails while the last version is not that of the maps.
+changes. `python -m stripe_source.codegen` writes them; a test fails while the last version is not that of the maps.
 """
 from __future__ import annotations
 

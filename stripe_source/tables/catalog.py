@@ -76,7 +76,7 @@ def markdown() -> str:
     """The catalog as a page of the documentation."""
     lines = [
         "# Tables", "",
-        f"All {len(TABLES)} tables, made from the registry by `python -m stripe_source.catalogue > docs/tables.md`.",
+        f"All {len(TABLES)} tables, made from the registry by `python -m stripe_source.codegen`.",
         "A table that is not in the default selection is loaded when it is asked for by name or pattern. What is in no",
         "list cannot be loaded; what goes after it was loaded stays, flagged.", "",
         "| table | what | key | found | changes | requests | in no list | permission | Striim | default |",
@@ -91,6 +91,3 @@ def markdown() -> str:
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 
-
-if __name__ == "__main__":
-    print(markdown(), end="")
