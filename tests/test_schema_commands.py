@@ -24,6 +24,7 @@ from truth import MAPS, columns, differences
 import stripe_source
 from stripe_source.api.client import API_VERSION
 from stripe_source.cli.main import main
+from stripe_source.codegen.release import write_version
 from stripe_source.errors import ConfigurationError, DestinationError, InvalidOption, UnknownTable
 from stripe_source.load.sync import sync
 from stripe_source.schema import map_versions
@@ -365,7 +366,7 @@ def test_the_last_version_is_that_of_the_maps() -> None:
 def test_a_release_brings_a_version_with_its_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables and columns that came, went and changed; within a release its version is written over."""
     folder = tmp_path / "versions"
-    first = map_versions.write_version(folder)
+    first = write_version(folder)
     old = map_versions.map_version_of(1, folder)
     del old["refunds"]
     old["usage_records"] = {"id": "text not null"}
@@ -373,8 +374,8 @@ def test_a_release_brings_a_version_with_its_changes(tmp_path: Path, monkeypatch
     del old["tax_codes"]["description"]
     (folder / "1.yaml").write_text(yaml.safe_dump(old))
     monkeypatch.setattr(stripe_source, "__version__", "0.2.0")
-    second = map_versions.write_version(folder)
-    again = map_versions.write_version(folder)
+    second = write_version(folder)
+    again = write_version(folder)
 
     assert (first.version, first.changes, second, again.version) == (1, {}, again, 2)
     assert second.changes == {
