@@ -82,8 +82,7 @@ def copy(tmp_path: Path) -> Path:
     file = tmp_path / "stripe_source" / "tables" / "entries" / "billing.py"
     head, start, rest = file.read_text(encoding="utf-8").partition("BILLING: tuple[Table, ...] = (")
     file.write_text(head + start + ENTRIES.rstrip() + rest, encoding="utf-8")
-    for sample in (POINT, USE):
-        name = sample.get("object") or sample["x-resourceId"]
+    for name, sample in (("loyalty_point", POINT), ("loyalty_point_use", USE)):
         (tmp_path / f"{name}.json").write_text(json.dumps(sample), encoding="utf-8")
     return tmp_path
 

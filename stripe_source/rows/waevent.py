@@ -1,4 +1,4 @@
-"""A WAEvent: one object, and what happened to it. Striim's word for what travels from a reader to a writer."""
+"""A WAEvent: one object, and what happened to it. Striim's word for what goes from a reader to a writer."""
 from __future__ import annotations
 
 from typing import Any, NamedTuple
@@ -12,12 +12,12 @@ class WAEvent(NamedTuple):
     Args:
         table: native table name.
         operation: INSERT, UPDATE or DELETE.
-        time: unix seconds by Stripe's clock: when the version in `data` came to be, or when it was read.
+        time: unix seconds by Stripe's clock: when Stripe made the version in `data`, or when it was read.
         data: the object, untouched.
         account: id of the account whose data it is, or "self".
         parent: id of the object that owns it, for children.
         position: place in the parent's list, from 0, for children.
-        pair: id of the second object that owns it, where there are two.
+        pair: id of the second object that owns it, where two do.
         before: attributes that an update changed, with their old values; None where Stripe does not say.
     """
 

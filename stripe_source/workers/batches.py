@@ -27,7 +27,7 @@ class RowBatch:
     """WAEvents that were made into rows already, which needs no look at the destination where it holds nothing.
 
     Args:
-        table: the rows, as `RowMaker.loose` makes them.
+        table: the rows, as `RowBuilder.build` makes them.
         rows: how many.
         size: bytes of Arrow, about.
         undecided: some of them have something that no declared column holds; None where all columns are decided.
