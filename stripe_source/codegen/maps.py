@@ -1,11 +1,11 @@
-"""Makes the schema maps of the native tables from the `stripe` SDK and `schema_maps/curation.yaml`.
+"""Makes the schema maps of the tables from the `stripe` SDK, `schema_maps/objects` and `schema_maps/curation.yaml`.
 
 The rules, in this order:
 
 1.  Scalars are columns, nested objects flatten with `__`. Lists, maps, unions of several resources, objects without
     declared fields and objects that contain themselves are one JSON column each.
-2.  An embedded list object whose items are rows of another table (`Found.at` of that table) leaves the columns of its
-    envelope (`has_more`, `object`, `total_count`, `url`) and is named under `children`. Every other list object is
+2.  An embedded list object whose items are rows of another table (`Placement.at` of that table) leaves the columns of
+    its envelope (`has_more`, `object`, `total_count`, `url`) and is named under `children`. Every other list object is
     JSON.
 3.  An expandable field is the id in a text column, which `references` the table of the object; so does a text field
     that is named like an object (`invoice`). A resource that is always embedded in full flattens if it is a member of

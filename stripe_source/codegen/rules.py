@@ -1,4 +1,4 @@
-"""Names and types by rule."""
+"""Rules for the names and types of columns."""
 from __future__ import annotations
 
 import json

@@ -1,4 +1,4 @@
-"""Object -> columns."""
+"""From an object of the SDK to the columns of its table."""
 from __future__ import annotations
 
 import re
