@@ -17,6 +17,7 @@ from stripe_source.resources.read import read_changes, read_table
 from stripe_source.resources.resource import history_resource, table_resource
 from stripe_source.resources.run import Extraction
 from stripe_source.resources.table_result import CHANGES
+from stripe_source.tables.markers import EVENTS_MARKER
 from stripe_source.tables.schema_map import TableMap, table_map
 
 logging.getLogger("dlt").addFilter(is_unexpected)
@@ -97,7 +98,7 @@ def stripe_source(
         yield table_resource(run.options, shape, partial(read_table, run, shape))
         if table.name in run.options.history:
             yield history_resource(shape, partial(_history_rows, run, shape))
-    if "events" in run.options.markers.values():
+    if EVENTS_MARKER in run.options.markers.values():
 
         def feed() -> Iterator[Any]:
             yield from read_changes(run)

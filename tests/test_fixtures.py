@@ -16,6 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from stripe_source.codegen.added import read_fields
+from stripe_source.codegen.maps import OBJECTS
 from stripe_source.rows.builder import RowBuilder
 from stripe_source.rows.waevent import INSERT, WAEvent
 from stripe_source.tables.placement import Placement, extract_children
@@ -135,5 +137,6 @@ def test_the_samples_cover_the_tables() -> None:
     objects = {case.values[1]["object"] for case in CASES}
 
     lacking = {table.object for table in TABLES if table.name not in covered}
-    assert {names for names in lacking if not names[0].startswith("v2.")} <= UNSAMPLED
+    newer = {(name,) for name in read_fields(OBJECTS)}
+    assert {names for names in lacking if not names[0].startswith("v2.")} <= UNSAMPLED | newer
     assert len(CASES) > 200 and len(objects) > 110

@@ -231,8 +231,7 @@ def parents(truths: dict[str, list[sandbox.Truth]], owner: str) -> list[Data]:
 
 
 def test_there_is_a_map_and_a_list_for_every_table(truths: dict[str, list[sandbox.Truth]]) -> None:
-    """144 tables, and the dump has each of them."""
-    assert len(NAMES) == 144
+    """The dump has each of them."""
     assert sorted(truths) == NAMES
 
 

@@ -10,15 +10,15 @@ import yaml
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 from dlt.common.schema.typing import COLUMN_HINTS
 
-from stripe_source.codegen.maps import MAPS, check, generate, maps
+from stripe_source.codegen.maps import MAPS, check, generate, known_objects, maps
 from stripe_source.codegen.rules import ENVELOPE, NAME, WIDTH, column_name, is_money, short
-from stripe_source.codegen.sdk import Class, installed
+from stripe_source.codegen.sdk import Class
 from stripe_source.codegen.tree import Generator
 from stripe_source.tables.registry import BY_NAME, TABLES
 from stripe_source.tables.schema_map import table_map
 from stripe_source.tables.table import Table
 
-SDK = installed()
+SDK = known_objects()
 CURATION: dict[str, Any] = yaml.safe_load((MAPS / "curation.yaml").read_text(encoding="utf-8"))
 DATA_TYPES = {"text", "bigint", "double", "bool", "timestamp", "date", "decimal", "json"}
 OURS = {"path", "references"}
@@ -61,7 +61,7 @@ def sdk_paths(cls: Class, whole: set[str], prefix: str = "") -> Iterator[str]:
 
 
 def test_maps_are_what_the_generator_makes() -> None:
-    """A new SDK, a new table or a new decision shows here by column; `python -m stripe_source.codegen.maps` writes it."""
+    """A new SDK, a new table or a new decision shows here by column; `python -m stripe_source.codegen` writes it."""
 
     assert check() == []
 

@@ -1,11 +1,11 @@
-"""Makes the schema maps of the native tables from the `stripe` SDK and `schema_maps/curation.yaml`.
+"""Makes the schema maps of the tables from the `stripe` SDK, `schema_maps/objects` and `schema_maps/curation.yaml`.
 
 The rules, in this order:
 
 1.  Scalars are columns, nested objects flatten with `__`. Lists, maps, unions of several resources, objects without
     declared fields and objects that contain themselves are one JSON column each.
-2.  An embedded list object whose items are rows of another table (`Found.at` of that table) leaves the columns of its
-    envelope (`has_more`, `object`, `total_count`, `url`) and is named under `children`. Every other list object is
+2.  An embedded list object whose items are rows of another table (`Placement.at` of that table) leaves the columns of
+    its envelope (`has_more`, `object`, `total_count`, `url`) and is named under `children`. Every other list object is
     JSON.
 3.  An expandable field is the id in a text column, which `references` the table of the object; so does a text field
     that is named like an object (`invoice`). A resource that is always embedded in full flattens if it is a member of
@@ -25,9 +25,6 @@ the SDK lacks) and `change` (other words for a column).
 """
 from __future__ import annotations
 
-import json
-import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -35,23 +32,23 @@ from typing import Any
 
 import yaml
 
-from stripe_source.codegen.sdk import Sdk, installed
+from stripe_source.codegen.added import add_objects, read_fields
+from stripe_source.codegen.rules import scalar
+from stripe_source.codegen.sdk import Sdk
 from stripe_source.codegen.tree import Generator
 from stripe_source.tables.registry import TABLES
 from stripe_source.tables.table import Table
 
 MAPS = Path(__file__).parents[2] / "schema_maps"
+OBJECTS = MAPS / "objects"
 
-
-# files
 
 @cache
-def _plain(value: str) -> bool:
-    return bool(re.fullmatch(r"[A-Za-z_][\w-]*", value)) and yaml.safe_load(value) == value  # not `no`, `on`, `null`
-
-
-def _scalar(value: Any) -> str:
-    return value if isinstance(value, str) and _plain(value) else json.dumps(value, ensure_ascii=False)
+def known_objects() -> Sdk:
+    """The installed SDK, and the objects in `schema_maps/objects` that it lacks."""
+    sdk = Sdk()
+    add_objects(sdk, read_fields(OBJECTS))
+    return sdk
 
 
 def text(schema_map: Mapping[str, Any]) -> str:
@@ -62,12 +59,12 @@ def text(schema_map: Mapping[str, Any]) -> str:
             lines.append("columns:")
             for name, words in value.items():
                 order = sorted(words, key=lambda word: (word in ("description", "path"), word == "description"))
-                inside = ", ".join(f"{word}: {_scalar(words[word])}" for word in order)
-                lines.append(f"  {_scalar(name)}: {{{inside}}}")
+                inside = ", ".join(f"{word}: {scalar(words[word])}" for word in order)
+                lines.append(f"  {scalar(name)}: {{{inside}}}")
         elif isinstance(value, list):
-            lines.append(f"{key}: [{', '.join(map(_scalar, value))}]")
+            lines.append(f"{key}: [{', '.join(map(scalar, value))}]")
         else:
-            lines.append(f"{key}: {_scalar(value)}")
+            lines.append(f"{key}: {scalar(value)}")
     return "\n".join(lines) + "\n"
 
 
@@ -76,7 +73,13 @@ def maps(*, tables: Iterable[Table] = TABLES, sdk: Sdk | None = None) -> Iterato
     tables = tuple(tables)
     with open(MAPS / "curation.yaml", encoding="utf-8") as file:
         curation = yaml.safe_load(file) or {}
-    generator = Generator(sdk or installed(), tables, curation)
+    generator = Generator(sdk or known_objects(), tables, curation)
+    if lacking := sorted({name for table in tables for name in table.object} - generator.sdk.objects.keys()):
+        raise ValueError(
+            f"The installed SDK has no object {', '.join(f'`{name}`' for name in lacking)}. Run `python -m "
+            "stripe_source.codegen --sample FILE.json` with such an object as Stripe sends it, or with its schema from "
+            "Stripe's OpenAPI document."
+        )
     for table in tables:
         try:
             yield generator.map(table)
@@ -129,10 +132,3 @@ def _differences(is_: Mapping[str, Any], should: Mapping[str, Any]) -> list[str]
             found.append(f"column `{name}` is {before[name]!r}, should be {after[name]!r}")
     return found or ["same content in another order or layout"]
 
-
-if __name__ == "__main__":
-    if "--check" in sys.argv[1:]:
-        changes = check()
-        print("\n".join(changes) or "Schema maps are up to date.")
-        sys.exit(1 if changes else 0)
-    print(f"{len(generate())} schema maps written. `git diff schema_maps` shows what changed.")

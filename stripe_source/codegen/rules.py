@@ -1,9 +1,13 @@
-"""Names and types by rule."""
+"""Rules for the names and types of columns."""
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
+
+import yaml
 
 WIDTH = 250 - 8  # the bound of the design less the bookkeeping columns
 NAME = 63
@@ -64,6 +68,16 @@ def short(doc: str) -> str:
 def words_of(data_type: str, doc: str) -> dict[str, Any]:
     description = short(doc)
     return {"data_type": data_type, **({"description": description} if description else {})}
+
+
+@cache
+def _is_plain(value: str) -> bool:
+    return bool(re.fullmatch(r"[A-Za-z_][\w-]*", value)) and yaml.safe_load(value) == value  # not `no`, `on`, `null`
+
+
+def scalar(value: Any) -> str:
+    """A value as YAML on one line."""
+    return value if isinstance(value, str) and _is_plain(value) else json.dumps(value, ensure_ascii=False)
 
 
 def curated(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,10 @@ tree has everything. Modules are parsed when something refers to them.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -118,10 +119,16 @@ class Sdk:
         self.folder = folder
         self._modules: dict[str, Module] = {}
         self._fields: dict[Class, tuple[Field, ...]] = {}
+        self._added: dict[str, Class] = {}
 
-    @cached_property
+    @property
     def objects(self) -> Mapping[str, Class]:
         """Every resource by Stripe's name of it."""
+        return ChainMap(self._added, self._own)
+
+    @cached_property
+    def _own(self) -> dict[str, Class]:
+        """Every resource that the SDK has."""
         found: dict[str, Class] = {}
         for path in sorted(self.folder.rglob("*.py")):
             if "params" in path.parts or path.name.endswith("_service.py"):
@@ -145,6 +152,14 @@ class Sdk:
             if member.type.kind == "object":
                 names.add(member.name)
         return frozenset(names)
+
+    def add(self, name: str, cls: Class) -> None:
+        """Make a further object known, which the SDK lacks."""
+        self._added[name] = cls
+
+    def set_fields(self, cls: Class, fields: Iterable[Field]) -> None:
+        """Say the fields of a class that is none of the SDK's."""
+        self._fields[cls] = tuple(fields)
 
     def fields(self, cls: Class) -> tuple[Field, ...]:
         """The fields of a class with their names on the wire."""
@@ -218,12 +233,6 @@ class Sdk:
         if all(member.kind == "text" for member in types):  # an open enum: its known values, or any other text
             return Type("text", values=tuple(value for member in types for value in member.values))
         return types[0] if len(types) == 1 else Type("union", tuple(types))
-
-
-@cache
-def installed() -> Sdk:
-    """The installed SDK, parsed once."""
-    return Sdk()
 
 
 def _literal(node: ast.expr) -> object:

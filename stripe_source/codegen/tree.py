@@ -1,4 +1,4 @@
-"""Object -> columns."""
+"""From an object of the SDK to the columns of its table."""
 from __future__ import annotations
 
 import re
@@ -137,8 +137,6 @@ class Generator:
 
     def _tree(self, table: Table, name: str) -> Node:
         """The object as a tree: the part of it that is a row, with curation applied."""
-        if name not in self.sdk.objects:
-            raise ValueError(f"Table `{table.name}`: the SDK has no object `{name}`.")
         cls = self.sdk.objects[name]
         for part in filter(None, table.at.split(".")):
             of = next(field.type for field in self.sdk.fields(cls) if field.name == part)

@@ -21,7 +21,7 @@ from stripe_source.errors import AuthenticationError, MixedData, PermissionDenie
 from stripe_source.extract.account import AccountIdentity, identify
 from stripe_source.extract.backfill.spans import BackfillProgress
 from stripe_source.extract.changes.feed import ChangeFeed
-from stripe_source.extract.changes.tables import EVENTS_PATH, tables_by_feed
+from stripe_source.extract.changes.tables import tables_by_feed
 from stripe_source.extract.channel import Channel
 from stripe_source.extract.checkpoint import BackfillCheckpoint
 from stripe_source.extract.children import Children
@@ -32,7 +32,7 @@ from stripe_source.extract.table_request import TableRequest
 from stripe_source.extract.verdicts import Verdict, Verdicts, verdict_for
 from stripe_source.redaction import redact
 from stripe_source.tables.placement import Placement
-from stripe_source.tables.registry import BY_NAME
+from stripe_source.tables.registry import BY_NAME, table_with_role
 from stripe_source.workers.batches import RowBatcher
 from stripe_source.workers.process import WorkerProcess
 
@@ -235,7 +235,8 @@ class Extractor:
         found = tables_by_feed(self._requests, plans, self.now or 0)
         self.emitter.by_change_feed = found.names
         self.notes += found.notes
-        events = next((plan for plan in plans if plan.wanted and plan.table.path == EVENTS_PATH and self._requests[
+        feed_table = table_with_role("change feed")
+        events = next((plan for plan in plans if plan.wanted and plan.table is feed_table and self._requests[
             plan.table.name].by_change_feed), None)
         lists = [plan for plan in found.plans if plan is not events]
         self.feed = ChangeFeed(

@@ -32,6 +32,7 @@ from stripe_source.resources.run import Extraction
 from stripe_source.resources.table_result import TableResult
 from stripe_source.rows.contract import EVOLVE
 from stripe_source.source import resolve_options
+from stripe_source.tables.markers import EVENTS_MARKER
 from stripe_source.tables.schema_map import table_map
 
 ROWS_PER_LOAD = 24_000  # what a run that is killed has to read again, and what waits in memory for the next load
@@ -107,7 +108,7 @@ class _Run:
         apply_patches(self.pipeline)
         load_pending(self.pipeline, self.notes)
         self._load(self.options, identity)
-        follows_feed = "events" in self.options.markers.values() and self.options.end is None
+        follows_feed = EVENTS_MARKER in self.options.markers.values() and self.options.end is None
         if time.monotonic() - began > LONG_RUN and follows_feed:
             identity, figures = run_async(_identify(self.options))
             self.figures.append(figures)

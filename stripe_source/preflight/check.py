@@ -17,6 +17,7 @@ from stripe_source.preflight.estimate import Estimate, RequestEstimate, Sample
 from stripe_source.preflight.probe import TableCheck, permissions_needed, request_once
 from stripe_source.source import resolve_options
 from stripe_source.tables.catalog import cost
+from stripe_source.tables.markers import EVENTS_MARKER
 from stripe_source.tables.objects import unix_second
 from stripe_source.tables.table import Table
 
@@ -131,7 +132,7 @@ def _estimate(
         if verdict.status == "ok":
             of_table = estimate.of(name)
             verdict.requests, verdict.estimated = of_table.requests, of_table.estimated
-    feed = any(options.markers[name] == "events" for name, verdict in verdicts.items() if verdict.status == "ok")
+    feed = any(options.markers[name] == EVENTS_MARKER for name, verdict in verdicts.items() if verdict.status == "ok")
     return estimate.total(options.governor, feed=feed)
 
 

@@ -13,7 +13,7 @@ from stripe_source.api.rate_limits import Governor
 from stripe_source.extract.plan import ListPlan
 from stripe_source.tables.objects import Object, unix_second
 from stripe_source.tables.placement import Placement, extract_children, may_have_children, values_at
-from stripe_source.tables.registry import BY_NAME
+from stripe_source.tables.registry import BY_NAME, table_with_role
 from stripe_source.tables.table import Table
 
 # Lists tell no totals. What lies behind the newest page is worked out from the pace on it: a business that never grew
@@ -163,7 +163,7 @@ class RequestEstimate:
     def total(self, governor: Governor, *, feed: bool) -> Estimate:
         """The first load of all tables, with one request for the account, and one for the change feed's position."""
         unknown = [name for name in self._places_of if self.of(name).requests is None]
-        first = _Cost({"/v1/account": 1, **({"/v1/events": 1} if feed else {})})
+        first = _Cost({"/v1/account": 1, **({table_with_role("change feed").path or "": 1} if feed else {})})
         return _sum([first, *self._costs.values()], governor, unknown)
 
     def _count(self, table: Table) -> float | None:

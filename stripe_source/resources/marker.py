@@ -14,6 +14,7 @@ from stripe_source.extract.table_request import TableRequest
 from stripe_source.extract.verdicts import Verdict
 from stripe_source.options import Options
 from stripe_source.resources.state import FeedState, TableState
+from stripe_source.tables.markers import EVENTS_MARKER
 from stripe_source.tables.table import Table
 
 LAG_BEHIND_ALL = 100 * 365 * 86400.0  # seconds: a lag that reaches behind any object
@@ -171,7 +172,7 @@ class ByEvents(Marker):
 
 
 MARKERS: dict[str | None, Marker] = {
-    None: Marker(), "parents": WithParents(), "created": ByCreated(), "id": ById(), "events": ByEvents(),
+    None: Marker(), "parents": WithParents(), "created": ByCreated(), "id": ById(), EVENTS_MARKER: ByEvents(),
 }
 
 

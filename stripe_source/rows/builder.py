@@ -1,23 +1,23 @@
-"""From WAEvents to rows: compiled extractors that make one Arrow table of a batch, with every value that Stripe sent.
+"""From WAEvents to rows: one Arrow table of a batch, with every value that Stripe sent.
 
 Rules, the same for every table:
 
-- A declared column gets the value at its path. A reference gets the id, expanded or not; what came expanded beside the
-  id is kept in `<column>__expanded` (JSON).
+- A declared column gets the value at its path. A reference gets the id, expanded or not; what Stripe expanded beside
+  the id is kept in `<column>__expanded` (JSON).
 - A value that its column cannot hold (text in a bigint, an object in a text column) is converted when nothing is lost,
-  and otherwise kept as JSON in `<column>__v_json` while the declared column stays null. Of a time, what is finer than a
-  microsecond is cut.
-- A field that the map does not know becomes a column of its own: scalars by dlt's types, small objects flattened with
-  `__`, lists and open maps as JSON. That is decided from all values of a load (`RowBuilder.settle`), and stays as it was
-  decided: what comes later and does not fit is kept in `<column>__v_json`, like any other misfit. An object with
-  columns inside that comes as something else is one too.
-- What cannot be a column (a name that collides or is too long, or no room in the table) goes to the JSON column
+  and otherwise kept as JSON in `<column>__v_json` while the declared column stays null. Of a time, digits beyond the
+  microsecond are cut.
+- A field that the map does not declare becomes a column of its own: scalars get dlt's types, small objects are
+  flattened with `__`, lists and open maps are JSON. `RowBuilder.decide_columns` decides that from all values of a load.
+  The decision stays: a later value that does not fit is kept in `<column>__v_json`, like any other misfit. So is a
+  value other than an object where an object with columns inside is declared.
+- A value that cannot have a column (its name collides or is too long, or the table is full) goes to the JSON column
   `_unmapped`, under its dotted path.
-- What no destination can hold is made so that it can: NUL and half a surrogate pair become U+FFFD, NaN in JSON null,
-  and an object without its key is keyed by its fingerprint.
+- What no destination can hold is replaced: NUL and half a surrogate pair by U+FFFD, NaN in JSON by null, and a missing
+  key by the row's fingerprint.
 
-The hot loop is `_read`: it goes by columns because at 10 microseconds a row every call counts; `plain_values` is the
-readable version that a test compares it with.
+The hot loop is `read_columns` (`rows/reading.py`): it goes by columns because at 10 microseconds a row every call
+counts; `plain_values` is the readable version that a test compares it with.
 """
 from __future__ import annotations
 
@@ -42,21 +42,19 @@ from stripe_source.tables.schema_map import Column, TableMap
 if TYPE_CHECKING:
     import pyarrow as pa
 
-UNDECIDED = "\0loose"  # the column of a batch in which what no declared column holds waits for `settle`
-
-
-# ---- batches
+UNDECIDED = "\0undecided"  # the column of a batch with the values that wait for `RowBuilder.decide_columns`
 
 
 @dataclass
 class Rows:
-    """Rows of one table.
+    """Rows of one table, as they are loaded.
 
     Args:
         table: an Arrow table; all declared columns are there, in their order, then inferred ones.
-        inferred: the columns of it that the map does not declare.
-        discarded: fingerprints of rows that the contract keeps out.
-        left_out: fields that the contract keeps out, with the number of their values, whole rows included.
+        inferred: those of its columns that the map does not declare.
+        discarded: fingerprints of the rows that the schema contract keeps out.
+        left_out: the fields that the schema contract keeps out, each with the number of its values; those of whole rows
+            are counted too.
     """
 
     table: pa.Table
@@ -67,7 +65,7 @@ class Rows:
 
 @cache
 def undecided_schema(shape: TableMap) -> pa.Schema:
-    """The schema of what `RowBuilder.loose` makes: the declared columns, and `LOOSE`."""
+    """The schema of what `RowBuilder.build` makes: the declared columns, and `UNDECIDED`."""
     import pyarrow as pa
 
     fields = [pa.field(column.name, arrow_type(column), nullable=column.nullable) for column in shape.columns]
@@ -75,14 +73,14 @@ def undecided_schema(shape: TableMap) -> pa.Schema:
 
 
 class RowBuilder:
-    """Makes the rows of one table. Remembers the type of each inferred column, so that what comes later agrees.
+    """Makes the rows of one table. It remembers the type of each inferred column, so that later batches agree.
 
     Args:
         shape: the map of the table.
-        known: columns that the destination has already, as dlt column schemas by name: an undeclared one among them
-            keeps its type.
+        known: the columns that the destination has already, as dlt column schemas by name: an undeclared one among
+            them keeps its type.
         normalize: dlt's naming convention, without a limit on the length: a path of names -> a column name.
-        contract: what may become of new columns.
+        contract: the schema contract for new columns.
     """
 
     def __init__(
@@ -107,30 +105,30 @@ class RowBuilder:
     def rows(
         self, events: Sequence[WAEvent], load_id: str | None = None, fingerprints: Sequence[str] | None = None
     ) -> Rows:
-        """Rows of a batch of WAEvents of this table, one for each, in order.
+        """Make the rows of a batch of WAEvents of this table, one for each, in order.
 
         Args:
             events: WAEvents of this table.
-            load_id: the dlt load that they travel in.
-            fingerprints: of the events, where they are known already.
+            load_id: the dlt load that brings them.
+            fingerprints: those of the events, where the caller has them already.
         """
         return self.decide_columns(self.build(events, load_id, fingerprints))
 
     def build(
         self, events: Sequence[WAEvent], load_id: str | None = None, fingerprints: Sequence[str] | None = None
     ) -> pa.Table:
-        """Rows as those of `rows`, but for what no declared column holds: that waits in the column `LOOSE`.
+        """Make rows with the declared columns; all other values wait in the column `UNDECIDED`.
 
-        It decides nothing and remembers nothing, so that it may be called in any thread. The tables of all batches
-        have the same columns.
+        It decides nothing and remembers nothing, so that any thread may call it. The tables of all batches have the
+        same columns. The arguments are those of `rows`.
         """
         import pyarrow as pa
 
-        odd: set[int] = set()
+        with_more: set[int] = set()  # indexes of the objects that have undeclared members
         columns: Cells = [None] * len(self._read)
-        read_columns(self._tree, [event.data for event in events], columns, odd.add)
+        read_columns(self._tree, [event.data for event in events], columns, with_more.add)
         waiting: dict[int, list[tuple[Path, Any]]] = {}
-        for index in sorted(odd):
+        for index in sorted(with_more):
             found = [(path, pack(value, path, self.shape.json_kinds))
                      for path, value in undeclared_fields(events[index].data, self._tree)]
             waiting[index] = [each for each in found if each[1] is not None and not is_empty(each[1])]
@@ -150,63 +148,64 @@ class RowBuilder:
             column.name: nulls(arrow_type(column), len(events)) if cells is None else fitted(column, cells)
             for column, cells in zip(self._read, columns, strict=True)
         }
-        self._bookkeep(events, arrays, load_id, fingerprints)
+        self._add_bookkeeping(events, arrays, load_id, fingerprints)
         texts = [dumps(waiting[i]) if waiting.get(i) else None for i in range(len(events))] if waiting else None
         arrays[UNDECIDED] = nulls(pa.string(), len(events)) if texts is None else pa.array(texts, pa.string())
         schema = undecided_schema(self.shape)
         return pa.table([arrays[name] for name in schema.names], schema=schema)
 
-    def decide_columns(self, loose: pa.Table) -> Rows:
-        """Decide the columns of what waits, by all rows of a table as `loose` makes them.
+    def decide_columns(self, built: pa.Table) -> Rows:
+        """Decide the columns of the values that wait, from all rows of a table that `build` has made.
 
         Raises:
-            SchemaFrozen: there is something new, and the contract freezes the table.
+            SchemaFrozen: there is something new, and the schema contract freezes the table.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        texts, table = loose.column(UNDECIDED), loose.drop_columns([UNDECIDED])
-        settling = UndeclaredColumns(self._columns)
+        texts, table = built.column(UNDECIDED), built.drop_columns([UNDECIDED])
+        undeclared = UndeclaredColumns(self._columns)
         for column in self._absent:
             array = table.column(column.name)
             if array.null_count < len(array):
                 rows = [index for index, valid in enumerate(array.is_valid().to_pylist()) if valid]
-                settling.keep_out(".".join(column.path or ()), self.contract.columns, dict.fromkeys(rows))
+                undeclared.apply_contract(".".join(column.path or ()), self.contract.columns, dict.fromkeys(rows))
             table = table.drop_columns([column.name])
         if texts.null_count < len(texts):
-            settling.place(unpacked(texts.to_pylist()))
-        if settling.frozen:
-            raise SchemaFrozen(self.shape.table.name, settling.frozen)
-        inferred = tuple(self.inferred[name] for name in sorted(settling.columns))
+            undeclared.place(unpacked(texts.to_pylist()))
+        if undeclared.frozen_fields:
+            raise SchemaFrozen(self.shape.table.name, undeclared.frozen_fields)
+        inferred = tuple(self.inferred[name] for name in sorted(undeclared.columns))
         for column in inferred:
             table = table.append_column(
-                pa.field(column.name, arrow_type(column)), settling.array(column, table.num_rows)
+                pa.field(column.name, arrow_type(column)), undeclared.array(column, table.num_rows)
             )
-        if marked := settling.lacking - settling.rows_out:
+        if partial := undeclared.partial_rows - undeclared.discarded_rows:
             place = table.schema.get_field_index("_dlt_id")
-            prints = [partial_fingerprint(print_) if index in marked else print_
+            prints = [partial_fingerprint(print_) if index in partial else print_
                       for index, print_ in enumerate(table.column("_dlt_id").to_pylist())]
             table = table.set_column(place, table.schema.field(place), pa.array(prints, pa.string()))
         discarded: tuple[str, ...] = ()
-        if settling.rows_out:
-            gone = pa.array([index in settling.rows_out for index in range(table.num_rows)])
-            discarded = tuple(table.filter(gone).column("_dlt_id").to_pylist())
-            table = table.filter(pc.invert(gone))
+        if undeclared.discarded_rows:
+            unwanted = pa.array([index in undeclared.discarded_rows for index in range(table.num_rows)])
+            discarded = tuple(table.filter(unwanted).column("_dlt_id").to_pylist())
+            table = table.filter(pc.invert(unwanted))
             inferred = tuple(c for c in inferred if table.column(c.name).null_count < table.num_rows)
-            table = table.select([*(n for n in table.column_names if n in self._columns.declared), *(c.name for c in inferred)])
-        return Rows(table, inferred, discarded, settling.left_out)
+            declared = [name for name in table.column_names if name in self._columns.declared]
+            table = table.select([*declared, *(column.name for column in inferred)])
+        return Rows(table, inferred, discarded, undeclared.left_out)
 
-    def _bookkeep(
+    def _add_bookkeeping(
         self, events: Sequence[WAEvent], arrays: dict[str, pa.Array], load_id: str | None,
         fingerprints: Sequence[str] | None,
     ) -> None:
-        gone = [event.operation == DELETE for event in events]
-        prints = fingerprints or [fingerprint(event, deleted) for event, deleted in zip(events, gone, strict=True)]
+        deleted = [event.operation == DELETE for event in events]
+        prints = fingerprints or [fingerprint(event, flag) for event, flag in zip(events, deleted, strict=True)]
         cells: dict[str, Sequence[Any]] = {
             "_account_id": [event.account for event in events],
             "_position": [event.position for event in events],
-            "_deleted": gone,
-            "_deleted_at": [event.time if deleted else None for event, deleted in zip(events, gone, strict=True)],
+            "_deleted": deleted,
+            "_deleted_at": [event.time if flag else None for event, flag in zip(events, deleted, strict=True)],
             "_changed_at": [event.time for event in events],
             "_dlt_load_id": [load_id] * len(events),
             "_dlt_id": prints,
@@ -220,7 +219,7 @@ class RowBuilder:
         for column in self.shape.columns:
             array = arrays[column.name]
             if not column.nullable and array.null_count and column.name != "_dlt_load_id":
-                spare = prints if column.data_type == "text" else [0] * len(events)  # Parquet takes no null here
-                pairs = zip(array.to_pylist(), spare, strict=True)
-                cells_ = [one if one is not None else other for one, other in pairs]
-                arrays[column.name] = column_array(cells_, column, lambda index, value: None)
+                defaults = prints if column.data_type == "text" else [0] * len(events)  # Parquet takes no null here
+                pairs = zip(array.to_pylist(), defaults, strict=True)
+                filled = [value if value is not None else default for value, default in pairs]
+                arrays[column.name] = column_array(filled, column, lambda index, value: None)

@@ -1,4 +1,4 @@
-"""Names and types decided so far for one table."""
+"""The columns of one table: the declared ones, and the names and types that were decided so far for others."""
 from __future__ import annotations
 
 import json
@@ -10,21 +10,21 @@ from stripe_source.rows.undeclared_values import Path
 from stripe_source.rows.values import COLUMN_TYPES
 from stripe_source.tables.schema_map import Column
 
-MAX_COLUMNS = 250  # the contract's bound: unknown objects stay JSON where flattening would pass it
+MAX_COLUMNS = 250  # of a table: undeclared objects stay JSON where flattening them would exceed it
 MAX_NAME = 63  # bytes; Postgres cuts longer identifiers
 UNMAPPED = "_unmapped"
 FIELD = "x-stripe-field"  # dlt's hint of an inferred column: the path of the values that it holds, as JSON
 
 
 class Columns:
-    """The columns of one table: the declared ones, and those that were inferred so far, which keep their types.
+    """The columns of one table: the declared ones, and those that were inferred so far and keep their types.
 
     Args:
         declared: names of the declared columns.
         objects: paths of the objects that have declared columns inside.
-        known: columns that the destination has already, as dlt column schemas by name.
+        known: the columns that the destination has already, as dlt column schemas by name.
         normalize: dlt's naming convention, without a limit on the length: a path of names -> a column name.
-        contract: what may become of new columns.
+        contract: the schema contract for new columns.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Columns:
         self.normalize, self.contract = normalize, contract
         self.origin: dict[str, Path] = {}  # by name of an undeclared column: the path of its values
         self.inferred: dict[str, Column] = {}
-        self.foreign: set[str] = set()  # names of columns that are not ours
+        self.foreign: set[str] = set()  # names of columns that somebody else added to the table
         for name, hint in known.items():
             if name not in self.declared and "data_type" in hint:
                 self._add_known(name, hint)

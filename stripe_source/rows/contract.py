@@ -1,4 +1,4 @@
-"""What may become of a table when Stripe sends something new: dlt's schema contract, as option `schema_contract`."""
+"""The option `schema_contract`, dlt's schema contract: what happens when Stripe sends something new."""
 from __future__ import annotations
 
 import re
@@ -13,7 +13,7 @@ EVOLVE, FREEZE, DISCARD_ROW, DISCARD_VALUE = MODES = ("evolve", "freeze", "disca
 
 @dataclass(frozen=True)
 class Contract:
-    """Modes by what is new: `evolve`, `freeze`, `discard_row` or `discard_value`.
+    """The mode for each kind of novelty: `evolve`, `freeze`, `discard_row` or `discard_value`.
 
     Args:
         tables: a table that the destination does not have.
@@ -27,17 +27,17 @@ class Contract:
 
     @property
     def frozen(self) -> bool:
-        """Whether something new fails the table."""
+        """Whether something new makes the table fail."""
         return FREEZE in (self.columns, self.data_type)
 
     @property
     def lacks(self) -> bool:
-        """Whether rows may come without values that they have."""
+        """Whether rows may be loaded without some of their values."""
         return DISCARD_VALUE in (self.columns, self.data_type)
 
     @property
     def evolves(self) -> bool:
-        """Whether columns come as they are needed."""
+        """Whether columns are added as they are needed."""
         return self.columns == self.data_type == EVOLVE
 
 
@@ -46,9 +46,9 @@ _WORDS = tuple(field.name for field in fields(Contract))
 
 
 def contract_of(value: Any) -> Contract:
-    """The contract that a mode, a mapping or text like `columns=freeze;data_type=discard_value` means.
+    """Read the contract from a mode, a mapping, or text like `columns=freeze;data_type=discard_value`.
 
-    What is not named evolves.
+    What the text or mapping does not name evolves.
 
     Raises:
         InvalidOption: a word or a mode is not known.

@@ -1,7 +1,10 @@
-"""The four fingerprints of a row, one recipe."""
+"""The four fingerprints of a row, by one recipe: of a whole row, a partial, a flagged and a repaired one.
+
+`_dlt_id` holds one of them. They are stored in destinations, so that the recipe and its marks must stay as they are:
+with others every row would count as changed.
+"""
 from __future__ import annotations
 
-import base64
 import hashlib
 from binascii import b2a_base64
 
@@ -10,19 +13,11 @@ import orjson
 from stripe_source.rows.json_text import pieces
 from stripe_source.rows.waevent import WAEvent
 
-
-def flagged_fingerprint(print_: str) -> str:
-    """The fingerprint of a row that is flagged now, from the one that it had."""
-    return base64.b64encode(hashlib.blake2b(f"{print_}\0gone".encode(), digest_size=15).digest()).decode()
-
-
-def repair_fingerprint(print_: str) -> str:
-    """A fingerprint that no object of Stripe has."""
-    return base64.b64encode(hashlib.blake2b(f"{print_}\0mended".encode(), digest_size=15).digest()).decode()
+_PARTIAL, _FLAGGED, _REPAIRED = "lacking", "gone", "mended"  # what a row is, in the text that is hashed
 
 
 def fingerprint(event: WAEvent, deleted: bool) -> str:
-    """What `_dlt_id` holds: 20 characters that change when the row's key or content does, and not otherwise.
+    """The fingerprint of a whole row: 20 characters that change when its key or content does, and not otherwise.
 
     The time of reading is left out, so that an object read again unchanged has the fingerprint it had.
     """
@@ -30,11 +25,28 @@ def fingerprint(event: WAEvent, deleted: bool) -> str:
         content = orjson.dumps(event.data, option=orjson.OPT_SORT_KEYS)
     except TypeError:
         content = "".join(pieces(event.data, ordered=True)).encode("utf-8", "surrogatepass")
-    whose = f"\0{event.table}\0{event.account}\0{event.parent}\0{event.position}\0{event.pair}\0{deleted}"
-    content += whose.encode("utf-8", "surrogatepass")
-    return b2a_base64(hashlib.blake2b(content, digest_size=15).digest(), newline=False).decode()
+    key = f"\0{event.table}\0{event.account}\0{event.parent}\0{event.position}\0{event.pair}\0{deleted}"
+    return _digest(content + key.encode("utf-8", "surrogatepass"))
 
 
-def partial_fingerprint(print_: str) -> str:
+def partial_fingerprint(whole: str) -> str:
     """The fingerprint of a row some of whose values the contract kept out: once they are wanted, the row differs."""
-    return b2a_base64(hashlib.blake2b(f"{print_}\0lacking".encode(), digest_size=15).digest(), newline=False).decode()
+    return _marked(whole, _PARTIAL)
+
+
+def flagged_fingerprint(before: str) -> str:
+    """The fingerprint of a row that is flagged as deleted now, from the one that it had."""
+    return _marked(before, _FLAGGED)
+
+
+def repair_fingerprint(before: str) -> str:
+    """The fingerprint of a row that a repair flags as deleted: no object of Stripe has it."""
+    return _marked(before, _REPAIRED)
+
+
+def _marked(print_: str, mark: str) -> str:
+    return _digest(f"{print_}\0{mark}".encode())
+
+
+def _digest(content: bytes) -> str:
+    return b2a_base64(hashlib.blake2b(content, digest_size=15).digest(), newline=False).decode()

@@ -1,4 +1,4 @@
-"""JSON text of any value, whatever its depth, and text without what no destination holds."""
+"""JSON text of any value, however deep, and text cleaned of what no destination can hold."""
 from __future__ import annotations
 
 import json
@@ -23,10 +23,10 @@ def dumps(value: Any) -> str:
 
 def pieces(value: Any, ordered: bool = False) -> Iterator[str]:
     """The parts of the JSON text of a value, without recursion: Python's stack is shallow, and values may nest deep."""
-    stack: list[tuple[bool, Any]] = [(False, value)]  # whether it is text already, and what
+    stack: list[tuple[bool, Any]] = [(False, value)]  # (whether it is text already, text or value)
     while stack:
-        ready, here = stack.pop()
-        if ready:
+        is_text, here = stack.pop()
+        if is_text:
             yield here
         elif isinstance(here, (dict, list)):
             opening, closing = "{}" if isinstance(here, dict) else "[]"

@@ -1,6 +1,6 @@
-"""Values that no declared column holds, on their way to columns that are decided from all of a load.
+"""Values that no declared column holds, while they wait for columns that are decided from all values of a load.
 
-They wait as JSON text, a list of (path, packed value) for each row. Packed is a scalar as it is, an object that may
+They wait as JSON text: for each row a list of (path, packed value). A scalar is packed as it is, an object that may
 become columns as a list of pairs, and anything else as `{"j": its JSON text, "e": whether it is empty}`.
 """
 from __future__ import annotations
@@ -14,20 +14,20 @@ from stripe_source.rows.json_text import dumps
 
 Path = tuple[str, ...]
 PackedCells = dict[int, Any]  # row -> packed value
-MAX_LEAVES = 20  # an unknown object with more leaves than this stays JSON
-MAX_DEPTH = 8  # likewise one that is further inside
-ASIDE = ""  # first of three steps: what is kept beside a column; no outermost unknown field is like that
+MAX_LEAVES = 20  # an undeclared object with more leaves than this stays JSON
+MAX_DEPTH = 8  # so does one that is nested deeper
+ASIDE = ""  # first of the three steps of a path that means: kept beside a column. No field of Stripe has an empty name
 _SCALAR = {bool: "bool", int: "bigint", float: "double", str: "text"}
 _INT64 = range(-(2**63), 2**63)
 
 
 def pack(value: Any, path: Path, json_kinds: Collection[Path]) -> Any:
-    """A value as it waits.
+    """Pack a value.
 
     Args:
         value: what Stripe sent.
-        path: where.
-        json_kinds: paths of objects whose unknown members stay JSON.
+        path: its path on the object.
+        json_kinds: paths of objects whose undeclared members stay JSON.
     """
     if isinstance(value, dict) and path[:-1] not in json_kinds and path[-1] != "metadata" and len(path) <= MAX_DEPTH:
         return [[key, pack(inner, (*path, key), json_kinds)] for key, inner in value.items()]
@@ -37,7 +37,7 @@ def pack(value: Any, path: Path, json_kinds: Collection[Path]) -> Any:
 
 
 def as_json(value: Any) -> dict[str, Any]:
-    """A value that stays JSON, packed."""
+    """Pack a value that stays JSON."""
     return {"j": dumps(value), "e": value in ({}, []) and type(value) in (dict, list)}
 
 
@@ -49,7 +49,7 @@ def text_of(packed: Any) -> str:
 
 
 def is_empty(packed: Any) -> bool:
-    """Whether it is an object or a list with nothing in it."""
+    """Whether a packed value is an empty object or list."""
     return packed == [] or (isinstance(packed, dict) and packed["e"])
 
 
@@ -60,7 +60,7 @@ def id_of(packed: Any) -> str | None:
 
 
 def unpacked(texts: Iterable[str | None]) -> Iterator[tuple[int, Path, Any]]:
-    """What waits, as (row, path, packed value)."""
+    """The values that wait, as (row, path, packed value)."""
     for row, text in enumerate(texts):
         if text is not None:
             for path, packed in json.loads(text):
@@ -80,7 +80,7 @@ def type_of(values: Iterable[Any]) -> str:
 
 
 def leaf_paths(objects: Iterable[Any]) -> set[Path]:
-    """The paths of the leaves of packed objects, gathered until they are too many."""
+    """The paths of the leaves of packed objects; the search stops when there are more than `MAX_LEAVES`."""
     found: set[Path] = set()
     stack: list[tuple[Path, Any]] = [((), packed) for packed in objects]
     while stack and len(found) <= MAX_LEAVES:

@@ -1,4 +1,4 @@
-"""One value -> its column's type; Arrow arrays."""
+"""Conversion of values to the types of their columns, and Arrow arrays of them."""
 from __future__ import annotations
 
 import math
@@ -28,9 +28,6 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
 COLUMN_TYPES = frozenset({*_PLAIN, "json", "decimal"})  # data types that we make columns of
 _INT64 = range(-(2**63), 2**63)
 _SECONDS = range(-62135596800, 253402300800)  # years 1 to 9999: what Python and all destinations have dates for
-
-
-# ---- fitting values to types
 
 
 def _microseconds(value: Any) -> int | None:
@@ -67,7 +64,7 @@ def _decimal(value: Any, precision: int, scale: int) -> Decimal | None:
 
 
 def convert(value: Any, column: Column) -> Any:
-    """The value as the column's type holds it (timestamps: microseconds), or None where something would be lost."""
+    """Convert a value to its column's type (a timestamp to microseconds); None where that would lose something."""
     kind = column.data_type
     if kind == "json":
         return dumps(value)
@@ -95,15 +92,15 @@ def _digits(column: Column) -> tuple[int, int]:
     return column.precision or 38, 12 if column.scale is None else column.scale
 
 
-def nulls(held_as: pa.DataType, length: int) -> pa.Array:
-    """Nulls; batches share them, as far as they go."""
+def nulls(data_type: pa.DataType, length: int) -> pa.Array:
+    """An array of nulls; batches share one array per type, up to `NULLS_PER_ARRAY` rows."""
     import pyarrow as pa
 
     if length > NULLS_PER_ARRAY:
-        return pa.nulls(length, held_as)
-    if held_as not in _nulls:
-        _nulls[held_as] = pa.nulls(NULLS_PER_ARRAY, held_as)
-    return _nulls[held_as].slice(0, length)
+        return pa.nulls(length, data_type)
+    if data_type not in _nulls:
+        _nulls[data_type] = pa.nulls(NULLS_PER_ARRAY, data_type)
+    return _nulls[data_type].slice(0, length)
 
 
 NULLS_PER_ARRAY = 4_096
@@ -126,7 +123,7 @@ def _arrow_type(data_type: str, precision: int, scale: int) -> pa.DataType:
 
 
 def _has_nul(array: pa.Array) -> bool:
-    """Whether there is NUL in an array of text that was just made: 1 microsecond for 10 kB of it."""
+    """Whether an array of text that was just made has NUL in it: takes 1 microsecond for 10 kB of text."""
     offsets, data = array.buffers()[1:]
     if data is None:
         return False
@@ -135,31 +132,31 @@ def _has_nul(array: pa.Array) -> bool:
 
 
 def column_array(values: Sequence[Any], column: Column, misfit: Callable[[int, Any], Any]) -> pa.Array:
-    """An Arrow array of the column's type, with misfit(index, value) in place of a value that it cannot hold."""
+    """Make an Arrow array of the column's type, with misfit(index, value) in place of a value that it cannot hold."""
     import pyarrow as pa
 
-    kind, held_as = column.data_type, arrow_type(column)
+    kind, target = column.data_type, arrow_type(column)
     if not values or (values[0] is None and values.count(None) == len(values)):  # most columns of a wide table
-        return nulls(held_as, len(values))
+        return nulls(target, len(values))
     plain = _PLAIN.get(kind)
     if kind == "text" or (plain is not None and plain.issuperset(map(type, values))):
         try:
             if kind != "timestamp":
-                made = pa.array(values, held_as)
+                made = pa.array(values, target)
                 if kind != "text" or not _has_nul(made):
                     return made
                 raise UnicodeError("NUL")
-            there = [second for second in values if second is not None]
-            if min(there) in _SECONDS and max(there) in _SECONDS:
-                return pa.array(values, pa.int64()).view(pa.timestamp("s", tz="UTC")).cast(held_as)
+            seconds = [second for second in values if second is not None]
+            if min(seconds) in _SECONDS and max(seconds) in _SECONDS:
+                return pa.array(values, pa.int64()).view(pa.timestamp("s", tz="UTC")).cast(target)
         except (OverflowError, UnicodeError, pa.ArrowTypeError):
-            pass  # too large, no text, or text that is not what destinations take: one by one
-    fitted: list[Any] = []
+            pass  # a value is too large, is no text, or is text that destinations refuse: convert one by one
+    converted: list[Any] = []
     for index, value in enumerate(values):
-        held = None if value is None else convert(value, column)
-        if held is None and value is not None:
-            held = misfit(index, value)
-        fitted.append(held)
+        cell = None if value is None else convert(value, column)
+        if cell is None and value is not None:
+            cell = misfit(index, value)
+        converted.append(cell)
     if kind == "timestamp":
-        return pa.array(fitted, pa.int64()).cast(held_as)
-    return pa.array(fitted, held_as)
+        return pa.array(converted, pa.int64()).cast(target)
+    return pa.array(converted, target)

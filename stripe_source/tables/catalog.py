@@ -1,8 +1,10 @@
-"""The catalogue: what tables there are, and what columns each has. Nothing is asked of Stripe."""
+"""The catalog: what tables there are, and how each is loaded. It sends no request."""
 from __future__ import annotations
 
 from typing import Any
 
+from stripe_source.tables.markers import EVENTS_MARKER
+from stripe_source.tables.placement import Placement
 from stripe_source.tables.registry import TABLES
 from stripe_source.tables.selection import Tables, select_tables
 from stripe_source.tables.table import Table
@@ -12,16 +14,16 @@ def updates_seen(table: Table) -> str:
     """How a table's later changes reach the destination."""
     if table.unsupported_reason:
         return "never loaded"
-    if table.marker == "events":
-        beside = "; ".join(watch.reason for watch in table.watch)
-        silent = f"; not at once: {table.changes_without_event}" if table.changes_without_event else ""
-        return "change feed" + (f", and read beside it: {beside}" if beside else ", deletions included") + silent
+    if table.marker == EVENTS_MARKER:
+        watched = "; ".join(watch.reason for watch in table.watch)
+        unwatched = f"; not at once: {table.changes_without_event}" if table.changes_without_event else ""
+        return "change feed" + (f", and read beside it: {watched}" if watched else ", deletions included") + unwatched
     if table.marker == "created":
-        back = table.lookback
-        span = f"{back.days} days" if back.days else f"{int(back.total_seconds() // 60)} minutes"
+        lookback = table.lookback
+        span = f"{lookback.days} days" if lookback.days else f"{int(lookback.total_seconds() // 60)} minutes"
         return f"new rows, and changes of the last {span}"
-    kept = "; rows stay when they leave the list" if table.deletions_unknown else ", deletions included"
-    return ("read whole by each run" if table.singleton else "full pass by each run") + kept
+    deletions = "; rows stay when they leave the list" if table.deletions_unknown else ", deletions included"
+    return ("read whole by each run" if table.singleton else "full pass by each run") + deletions
 
 
 def cost(table: Table) -> str:
@@ -33,6 +35,10 @@ def cost(table: Table) -> str:
     if table.singleton:
         return "one request"
     return "one request per 100 objects" if table.path else "comes with its parents' pages"
+
+
+def _place(placement: Placement) -> str:
+    return placement.child_path or f"{placement.parent}.{placement.at}"
 
 
 def list_tables(names: Tables = None, exclude: Tables = None) -> list[dict[str, Any]]:
@@ -50,8 +56,8 @@ def list_tables(names: Tables = None, exclude: Tables = None) -> list[dict[str, 
         {
             "name": table.name,
             "description": table.about,
-            "path": table.path or ", ".join(dict.fromkeys(f.child_path or f"{f.parent}.{f.at}" for f in table.placements)),
-            "parents": list(dict.fromkeys(found.parent for found in table.placements)),
+            "path": table.path or ", ".join(dict.fromkeys(map(_place, table.placements))),
+            "parents": list(dict.fromkeys(placement.parent for placement in table.placements)),
             "key": ["_account_id", *table.key],
             "marker": table.marker or "none",
             "updates": updates_seen(table),
@@ -67,10 +73,10 @@ def list_tables(names: Tables = None, exclude: Tables = None) -> list[dict[str, 
 
 
 def markdown() -> str:
-    """The catalogue as a page of the documentation."""
+    """The catalog as a page of the documentation."""
     lines = [
         "# Tables", "",
-        f"All {len(TABLES)} tables, made from the registry by `python -m stripe_source.catalogue > docs/tables.md`.",
+        f"All {len(TABLES)} tables, made from the registry by `python -m stripe_source.codegen`.",
         "A table that is not in the default selection is loaded when it is asked for by name or pattern. What is in no",
         "list cannot be loaded; what goes after it was loaded stays, flagged.", "",
         "| table | what | key | found | changes | requests | in no list | permission | Striim | default |",
@@ -85,6 +91,3 @@ def markdown() -> str:
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 
-
-if __name__ == "__main__":
-    print(markdown(), end="")

@@ -1,4 +1,4 @@
-"""Which marker a table goes by."""
+"""The marker of each table: what tells a run from where on to read it."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -9,15 +9,16 @@ from stripe_source.tables.selection import match_tables
 from stripe_source.tables.table import Table
 
 Marker = str | Mapping[str, str | None] | None
-MARKERS = ("auto", "events", "created", "id", None)
-_MARKER_NAMES = ("auto", "events", "created", "id", "none")
+EVENTS_MARKER = "events"  # changes come from the change feed
+MARKERS = ("auto", EVENTS_MARKER, "created", "id", None)
+_MARKER_NAMES = ("auto", EVENTS_MARKER, "created", "id", "none")
 
 
 def marker_of(table: Table, marker: Marker = "auto") -> str | None:
     """The marker of a table: "events", "created", "id", "parents", or None (a full pass each time).
 
-    A table whose objects are found with others goes by its parents' cursor ("parents") where they are asked to go by
-    one: what belongs to the parents that are read is read.
+    With "created" or "id", a table whose objects are found with those of others has the marker "parents": a run reads
+    what belongs to the parents that it reads.
 
     Args:
         table: the table.
@@ -25,7 +26,7 @@ def marker_of(table: Table, marker: Marker = "auto") -> str | None:
             these in which the most exact pattern wins, as in `{"customers": None, "%": "created"}`.
 
     Raises:
-        UnknownMarker: the marker is none of these, or was asked of this very table, which cannot go by it.
+        UnknownMarker: the marker is none of these, or the mapping names this very table, which cannot have it.
     """
     named = False
     if isinstance(marker, Mapping):
@@ -38,18 +39,18 @@ def marker_of(table: Table, marker: Marker = "auto") -> str | None:
         marker = None
     if marker not in MARKERS:
         raise UnknownMarker(marker, _MARKER_NAMES, table.name)
-    if marker == "auto" or (marker == "events" and not named):
+    if marker == "auto" or (marker == EVENTS_MARKER and not named):
         return table.marker
     if marker in ("created", "id") and not table.path:
         return "parents"
     timed = table.created and table.time is not None
-    able = {
-        None: True, "events": table.marker == "events", "created": timed,
+    possible = {
+        None: True, EVENTS_MARKER: table.marker == EVENTS_MARKER, "created": timed,
         "id": bool(table.path) and not table.singleton,
     }[marker]
-    if not able and named:
+    if not possible and named:
         raise UnknownMarker(marker, [name for name in _MARKER_NAMES if name != marker], table.name)
-    return marker if able else None
+    return marker if possible else None
 
 
 def check_marker(marker: Marker, tables: Sequence[Table], known: Sequence[Table] = TABLES) -> dict[str, str | None]:

@@ -1,4 +1,4 @@
-"""Object, and Stripe's times as unix seconds."""
+"""What an object of Stripe's is here, and its times as unix seconds."""
 from __future__ import annotations
 
 import re

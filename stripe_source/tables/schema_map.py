@@ -1,7 +1,7 @@
-"""Schema maps: the declared columns of each table, and from WAEvents to rows (Arrow tables) that have them.
+"""Schema maps: the declared columns of each table.
 
 A map is a YAML file in `schema_maps/stripe/`, one per table, in dlt's column words. Columns that a map does not declare
-are inferred and kept: see `stripe_source.rows`.
+are inferred: see `stripe_source/rows/builder.py`.
 """
 from __future__ import annotations
 
@@ -91,22 +91,22 @@ class TableMap:
 
 
 def _bookkeeping(table: Table) -> tuple[list[Column], list[Column]]:
-    """The columns that every table has beside Stripe's: those in front and those at the end."""
+    """The columns that every table has besides Stripe's: those at its front and those at its end."""
     front = [Column("_account_id", "text", None, False, "Id of the account whose data it is, or `self`.")]
-    back = []
+    end = []
     if parent := parent_column(table):
         front.append(Column(parent, "text", None, False, "Id of the object that this row belongs to."))
-        back.append(Column("_position", "bigint", None, True, "Place in the list of that object, from 0."))
+        end.append(Column("_position", "bigint", None, True, "Place in the list of that object, from 0."))
     if pair := pair_column(table):
         front.append(Column(pair, "text", None, False, "Id of the second object that this row belongs to."))
-    back += [
+    end += [
         Column("_deleted", "bool", None, False, "Whether Stripe no longer has it; the last known values stay."),
         Column("_deleted_at", "timestamp", None, True, "When it was deleted, or first found missing (UTC)."),
         Column("_changed_at", "timestamp", None, False, "When this version came to be, or was read (UTC)."),
         Column("_dlt_load_id", "text", None, False, "The dlt load that brought this version."),
         Column("_dlt_id", "text", None, False, "Fingerprint of the row's key and content."),
     ]
-    return front, back
+    return front, end
 
 
 def _column(name: str, words: Mapping[str, Any]) -> Column:
@@ -136,14 +136,14 @@ def table_map(table: Table) -> TableMap:
         text["columns"].setdefault(name, {"data_type": "text"})
     for name, path in table.extra.items():
         text["columns"].setdefault(name, {"data_type": "text"})["path"] = path
-    front, back = _bookkeeping(table)
-    taken = {column.name for column in (*front, *back)}
+    front, end = _bookkeeping(table)
+    taken = {column.name for column in (*front, *end)}
     declared = [
         _column(name, {**words, "nullable": False} if name in table.key else words)
         for name, words in text["columns"].items()
         if name not in taken
     ]
     return TableMap(
-        table, text["description"], (*front, *declared, *back),
+        table, text["description"], (*front, *declared, *end),
         _paths(text.get("json_kinds", ())), _paths(text.get("children", ())),
     )

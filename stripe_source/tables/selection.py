@@ -1,4 +1,4 @@
-"""Names and patterns -> tables."""
+"""From names and patterns to tables."""
 from __future__ import annotations
 
 import re

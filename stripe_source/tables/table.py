@@ -1,23 +1,23 @@
-"""What an entry of the registry is made of: `Table`, where its objects are `Found`, its `Range`, what to `Watch`."""
+"""What an entry of the registry is made of: `Table`, its `Range`, what to `Watch`; see also `Placement`."""
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from stripe_source.tables.placement import NO_PARAMS, Placement
 
 
 @dataclass(frozen=True)
 class Range:
-    """How a list is asked for what was created in [low, high).
+    """How a list's parameters say: created in [low, high).
 
     Args:
         low: name of the query parameter for the first second that is wanted.
-        high: name of the one for the first second that is not wanted.
-        exclusive: `low` leaves out the second that it names, so that one less is sent.
-        rfc3339: times travel as text, as they do on the objects.
+        high: name of the query parameter for the first second that is no longer wanted.
+        exclusive: the list leaves out the second that `low` names, so that the second before it is sent.
+        rfc3339: times are sent as RFC 3339 text, as the objects have them.
     """
 
     low: str = "created[gte]"
@@ -25,6 +25,8 @@ class Range:
     exclusive: bool = False
     rfc3339: bool = False
 
+
+Role = Literal["change feed", "ledger", "balance", "payout", "payout member"]
 
 CREATED = Range()
 CREATED_V2 = Range(rfc3339=True)
@@ -35,13 +37,14 @@ class Watch:
     """What a run reads of a table's own list beside the change feed, because it comes or changes without an event.
 
     Args:
-        why: the reason, for people.
-        params: narrows the list.
-        back: only what was created since the last run or this long ago.
-        column: rows that are held with `value` in this column and that the list shows no more are asked for one by one.
+        reason: why it is read, for people.
+        params: query parameters that narrow the list.
+        lookback: read only what was created since the last run or this long ago.
+        column: the run also reads, one by one, the objects whose stored row has `value` in this column and that the
+            narrowed list no longer shows.
         value: see `column`.
-        due: a column with a time. With it no list is read but for the rows held with `value` in `column` whose time has
-            come: the span of `created` that they are in.
+        due: a column with a time. With it the run does not read the narrowed list, but the span of `created` that holds
+            the stored rows which have `value` in `column` and whose time has come.
     """
 
     reason: str
@@ -60,41 +63,44 @@ class Table:
         name: the native name: Stripe's list path in snake case, plural.
         object: Stripe's names of the objects that belong here (their `object` field).
         about: one sentence for people.
-        path: the list of all objects of the account, or the singleton; None where they are found with a parent only.
-        created: the list can be asked for a span of creation times.
+        path: the list of all objects of the account, or the singleton; None where Stripe lists them by parent only.
+        created: the list takes a span of creation times; `range` has the names of its parameters.
         time: the object's field that holds its creation; None where it has none.
         singleton: `path` answers one object, not a list; `at` is where the rows are in it ("" = the object itself).
         at: see `singleton`.
-        also: paths of single objects that belong to the table but are not in its list.
-        found: see `Found`.
+        extra_paths: paths of single objects that belong to the table but are not in its list.
+        placements: where else its objects are found: see `Placement`.
         key: columns that tell two rows of one account apart; none where there is one row.
-        params: sent with every page.
-        passes: the list is read once for each of these, because no single call shows every object.
-        expand: fields to ask for with every page.
+        params: query parameters of every page.
+        variants: the list is read once with each of these parameters, because no single call shows every object.
+        expand: fields that every page is asked to expand.
         limit: page size; None where the list refuses `limit`.
         marker: what `marker="auto"` means: "events" (the change feed), "created", or None (a full pass).
         lookback: how far behind its cursor a table with marker `created` is read again: as long as its rows change.
-        forgets: the list drops objects older than this; a row that left it is not deleted.
-        may_refuse: the account may not have this list at all (a reason, for people); refusal is then an empty table.
+        retention: the list drops objects older than this; a row that left the list for its age is not deleted.
+        refusal_expected: why Stripe may refuse this list to an account (for people); the table is empty then.
         default: part of the default selection.
         fan_out: why it is not in the default selection: what its requests grow with.
         permission: the read permission of a restricted key, Stripe's own name.
-        aliases: other names that are understood: Striim's.
+        aliases: other names that users may write: Striim's.
         extra: further columns with the path of the value that they repeat.
-        range: how the list spells a span of creation times.
-        one: path of one object, with `{id}`.
-        include: sections that the list leaves out: each object is asked for again by `one`, with `include` of these.
-        mode: "test" or "live": keys of the other mode have no such list, and it is not asked with them.
-        keeps: why a row that is found no more is not deleted (for people).
-        never: why this table is never read (for people); it has its columns, no rows and this verdict.
-        off: why it is not in the default selection, where that is not what its requests grow with.
-        hidden: which of its rows no list of Stripe's shows, so that they cannot be loaded (for people).
-        watch: what is read beside the change feed.
-        silent: what of it may change without an event and is not watched (for people); see `resync`.
-        resync: how long the change feed is enough, until the table is read whole again.
-        stays: why an event `….deleted` about an object does not mean that it is gone (for people).
+        range: the names and form of the list's parameters for a span of creation times.
+        object_path: path of one object, with `{id}`.
+        include: sections that the list leaves out: each object is read again from `object_path` with these in its
+            parameter `include`.
+        mode: "test" or "live": keys of the other mode have no such list, and the source does not read it with them.
+        deletions_unknown: why a row that is no longer found is not flagged as deleted (for people).
+        unsupported_reason: why this table is never read (for people); it has its columns, no rows and this verdict.
+        opt_in_reason: why it is not in the default selection, where the reason is not what its requests grow with.
+        invisible_rows: which of its rows no list of Stripe's shows, so that nobody can load them (for people).
+        watch: what a run reads beside the change feed: see `Watch`.
+        changes_without_event: what may change without an event and is not watched (for people); see `resync`.
+        resync: for how long the change feed is enough; after that a run reads the whole table again.
+        survives_deleted_event: why an event `….deleted` about an object does not mean that it is gone (for people).
         copies: columns that hold copies (or ids) of whole objects of other tables, with those tables: when one of those
-            changes, the rows that show it are asked for again.
+            objects changes, a run reads the objects again that show it.
+        role: what the package itself uses the table for, beside loading it: `table_with_role` finds it.
+        example_query: a query, for people, that shows something of the rows; `{table}` stands for the table's name.
     """
 
     name: str
@@ -134,3 +140,5 @@ class Table:
     resync: timedelta | None = None
     survives_deleted_event: str | None = None
     copies: Mapping[str, str] = field(default_factory=lambda: NO_PARAMS)
+    role: Role | None = None
+    example_query: str | None = None

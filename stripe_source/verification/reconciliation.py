@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stripe_source.destination.row_reader import RowReader, Span
+from stripe_source.tables.registry import table_with_role
 from stripe_source.tables.table import Table
 
-TRANSACTIONS, PAYOUTS, MEMBERS = "balance_transactions", "payouts", "payout_balance_transactions"  # what money is in
-BALANCE = "balance_available"  # a part of Stripe's balance object
+TRANSACTIONS, PAYOUTS, MEMBERS = (
+    table_with_role("ledger").name, table_with_role("payout").name, table_with_role("payout member").name,
+)
+BALANCE = table_with_role("balance").name  # a part of Stripe's balance object
 PAYMENTS = "payments"  # the balance that transactions without `balance_type` move
 OTHER_TYPES = "issuing", "refund_and_dispute_prefunding"  # balances that the balance object shows in a part of its own
 Funds = tuple[str, str, str]  # balance type, status, currency

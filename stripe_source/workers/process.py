@@ -97,7 +97,7 @@ class WorkerProcess:
             self._send({"forget": kept.number}, b"")
 
     async def build_rows(self, shape: TableMap, account: str, pages: Sequence[tuple[PageHandle, int]]) -> pa.Table | None:
-        """Have rows made, as `RowMaker.loose` makes them; None where that is to be done here.
+        """Have rows made, as `RowBuilder.build` makes them; None where that is to be done here.
 
         Args:
             shape: of their table.

@@ -63,7 +63,7 @@ def without_children(things: Sequence[dict[str, Any]], places: Sequence[Placemen
 
 
 def pack_rows(loose: pa.Table) -> pa.Buffer:
-    """Rows as `RowMaker.loose` makes them, as an Arrow stream without the columns in which there is nothing."""
+    """Rows as `RowBuilder.build` makes them, as an Arrow stream without the columns in which there is nothing."""
     import pyarrow as pa
 
     some = loose.select([place for place, column in enumerate(loose.columns) if column.null_count < len(column)])

@@ -25,6 +25,7 @@ from stripe_source.cli.views.console import (
     say,
     show_denied,
 )
+from stripe_source.tables.registry import TABLES
 
 if TYPE_CHECKING:
     from stripe_source.load.sync_result import SyncResult
@@ -135,14 +136,16 @@ def _show_failed(console: Console, result: SyncResult) -> None:
 
 
 def try_it(result: SyncResult) -> str | None:
-    """A command that shows something of what was loaded; None where there are no charges in a DuckDB file."""
-    charges = result.tables.get("charges")
-    if result.destination != "duckdb" or not charges or not (charges.new or charges.changed or charges.unchanged):
+    """A command that shows something of what was loaded; None where no table with rows has an example."""
+    def has_rows(name: str) -> bool:
+        loaded = result.tables.get(name)
+        return bool(loaded and (loaded.new or loaded.changed or loaded.unchanged))
+
+    examples = ((table.name, table.example_query) for table in TABLES if table.example_query and has_rows(table.name))
+    name, example = next(examples, ("", None))
+    if result.destination != "duckdb" or not example:
         return None
-    query = (
-        f"select currency, count(*) as charges, sum(amount) as amount "
-        f"from {result.dataset}.charges where paid and not _deleted group by all order by charges desc"
-    )
+    query = example.format(table=f"{result.dataset}.{name}")
     file = json.dumps(local_path(result.location), ensure_ascii=False)
     # single quotes are left to the shell, so that no quote has to be escaped
     code = f'import duckdb; print(duckdb.connect({file}).sql("{query}"))'

@@ -42,7 +42,7 @@ from stripe_source.rows.fingerprint import fingerprint
 from stripe_source.rows.waevent import DELETE, WAEvent
 from stripe_source.tables.objects import Object, unix_second
 from stripe_source.tables.placement import Placement, extract_children, values_at
-from stripe_source.tables.registry import BY_NAME, parent_column
+from stripe_source.tables.registry import parent_column, table_with_role
 from stripe_source.tables.table import Table, Watch
 
 log = logging.getLogger("stripe_source")
@@ -112,7 +112,7 @@ class ChangeFeed:
         Raises:
             StripeError: the list of events is refused.
         """
-        table = BY_NAME["events"] if self.events is None else self.events.table
+        table = table_with_role("change feed") if self.events is None else self.events.table
         what = ListRequest(table.path or "", table.params, limit=table.limit)
         self._pages = read_newest_first(self._client, what, self._low)
         self._first = await anext(self._pages, None)

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 from stripe_source.extract.plan import ListPlan, placements_of
 from stripe_source.extract.table_request import EVENTS_KEPT, TableRequest
-from stripe_source.tables.registry import parent_column
-
-EVENTS_PATH = "/v1/events"
+from stripe_source.tables.markers import EVENTS_MARKER
+from stripe_source.tables.registry import parent_column, table_with_role
 
 
 @dataclass
@@ -42,7 +41,7 @@ def tables_by_feed(requests: Mapping[str, TableRequest], plans: Sequence[ListPla
             names.discard(name)
     chosen = [
         plan for plan in plans
-        if plan.table.marker == "events" and all(table.name in names for table, _ in placements_of(plan))
+        if plan.table.marker == EVENTS_MARKER and all(table.name in names for table, _ in placements_of(plan))
     ]
     names -= {plan.table.name for plan in plans if plan not in chosen}
     notes = []
@@ -60,7 +59,7 @@ def _current(requests: Mapping[str, TableRequest], now: int) -> tuple[set[str], 
     for name, request in requests.items():
         if not request.by_change_feed or request.position is None:
             continue
-        if now - request.position >= EVENTS_KEPT and request.table.path != EVENTS_PATH:
+        if now - request.position >= EVENTS_KEPT and request.table is not table_with_role("change feed"):
             late.append(name)
             continue
         resync, last = request.table.resync, request.last_full_read

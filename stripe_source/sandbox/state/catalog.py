@@ -115,6 +115,11 @@ BY_PARAMETER: dict[str, str] = {
     "/v1/setup_attempts": "setup_intent",
     "/v1/subscription_items": "subscription",
 }
+for _path, _entry in LISTS.items():
+    if "parent" in _entry:  # a list that `python -m stripe_source.codegen` has added
+        CHILDREN[_entry["table"]] = (tuple(_entry["objects"]), tuple(_entry["objects"]), _entry["parent"])
+        if _entry["required"]:
+            BY_PARAMETER[_path] = _entry["required"][0]
 # Objects whose field for their parent is not called after it.
 _CALLED = {"fee_refund": "fee", "setup_attempt": "setup_intent"}
 # Sections of objects of /v2/ that are null unless `include` names them; not in the lists of objects that take none.

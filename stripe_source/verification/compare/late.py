@@ -7,12 +7,13 @@ from typing import Any
 
 from stripe_source.api.client import Client
 from stripe_source.api.lists import ListRequest, read_newest_first
+from stripe_source.tables.registry import table_with_role
 from stripe_source.tables.table import Table
 from stripe_source.verification.compare.comparison_pass import TableComparison
 from stripe_source.verification.compare.differences import EXTRA, Difference
 from stripe_source.verification.compare.scratch_db import ScratchDatabase
 
-EVENTS = "/v1/events"
+EVENTS = table_with_role("change feed").path or ""
 OWNER_FIELDS = "customer", "account", "invoice", "subscription"  # fields of objects that name what they belong to
 MOST_EVENTS = 20_000  # since the last load; it is not known whether what came before them is late
 
