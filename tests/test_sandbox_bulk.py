@@ -23,15 +23,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shell import environment, ours, run
 
-from stripe_source.errors import InvalidOption
 from stripe_source.load.sync import sync
-from stripe_source.sandbox.bulk.router import FIGURES, LAST, BulkRouter
-from stripe_source.sandbox.bulk.tails import MOST, Tails
-from stripe_source.sandbox.bulk.times import SPREADS
+from stripe_source.sandbox.bulk.figures import LAST
+from stripe_source.sandbox.bulk.ids import MOST, Tails
+from stripe_source.sandbox.bulk.router import FIGURES, BulkRouter
+from stripe_source.sandbox.bulk.timelines import SPREADS
 from stripe_source.sandbox.bulk.world import TABLES, Bulk
 from stripe_source.sandbox.endpoints.routes import Router
+from stripe_source.sandbox.errors import InvalidSetting
 from stripe_source.sandbox.server import serve
-from stripe_source.sandbox.state.store import Record
+from stripe_source.sandbox.state.records import Record
 from stripe_source.sandbox.world import World
 
 YEAR = 31_557_600
@@ -207,7 +208,7 @@ def test_a_time_line_may_be_ones_own() -> None:
 ])
 def test_what_cannot_be_is_refused(wrong: dict[str, Any], said: str) -> None:
     """With the way out."""
-    with pytest.raises(InvalidOption, match=re.escape(said)):
+    with pytest.raises(InvalidSetting, match=re.escape(said)):
         Bulk(**wrong)
 
 

@@ -17,7 +17,7 @@ import pytest
 from stripe_source import sandbox
 from stripe_source.sandbox.business import billing
 from stripe_source.sandbox.endpoints.routes import Router
-from stripe_source.sandbox.scenario import life, notices
+from stripe_source.sandbox.scenario import event_payloads, life
 from stripe_source.sandbox.state.catalog import EMBEDDED, INCLUDE_ONLY, OBJECTS, events
 
 DAY = 86400
@@ -405,7 +405,7 @@ def test_invoices_fall_due(nothing: Reader) -> None:
         ("invoice.will_be_due", due["due_date"] - 3 * DAY, due), ("invoice.overdue", due["due_date"] + DAY, due)]
 
 
-@pytest.mark.parametrize("type", sorted(notices.TYPES))
+@pytest.mark.parametrize("type", sorted(event_payloads.TYPES))
 def test_any_event_can_be_told(type: str) -> None:
     """With a payload of Stripe's kind, without changing anything; most of these can be read nowhere."""
     world = sandbox.World(empty=True)
@@ -667,7 +667,7 @@ def state(world: sandbox.World) -> dict[tuple[str, str | None], sandbox.Truth]:
 def test_every_kind_of_change_is_told_as_stripe_tells_it() -> None:
     """Each happening by itself: what changed is in an event as it is now, but for the tables above."""
     world, rng = sandbox.World(scale=0.03), Random(2)
-    known = {type for object in OBJECTS for types in events(object) for type in types} | notices.TYPES
+    known = {type for object in OBJECTS for types in events(object) for type in types} | event_payloads.TYPES
     before = state(world)
     for happening, _ in (*life.HAPPENINGS, (lambda books, rng: world.advance(5 * DAY), 0)):
         told = new(world, lambda: [happening(world.books, rng) for _ in range(5)])  # noqa: B023  called at once

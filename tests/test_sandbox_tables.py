@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from stripe_source import sandbox
-from stripe_source.sandbox.endpoints.products import PRODUCTS
+from stripe_source.sandbox.endpoints.product_access import PRODUCTS
 from stripe_source.sandbox.state.catalog import BY_PARAMETER, CHILDREN, INCLUDED, LISTS, OBJECTS
 
 MAPS = Path(__file__).parent.parent / "schema_maps" / "stripe"

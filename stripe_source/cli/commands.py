@@ -279,7 +279,10 @@ def _in_bulk(args: argparse.Namespace) -> sandbox.World:
         if not count.isdecimal():
             raise InvalidOption("bulk", text, reason="Write a table and a number, like `charges=200000`.")
         tables[table.strip()] = int(count)
-    return sandbox.Bulk(tables, seed=args.seed, livemode=args.live, **given_options(args, "spread", "years"))
+    try:
+        return sandbox.Bulk(tables, seed=args.seed, livemode=args.live, **given_options(args, "spread", "years"))
+    except sandbox.InvalidSetting as error:
+        raise ConfigurationError(str(error)) from None
 
 
 def print_error(message: str, word: str = "Error", style: str = "bold red") -> None:

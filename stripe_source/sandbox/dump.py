@@ -8,9 +8,10 @@ from typing import Any
 import orjson
 
 from stripe_source.sandbox.business.ledger import balance
-from stripe_source.sandbox.business.singles import settings, summary
-from stripe_source.sandbox.state.catalog import CHILDREN, EMBEDDED, LISTS
-from stripe_source.sandbox.state.store import Books, Data, Record
+from stripe_source.sandbox.business.singletons import settings, summary
+from stripe_source.sandbox.state.books import Books
+from stripe_source.sandbox.state.catalog import CHILDREN, LISTS
+from stripe_source.sandbox.state.records import Data, Record
 
 
 @dataclass(frozen=True)
@@ -144,8 +145,3 @@ def _discounts(books: Books) -> list[Truth]:
         see(record.data["discount"])
     everything = {id: orjson.loads(orjson.dumps(data)) for id, data in books.discounts.items()}
     return [Truth(data, deleted=id not in found) for id, data in everything.items()]
-
-
-def parents_of(object: str) -> list[str]:
-    """Objects that embed a list of that one."""
-    return [owner for owner, fields in EMBEDDED.items() for kinds, _, _ in fields.values() if object in kinds]

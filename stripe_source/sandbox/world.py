@@ -12,15 +12,17 @@ from typing import Any, Literal
 
 from stripe_source.sandbox import dump
 from stripe_source.sandbox.dump import Truth
-from stripe_source.sandbox.scenario import first_years as business
-from stripe_source.sandbox.scenario import life, mutate, notices, populate
+from stripe_source.sandbox.history import plan
+from stripe_source.sandbox.populate import tables
+from stripe_source.sandbox.scenario import event_payloads, life, mutate
 from stripe_source.sandbox.state.accounts import connect, profile
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.catalog import API_VERSION
 from stripe_source.sandbox.state.events import KEPT_SECONDS, emit
 from stripe_source.sandbox.state.faults import Faults
 from stripe_source.sandbox.state.keys import Keys
+from stripe_source.sandbox.state.records import Data
 from stripe_source.sandbox.state.requests import Request
-from stripe_source.sandbox.state.store import Books, Data
 
 NOW = 1_793_534_400  # 2026-11-01T12:00:00Z: a world is the same whenever it is made
 
@@ -80,7 +82,7 @@ class World:
         self._ticking: tuple[float, int] | None = None
         self._life = Random(f"life/{seed}")
         end = NOW if now is None else now
-        start = end - business.HISTORY
+        start = end - plan.HISTORY
         self.clock = start
         self.events_from = end - KEPT_SECONDS
         self.notices_from = 2**62  # what is announced, without any change, is from when the world is made on
@@ -91,15 +93,15 @@ class World:
         self.books.profile["bank"] = {each: f"ba_1{self.rng.getrandbits(90):023x}" for each in ("usd", "eur")}
         self.accounts[self.books.account] = self.books
         self.keys = Keys(self)
-        others = business.connected(self.books, start)
+        others = plan.connected_profiles(self.books, start)
         for other in others:
             books = Books(self, other["id"])
             books.profile = {**other, "bank": {"usd": f"ba_1{self.rng.getrandbits(90):023x}"}}
             self.accounts[other["id"]] = books
             connect(self.books, other)
         if not empty:
-            business.found(self.books, start, end, scale)
-            business.small(self.accounts[others[0]["id"]], start + 40 * 86400, end)
+            plan.plan_history(self.books, start, end, scale)
+            plan.plan_small_history(self.accounts[others[0]["id"]], start + 40 * 86400, end)
         self._run_until(end)
         self.notices_from = end
         if ticking:
@@ -215,8 +217,8 @@ class World:
         with self.lock:
             self.catch_up()
             books = self._books(account)
-            made = emit(books, type, notices.about(books, type) if about is None else
-                        notices.known(books, about) if isinstance(about, str) else about, previous)
+            made = emit(books, type, event_payloads.about(books, type) if about is None else
+                        event_payloads.known(books, about) if isinstance(about, str) else about, previous)
             assert made is not None, "events are kept"
             return books.plain(made)
 
@@ -234,13 +236,13 @@ class World:
         """
         with self.lock:
             self.catch_up()
-            return populate.populate(self._books(account), table, n, fields, parent)
+            return tables.populate(self._books(account), table, n, fields, parent)
 
     def populate_all(self, n: int = 3, *, account: str | None = None) -> dict[str, list[Data]]:
         """Makes up `n` objects of every table, see `populate`, and a customer with all that belongs to a test clock."""
         with self.lock:
             self.catch_up()
-            return populate.populate_all(self._books(account), n)
+            return tables.populate_all(self._books(account), n)
 
     def dump(self, account: str | None = None) -> dict[str, list[Truth]]:
         """What is true now, table by table, for tests to compare a load with."""
@@ -260,6 +262,11 @@ class World:
             known = ", ".join(f"`{each}`" for each in self.accounts)
             raise KeyError(f"There is no account `{account}`. Known: {known}.")
         return self.accounts[account]
+
+    @property
+    def application_id(self) -> str:
+        """Id of the app that the sandbox's OAuth endpoint issues tokens for."""
+        return self.keys.client_id
 
     def restricted_key(self, permissions: Iterable[str]) -> str:
         """A restricted key with these permissions, such as `["rak_charge_read"]`."""

@@ -7,8 +7,9 @@ from typing import Any
 
 import orjson
 
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.catalog import EMBEDDED
-from stripe_source.sandbox.state.store import Books, Data, Record
+from stripe_source.sandbox.state.records import Data, Record
 from stripe_source.sandbox.world import World
 
 NUMBER = "\ue000number\ue001"  # stands for the object's number, within a text

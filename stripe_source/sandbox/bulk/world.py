@@ -7,17 +7,17 @@ from typing import Any, NoReturn
 
 import orjson
 
-from stripe_source.errors import InvalidOption
-from stripe_source.sandbox.bulk.router import LAST, Figures
+from stripe_source.sandbox.bulk.figures import LAST, Figures
+from stripe_source.sandbox.bulk.ids import tails
+from stripe_source.sandbox.bulk.records import Below, BulkShelf
 from stripe_source.sandbox.bulk.shapes import SHAPES, Donor, Shape, changed, donor
-from stripe_source.sandbox.bulk.shelves import Below, BulkShelf
-from stripe_source.sandbox.bulk.tails import tails
-from stripe_source.sandbox.bulk.templates import PERIOD, Template, Templates, gapped, head
-from stripe_source.sandbox.bulk.times import YEAR, Spread, timeline
+from stripe_source.sandbox.bulk.templates import PERIOD, Template, Templates, id_head, with_gaps
+from stripe_source.sandbox.bulk.timelines import YEAR, Spread, timeline
 from stripe_source.sandbox.endpoints import expand
+from stripe_source.sandbox.errors import InvalidSetting
 from stripe_source.sandbox.state.catalog import CHILDREN, EMBEDDED, LISTS
+from stripe_source.sandbox.state.records import Data
 from stripe_source.sandbox.state.requests import Request
-from stripe_source.sandbox.state.store import Data
 from stripe_source.sandbox.world import World
 
 # Tables that there can be in bulk: those of plain lists that take `created`.
@@ -58,11 +58,11 @@ class Bulk(World):
     ) -> None:
         for table, count in tables.items():
             if table not in TABLES:
-                raise InvalidOption("bulk", table, TABLES, "These are the tables whose list takes `created`.")
+                raise InvalidSetting("bulk", table, TABLES, "These are the tables whose list takes `created`.")
             if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-                raise InvalidOption("bulk", f"{table}={count}", reason="It is a number of objects, 0 or more.")
+                raise InvalidSetting("bulk", f"{table}={count}", reason="It is a number of objects, 0 or more.")
         if not 0 < years < math.inf:
-            raise InvalidOption("years", years, reason="It is more than 0.")
+            raise InvalidSetting("years", years, reason="It is more than 0.")
         super().__init__(seed, now=now, livemode=livemode, ticking=ticking, empty=True)
         self.pretty = pretty
         self.faults.latency, self.faults.limits = latency, limits
@@ -78,7 +78,7 @@ class Bulk(World):
         donors = {table: donor(business, table, _object(table)) for table in tables}
         for table, count in tables.items():
             times = timeline(spread, count, start, end)
-            shelf = BulkShelf(_object(table), head(donors[table].data["id"]), times, tails(seed))
+            shelf = BulkShelf(_object(table), id_head(donors[table].data["id"]), times, tails(seed))
             self._shelves[table] = self.books.shelves[shelf.object] = shelf
         for table, shelf in self._shelves.items():
             self._furnish(table, shelf, donors[table], business)
@@ -96,7 +96,7 @@ class Bulk(World):
 
         def looks(of: Donor, changes: Mapping[str, Any], sums: bool) -> tuple[Data, Data]:
             data = changed(changed(of.data, shape.more), dict(changes))
-            return gapped(data, of.also, sums, table_of)
+            return with_gaps(data, of.also, sums, table_of)
 
         kinds = [(every, looks(made_of, changes, True)) for every, changes in shape.variants]
         if shape.other is not None:

@@ -3,12 +3,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from stripe_source.sandbox.business.goods import new_discount
+from stripe_source.sandbox.business.customers import adjust_balance, default_method
 from stripe_source.sandbox.business.ledger import DAY
 from stripe_source.sandbox.business.payments import confirm, intend, refund, refundable
-from stripe_source.sandbox.business.people import adjust_balance, default_method
+from stripe_source.sandbox.business.products import new_discount
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.events import change, emit, notice
-from stripe_source.sandbox.state.store import Books, Data, Record
+from stripe_source.sandbox.state.records import Data, Record
 
 Line = Data
 

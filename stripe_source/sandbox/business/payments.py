@@ -3,12 +3,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from stripe_source.sandbox.business.customers import payment_method
 from stripe_source.sandbox.business.ledger import DAY, enter, fee, settle
-from stripe_source.sandbox.business.people import payment_method
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.events import change, emit
-from stripe_source.sandbox.state.store import Books, Data, Record
+from stripe_source.sandbox.state.records import Data, Record
 
-_DECLINES = {
+DECLINES = {
     "card_declined": "Your card was declined.", "insufficient_funds": "Your card has insufficient funds.",
     "expired_card": "Your card has expired.", "incorrect_cvc": "Your card's security code is incorrect.",
 }
@@ -63,11 +64,56 @@ def confirm(
         capture: False only reserves the money.
         description: of the charge.
     """
-    data = intent.data
-    owner = books.find("customer", data["customer"])
+    owner = books.find("customer", intent.data["customer"])
     method = method or payment_method(books, owner)
-    bank = method.data["type"] == "us_bank_account"
-    fields: Data = {
+    from_bank = method.data["type"] == "us_bank_account"
+    fields = _charge_fields(books, intent, method, owner, description)
+    if decline:
+        fields.update(status="failed", paid=False, failure_code=decline,
+                      failure_message=DECLINES.get(decline, "Your card was declined."))
+        fields["outcome"].update(network_status="declined_by_network", network_decline_code="05", reason=decline,
+                                 risk_level="elevated", type="issuer_declined",
+                                 seller_message="The bank did not say why it declined.")
+    elif from_bank:
+        fields.update(status="pending", paid=False)
+    charge = books.add("charge", id="py_" + books.new_id("charge")[3:] if from_bank else None, **fields)
+    charge.data["receipt_url"] = None if decline else f"https://pay.stripe.com/receipts/payment/{charge.id}"
+    common = {"latest_charge": charge.id, "payment_method_types": [method.data["type"]]}
+    if decline:
+        error = {"charge": charge.id, "code": "card_declined", "decline_code": decline, "type": "card_error",
+                 "message": charge.data["failure_message"],
+                 "doc_url": "https://stripe.com/docs/error-codes/card-declined"}
+        emit(books, "charge.failed", charge)
+        change(books, intent, **common, status="requires_payment_method", payment_method=None,
+               last_payment_error=error)
+        emit(books, "payment_intent.payment_failed", intent)
+    elif from_bank:
+        change(books, charge, captured=True, amount_captured=charge.data["amount"])
+        emit(books, "charge.pending", charge)
+        change(books, intent, **common, status="processing", payment_method=method.id, processing=None)
+        emit(books, "payment_intent.processing", intent)
+        books.world.at(books.now + 4 * DAY, _bank_pays, books, intent, charge)
+    elif not capture:
+        emit(books, "charge.succeeded", charge)
+        change(books, intent, **common, status="requires_capture", payment_method=method.id, capture_method="manual",
+               amount_capturable=charge.data["amount"])
+        emit(books, "payment_intent.amount_capturable_updated", intent)
+        books.world.at(books.now + 7 * DAY, _authorization_ends, books, intent, charge)
+    else:
+        _paid(books, charge)
+        emit(books, "charge.succeeded", charge)
+        change(books, intent, **common, status="succeeded", payment_method=method.id, last_payment_error=None,
+               amount_received=charge.data["amount"])
+        emit(books, "payment_intent.succeeded", intent)
+    return charge
+
+
+def _charge_fields(
+    books: Books, intent: Record, method: Record, owner: Record | None, description: str | None
+) -> Data:
+    """The fields of a charge that succeeds."""
+    data = intent.data
+    return {
         "amount": data["amount"], "currency": data["currency"], "customer": data["customer"],
         "payment_intent": intent.id, "payment_method": method.id, "billing_details": method.data["billing_details"],
         "payment_method_details": details_of(method, books), "fraud_details": {},
@@ -80,43 +126,6 @@ def confirm(
                     "type": "authorized"},
         "transfer_group": data["transfer_group"],
     }
-    if decline:
-        fields.update(status="failed", paid=False, failure_code=decline,
-                      failure_message=_DECLINES.get(decline, "Your card was declined."))
-        fields["outcome"].update(network_status="declined_by_network", network_decline_code="05", reason=decline,
-                                 risk_level="elevated", type="issuer_declined",
-                                 seller_message="The bank did not say why it declined.")
-    elif bank:
-        fields.update(status="pending", paid=False)
-    charge = books.add("charge", id="py_" + books.new_id("charge")[3:] if bank else None, **fields)
-    charge.data["receipt_url"] = None if decline else f"https://pay.stripe.com/receipts/payment/{charge.id}"
-    common = {"latest_charge": charge.id, "payment_method_types": [method.data["type"]]}
-    if decline:
-        error = {"charge": charge.id, "code": "card_declined", "decline_code": decline, "type": "card_error",
-                 "message": charge.data["failure_message"], "doc_url": "https://stripe.com/docs/error-codes/card-declined"}
-        emit(books, "charge.failed", charge)
-        change(books, intent, **common, status="requires_payment_method", payment_method=None,
-               last_payment_error=error)
-        emit(books, "payment_intent.payment_failed", intent)
-    elif bank:
-        change(books, charge, captured=True, amount_captured=data["amount"])
-        emit(books, "charge.pending", charge)
-        change(books, intent, **common, status="processing", payment_method=method.id, processing=None)
-        emit(books, "payment_intent.processing", intent)
-        books.world.at(books.now + 4 * DAY, _bank_pays, books, intent, charge)
-    elif not capture:
-        emit(books, "charge.succeeded", charge)
-        change(books, intent, **common, status="requires_capture", payment_method=method.id, capture_method="manual",
-               amount_capturable=data["amount"])
-        emit(books, "payment_intent.amount_capturable_updated", intent)
-        books.world.at(books.now + 7 * DAY, _authorization_ends, books, intent, charge)
-    else:
-        _paid(books, charge)
-        emit(books, "charge.succeeded", charge)
-        change(books, intent, **common, status="succeeded", payment_method=method.id, last_payment_error=None,
-               amount_received=data["amount"])
-        emit(books, "payment_intent.succeeded", intent)
-    return charge
 
 
 def _paid(books: Books, charge: Record, amount: int | None = None) -> None:

@@ -15,11 +15,12 @@ from stripe_source.sandbox.business.billing import (
     settle_invoice,
     void,
 )
-from stripe_source.sandbox.business.goods import new_discount
 from stripe_source.sandbox.business.ledger import DAY
+from stripe_source.sandbox.business.products import new_discount
+from stripe_source.sandbox.state.books import EMBEDDED_MOST, Books
 from stripe_source.sandbox.state.catalog import blank
 from stripe_source.sandbox.state.events import change, emit, notice
-from stripe_source.sandbox.state.store import EMBEDDED_MOST, Books, Data, Record
+from stripe_source.sandbox.state.records import Data, Record
 
 UPCOMING_DAYS = 7  # before a renewal `invoice.upcoming` is sent
 ENDING_DAYS = 3  # before a trial ends `customer.subscription.trial_will_end` is

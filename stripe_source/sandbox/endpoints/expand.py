@@ -7,9 +7,10 @@ from typing import Any
 import orjson
 
 from stripe_source.sandbox.dump import own
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.catalog import EMBEDDED, INCLUDE_ONLY, LISTS, OBJECTS, home, shown
+from stripe_source.sandbox.state.records import Data, Record
 from stripe_source.sandbox.state.requests import Refusal
-from stripe_source.sandbox.state.store import Books, Data, Record
 
 DEEPEST = 4  # levels, `data` of a list included
 _UNLISTED = {"discount": "rak_coupon_read"}  # permissions of objects that have no list to tell them

@@ -5,21 +5,21 @@ import re
 from collections.abc import Sequence
 from email.utils import formatdate
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
-from stripe_source.sandbox.business import singles
+from stripe_source.sandbox.business import singletons
+from stripe_source.sandbox.business.customers import undiscount
 from stripe_source.sandbox.business.ledger import balance
 from stripe_source.sandbox.dump import own
-from stripe_source.sandbox.endpoints import expand, lists, products, v2, writes
+from stripe_source.sandbox.endpoints import expand, list_parameters, lists, product_access, v2, writes
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.catalog import API_VERSION, BY_PARAMETER, CHILDREN, INCLUDED, LISTS, SINGLETONS
 from stripe_source.sandbox.state.keys import Key, OAuthRefusal
+from stripe_source.sandbox.state.records import Data, Record
 from stripe_source.sandbox.state.requests import Answer, Refusal, Request, missing, unknown_path
-from stripe_source.sandbox.state.store import Books, Data, Record
-
-if TYPE_CHECKING:
-    from stripe_source.sandbox.world import World
+from stripe_source.sandbox.world import World
 
 _VERSION = re.compile(r"20\d\d-\d\d-\d\d(\.[a-z]+)?$")
 _PARENTS = lists.embedded_paths()
@@ -133,7 +133,7 @@ class Router:
                 self.world.live()
 
     def _token(self, headers: Any, body: bytes) -> Answer:
-        grant = dict(lists.parse(body.decode(errors="replace")))
+        grant = dict(list_parameters.parse(body.decode(errors="replace")))
         secret = grant.get("client_secret")
         if secret is None and headers.get("Authorization"):
             secret = self.world.keys.identify(headers.get("Authorization")).text
@@ -166,7 +166,7 @@ class Router:
         if method == "GET":
             if route is None:
                 raise unknown_path(method, path)
-            return self._get(books, key, path, *route, lists.parse(query))
+            return self._get(books, key, path, *route, list_parameters.parse(query))
         if method not in ("POST", "DELETE"):
             raise unknown_path(method, path)
         idempotency = headers.get("Idempotency-Key")
@@ -198,7 +198,7 @@ class Router:
         kind, entry = _ROUTES[pattern]
         self.world.keys.demand(key, entry.get("permission"), books.account)
         if self.world.unpopulated == "refuse":
-            products.demand(path, self.world.populated)
+            product_access.demand(path, self.world.populated)
         if self.world.livemode and path.startswith("/v1/test_helpers/"):
             raise Refusal(400, "Test clocks can be used in test mode only; you used a live mode key.",
                           code="testmode_only")
@@ -206,7 +206,7 @@ class Router:
             return self._single(books, path, params, entry)
         if kind == "object":
             if not path.startswith("/v2/"):
-                lists.check(params, _EXPAND, ())
+                list_parameters.check(params, _EXPAND, ())
             return self._object(books, key, entry, ids, params)
         if pattern.startswith("/v2/"):
             if ids:
@@ -217,12 +217,12 @@ class Router:
             if object in INCLUDED and "include" in params and "include" not in known:
                 raise Refusal(400, "Received unknown parameter: include", code="parameter_unknown", param="include")
             return v2.page(books, path, object, ids[0] if ids else None, params, known)
-        lists.check(params, entry["params"], entry["required"])
+        list_parameters.check(params, entry["params"], entry["required"])
         objects = tuple(entry["objects"])
         paths = self._permitted(books, key, objects, expand.check(objects, params.get("expand", []), of_list=True))
         if pattern == _SUMMARIES:
             self._owner(books, "billing.meter", ids[0])
-            records, more = lists.cut(singles.usage(books, ids[0], params), params, entry["params"])
+            records, more = lists.cut(singletons.usage(books, ids[0], params), params, entry["params"])
         elif pattern in _PARENTS:
             owner, kinds = _PARENTS[pattern]
             self._account_below(books, owner, pattern, ids[0])
@@ -300,17 +300,17 @@ class Router:
                                f"'{id}'.", code="oauth_not_supported")
 
     def _single(self, books: Books, path: str, params: dict[str, Any], entry: Data) -> Answer:
-        lists.check(params, entry["params"], ())
+        list_parameters.check(params, entry["params"], ())
         if path == "/v1/account":
             return Answer(200, orjson.dumps(own(books)), {})
         if path == "/v1/balance":
             return Answer(200, orjson.dumps(balance(books)), {})
         if path in ("/v1/balance_settings", "/v1/tax/settings"):
-            return Answer(200, orjson.dumps(singles.settings(books, entry["object"])), {})
+            return Answer(200, orjson.dumps(singletons.settings(books, entry["object"])), {})
         if path == "/v1/billing/credit_balance_summary":
-            return Answer(200, orjson.dumps(singles.credit_balance(books, params)), {})
+            return Answer(200, orjson.dumps(singletons.credit_balance(books, params)), {})
         if path == "/v1/tax/associations/find":
-            return Answer(200, orjson.dumps(singles.association(books, params)), {})
+            return Answer(200, orjson.dumps(singletons.association(books, params)), {})
         raise unknown_path("GET", path)
 
     def _object(self, books: Books, key: Key, entry: Data, ids: tuple[str, ...], params: dict[str, Any]) -> Answer:
@@ -337,7 +337,7 @@ class Router:
     # --- writing
 
     def _write(self, books: Books, key: Key, method: str, path: str, body: bytes) -> Answer:
-        params = lists.parse(body.decode(errors="replace"))
+        params = list_parameters.parse(body.decode(errors="replace"))
         wanted = params.pop("expand", [])
         route = find(path)
         entry = _ROUTES[route[0]][1] if route else {}
@@ -367,8 +367,6 @@ class Router:
         return Answer(200, expand.expanded(books, record, paths), {})
 
     def _undiscount(self, books: Books, path: str) -> Answer:
-        from stripe_source.sandbox.business.people import undiscount
-
         record = self._owner(books, "customer", path.split("/")[3])
         if record.data["discount"] is None:
             raise missing("discount", record.id)

@@ -9,10 +9,11 @@ from urllib.parse import urlencode
 
 import orjson
 
-from stripe_source.sandbox.endpoints import lists
+from stripe_source.sandbox.endpoints import filters, list_parameters
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.catalog import INCLUDED
+from stripe_source.sandbox.state.records import Data, Record
 from stripe_source.sandbox.state.requests import Answer, Refusal
-from stripe_source.sandbox.state.store import Books, Data, Record
 
 _BOUNDS = ("gt", "gte", "lt", "lte")
 
@@ -60,7 +61,7 @@ def _bytes(record: Record, books: Books, include: list[str]) -> bytes:
 def one(books: Books, record: Record, params: dict[str, Any]) -> Answer:
     """GET of one object."""
     sections = record.object in INCLUDED
-    lists.check(params, {"include": "list"} if sections else {}, ())
+    list_parameters.check(params, {"include": "list"} if sections else {}, ())
     return Answer(200, _bytes(record, books, params.get("include", [])), {})
 
 
@@ -74,9 +75,9 @@ def page(books: Books, path: str, object: str, parent: str | None, params: dict[
             start, limit, params = orjson.loads(base64.urlsafe_b64decode(str(token).encode()))
         except (binascii.Error, orjson.JSONDecodeError, ValueError, TypeError):
             raise Refusal(400, "The page token is invalid.", code="invalid_page_token", param="page") from None
-    lists.check(params, {**known, "limit": "int"}, ())
+    list_parameters.check(params, {**known, "limit": "int"}, ())
     if "limit" in params:
-        limit = lists.limit_of(params)
+        limit = list_parameters.limit_of(params)
     include = params.get("include", [])
     wanted = _tests(object, {name: each for name, each in params.items() if name not in ("limit", "include")})
     everything = books.listed_children((object,), parent) if parent is not None else books.listed(object)[::-1]
@@ -93,8 +94,8 @@ def page(books: Books, path: str, object: str, parent: str | None, params: dict[
         b",".join(shown), following, before), {}, len(shown))
 
 
-def _tests(object: str, params: dict[str, Any]) -> list[lists.Test]:
-    found: list[lists.Test] = []
+def _tests(object: str, params: dict[str, Any]) -> list[filters.Filter]:
+    found: list[filters.Filter] = []
     if object == "v2.core.account":
         # closed ones are in a list of their own
         closed = params.pop("closed", "false") == "true"
@@ -124,13 +125,13 @@ def _tests(object: str, params: dict[str, Any]) -> list[lists.Test]:
             found.append(lambda record, value=value: (  # type: ignore[misc]  # the default binds the loop's value
                 record.data.get("related_object") or {}).get("id") == value)
         elif isinstance(value, dict):
-            found += [lists.equal(f"{name}.{part}", each) for part, each in value.items()]
+            found += [filters.equal(f"{name}.{part}", each) for part, each in value.items()]
         else:
-            found.append(lists.equal(name, value))
+            found.append(filters.equal(name, value))
     return found
 
 
-def _bound(name: str, at: float) -> lists.Test:
+def _bound(name: str, at: float) -> filters.Filter:
     def test(record: Record) -> bool:
         created = moment(record.data["created"], "created")
         return {"gt": created > at, "gte": created >= at, "lt": created < at, "lte": created <= at}[name]

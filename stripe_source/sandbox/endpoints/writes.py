@@ -4,12 +4,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stripe_source.sandbox.business import billing, ledger, payments, people, subscriptions
+from stripe_source.sandbox.business import billing, customers, ledger, payments, subscriptions
 from stripe_source.sandbox.scenario import mutate
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.catalog import LISTS, OBJECTS, blank, has_blank
 from stripe_source.sandbox.state.events import change, emit
+from stripe_source.sandbox.state.records import Data, Record
 from stripe_source.sandbox.state.requests import Refusal, missing
-from stripe_source.sandbox.state.store import Books, Data, Record
 
 # Parameters that are no field of the object.
 _EXTRA = {
@@ -89,7 +90,7 @@ def _method(books: Books, fields: Data, owner: Record | None) -> tuple[Record | 
     if given in _DECLINING:
         return None, _DECLINING[given]
     if given.startswith(("tok_", "pm_card_")):
-        return people.payment_method(books, owner), None
+        return customers.payment_method(books, owner), None
     return _want(books, "payment_method", given, "payment_method"), None
 
 
@@ -111,46 +112,74 @@ def create(books: Books, path: str, params: dict[str, Any]) -> Record | None:
     if object in ("charge", "payment_intent"):
         return _pay(books, object, fields, owner)
     if object == "customer":
-        method, decline = _method(books, fields, None)
-        _refuse_decline(decline)
-        coupon = fields.pop("coupon", None)
-        fields.pop("tax_id_data", None)
-        record = mutate.create(books, object, {**_empty_customer(), **fields})
-        if method is not None:
-            people.attach(books, method, record)
-        if coupon:
-            people.discount(books, record, _want(books, "coupon", coupon, "coupon"))
-        return record
+        return _create_customer(books, fields)
     if fields.get("id") and books.find(object, fields["id"]) is not None:
         raise Refusal(400, f"{object.replace('_', ' ').capitalize()} already exists.", code="resource_already_exists",
                       param="id")
-    if object == "setup_intent":
-        fields.pop("confirm", None)
-        fields.pop("payment_method", None)
-    if object == "price" and "product_data" in fields:
-        fields["product"] = mutate.create(books, "product", dict(fields.pop("product_data"))).id
-    if object == "refund" and fields.get("charge"):
-        charge = _want(books, "charge", fields["charge"], "charge")
-        if (fields.get("amount") or 1) > payments.refundable(charge):
-            if not payments.refundable(charge):
-                raise Refusal(400, f"Charge {charge.id} has already been refunded.", code="charge_already_refunded")
-            raise Refusal(400, f"Refund amount is greater than unrefunded amount on charge ({charge.id}).",
-                          param="amount")
-    if object == "subscription":
-        for item in fields.get("items") or ():
-            _want(books, "price", item.get("price", ""), "items[0][price]")
-    if object == "payout":
-        available = books.balance.get(fields["currency"], [0, 0])[0]
-        if fields["amount"] > available:
-            raise Refusal(400, "You have insufficient funds in your Stripe account for this transfer.",
-                          code="balance_insufficient")
-    if object == "checkout.session" and fields.get("line_items"):
-        line = fields.pop("line_items")[0]
-        fields.update(price=line.get("price"), quantity=line.get("quantity", 1))
+    if object in _PREPARE:
+        _PREPARE[object](books, fields)
     try:
         return mutate.create(books, object, fields)
     except (KeyError, ValueError) as error:
         raise Refusal(400, str(error.args[0])) from None
+
+
+def _create_customer(books: Books, fields: Data) -> Record:
+    method, decline = _method(books, fields, None)
+    _refuse_decline(decline)
+    coupon = fields.pop("coupon", None)
+    fields.pop("tax_id_data", None)
+    record = mutate.create(books, "customer", {**_empty_customer(), **fields})
+    if method is not None:
+        customers.attach(books, method, record)
+    if coupon:
+        customers.discount(books, record, _want(books, "coupon", coupon, "coupon"))
+    return record
+
+
+def _prepare_setup_intent(books: Books, fields: Data) -> None:
+    fields.pop("confirm", None)
+    fields.pop("payment_method", None)
+
+
+def _prepare_price(books: Books, fields: Data) -> None:
+    if "product_data" in fields:
+        fields["product"] = mutate.create(books, "product", dict(fields.pop("product_data"))).id
+
+
+def _prepare_refund(books: Books, fields: Data) -> None:
+    if not fields.get("charge"):
+        return
+    charge = _want(books, "charge", fields["charge"], "charge")
+    if (fields.get("amount") or 1) > payments.refundable(charge):
+        if not payments.refundable(charge):
+            raise Refusal(400, f"Charge {charge.id} has already been refunded.", code="charge_already_refunded")
+        raise Refusal(400, f"Refund amount is greater than unrefunded amount on charge ({charge.id}).", param="amount")
+
+
+def _prepare_subscription(books: Books, fields: Data) -> None:
+    for item in fields.get("items") or ():
+        _want(books, "price", item.get("price", ""), "items[0][price]")
+
+
+def _prepare_payout(books: Books, fields: Data) -> None:
+    available = books.balance.get(fields["currency"], [0, 0])[0]
+    if fields["amount"] > available:
+        raise Refusal(400, "You have insufficient funds in your Stripe account for this transfer.",
+                      code="balance_insufficient")
+
+
+def _prepare_checkout_session(books: Books, fields: Data) -> None:
+    if fields.get("line_items"):
+        line = fields.pop("line_items")[0]
+        fields.update(price=line.get("price"), quantity=line.get("quantity", 1))
+
+
+# What is checked, and changed in the parameters, before an object is made.
+_PREPARE: dict[str, Callable[[Books, Data], None]] = {
+    "checkout.session": _prepare_checkout_session, "payout": _prepare_payout, "price": _prepare_price,
+    "refund": _prepare_refund, "setup_intent": _prepare_setup_intent, "subscription": _prepare_subscription,
+}
 
 
 def _empty_customer() -> Data:
@@ -269,11 +298,11 @@ def _send(books: Books, record: Record, params: Data) -> None:
 
 
 def _attach(books: Books, record: Record, params: Data) -> None:
-    people.attach(books, record, _want(books, "customer", params.get("customer", ""), "customer"))
+    customers.attach(books, record, _want(books, "customer", params.get("customer", ""), "customer"))
 
 
 def _detach(books: Books, record: Record, params: Data) -> None:
-    people.detach(books, record)
+    customers.detach(books, record)
 
 
 def _expire(books: Books, record: Record, params: Data) -> None:
@@ -296,9 +325,9 @@ _ACTIONS: dict[tuple[str, str], Callable[[Books, Record, Data], None]] = {
     ("checkout.session", "expire"): _expire, ("dispute", "close"): _close,
 }
 _BELOW: dict[tuple[str, str], Callable[[Books, Record, Data], Record]] = {
-    ("customer", "sources"): lambda books, owner, params: people.card(books, owner),
-    ("customer", "tax_ids"): lambda books, owner, params: people.tax_id(books, owner, **params),
-    ("customer", "balance_transactions"): lambda books, owner, params: people.adjust_balance(
+    ("customer", "sources"): lambda books, owner, params: customers.card(books, owner),
+    ("customer", "tax_ids"): lambda books, owner, params: customers.tax_id(books, owner, **params),
+    ("customer", "balance_transactions"): lambda books, owner, params: customers.adjust_balance(
         books, owner, int(params.pop("amount", 0)), params.pop("currency", "usd"), **params),
     ("transfer", "reversals"): lambda books, record, params: ledger.reverse(
         books, record, int(params.get("amount") or record.data["amount"] - record.data["amount_reversed"])),

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from stripe_source.sandbox.business.singles import entitlements
+from stripe_source.sandbox.business.singletons import entitlements
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.catalog import (
     BY_PARAMETER,
     CHILDREN,
@@ -27,7 +28,7 @@ from stripe_source.sandbox.state.catalog import (
 )
 from stripe_source.sandbox.state.clocks import text
 from stripe_source.sandbox.state.events import emit
-from stripe_source.sandbox.state.store import Books, Data, Record
+from stripe_source.sandbox.state.records import Data, Record
 
 _WORDS = ("alpha", "Brücke", "gamma ✓", "δέλτα", "\"quoted\"", "five, six")
 _PLAIN = {
@@ -46,6 +47,7 @@ _LEFT = frozenset({
 _TEXT_NUMBERS = ("error_count", "size", "success_count")  # 64-bit numbers that travel as text, under /v2/
 # Objects whose creation is told by another event than `*.created`.
 _TOLD = {"capability": "capability.updated", "reporting.report_run": "reporting.report_run.succeeded"}
+_TYPED = frozenset({"bigint", "bool", "date", "decimal", "double", "json", "timestamp"})
 _TABLES = {entry["table"]: path for path, entry in LISTS.items()}
 _EPOCH_AS_TEXT = "paper_check.available_at"  # a time in seconds, as text (SDK 16.1, checked 2026-11-23)
 
@@ -187,8 +189,20 @@ def _value(books: Books, object: str, path: list[str], column: Data, choices: Da
             return allowed[number % len(allowed)]
     if last in _PLAIN and kind == ("bigint" if isinstance(_PLAIN[last], int) else "text"):
         return _PLAIN[last]
+    if kind in _TYPED:
+        return _typed_value(books, object, path, kind)
+    if "currency" in last:
+        return "usd"
+    if column.get("references"):
+        return _reference(books, column["references"], number)
+    return f"{last}_{rng.choice(_WORDS)}"
+
+
+def _typed_value(books: Books, object: str, path: list[str], kind: str) -> Any:
+    """A random value of a type that is no text."""
+    rng = books.world.rng
     if kind == "bigint":
-        if object.startswith("v2.") and last in _TEXT_NUMBERS:
+        if object.startswith("v2.") and path[-1] in _TEXT_NUMBERS:
             return str(rng.randrange(2**40))
         return rng.randrange(1, 10**6)
     if kind == "double":
@@ -204,13 +218,7 @@ def _value(books: Books, object: str, path: list[str], column: Data, choices: Da
         return str(seconds) if ".".join(path) == _EPOCH_AS_TEXT else seconds
     if kind == "date":
         return "2026-02-28"
-    if kind == "json":
-        return rng.choice(([{"a": 1, "b": None}], {"nested": {"deep": [1, 2]}}, ["x", "ÿ"]))
-    if "currency" in last:
-        return "usd"
-    if column.get("references"):
-        return _reference(books, column["references"], number)
-    return f"{last}_{rng.choice(_WORDS)}"
+    return rng.choice(([{"a": 1, "b": None}], {"nested": {"deep": [1, 2]}}, ["x", "ÿ"]))
 
 
 def _reference(books: Books, table: str, number: int) -> str:

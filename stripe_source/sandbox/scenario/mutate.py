@@ -4,13 +4,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stripe_source.sandbox.business import billing, goods, ledger, payments, people, singles, subscriptions
-from stripe_source.sandbox.business.removal import remove_customer
+from stripe_source.sandbox.business import billing, customers, ledger, payments, products, singletons, subscriptions
+from stripe_source.sandbox.business.customer_deletion import remove_customer
 from stripe_source.sandbox.scenario import fabricate
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.catalog import CHILDREN, EMBEDDED, events, has_blank
 from stripe_source.sandbox.state.clocks import clock_of
 from stripe_source.sandbox.state.events import change, emit
-from stripe_source.sandbox.state.store import Books, Data, Record
+from stripe_source.sandbox.state.records import Data, Record
 
 # Where Stripe has several events that a change might raise.
 _UPDATED = {
@@ -39,7 +40,7 @@ def _prices(books: Books, fields: Data) -> list[tuple[Record, int]]:
 def _any_price(books: Books) -> Record:
     found = next((each for each in books.all("price") if each.data["active"] and each.data["recurring"]
                   and each.data["recurring"]["interval"] in ("month", "year")), None)
-    return found or goods.price(books, goods.product(books, "Anything").id, 1000, "usd", "month")
+    return found or products.price(books, products.product(books, "Anything").id, 1000, "usd", "month")
 
 
 def _charge(books: Books, fields: Data) -> Record:
@@ -66,7 +67,7 @@ def _all(fields: Data) -> Data:
 
 
 def _subscription(books: Books, fields: Data) -> Record:
-    owner = _customer(books, fields) or people.customer(books)
+    owner = _customer(books, fields) or customers.customer(books)
     coupon = books.find("coupon", fields.pop("coupon", None))
     trial = int(fields.pop("trial_days", 0) or fields.pop("trial_period_days", 0) or 0)
     decline = fields.pop("decline", None)
@@ -75,12 +76,12 @@ def _subscription(books: Books, fields: Data) -> Record:
 
 
 def _invoice(books: Books, fields: Data) -> Record:
-    owner = _customer(books, fields) or people.customer(books)
+    owner = _customer(books, fields) or customers.customer(books)
     return billing.draft(books, owner, fields.pop("lines", []), **_all(fields))
 
 
 def _item(books: Books, fields: Data) -> Record:
-    owner = _customer(books, fields) or people.customer(books)
+    owner = _customer(books, fields) or customers.customer(books)
     invoice = books.find("invoice", fields.pop("invoice", None))
     price = books.find("price", fields.pop("price", None))
     coupon = books.find("coupon", fields.pop("coupon", None))
@@ -94,9 +95,9 @@ def _item(books: Books, fields: Data) -> Record:
 
 def _price(books: Books, fields: Data) -> Record:
     recurring = fields.pop("recurring", None) or {}
-    product = fields.pop("product", None) or goods.product(books, "Anything").id
+    product = fields.pop("product", None) or products.product(books, "Anything").id
     amount = fields.pop("unit_amount", None if "tiers" in fields else 1000)
-    return goods.price(books, product, amount if amount is None else int(amount), fields.pop("currency", "usd"),
+    return products.price(books, product, amount if amount is None else int(amount), fields.pop("currency", "usd"),
                        recurring.get("interval"), int(recurring.get("interval_count", 1)),
                        tiers=fields.pop("tiers", None), options=fields.pop("currency_options", None), **_all(fields))
 
@@ -105,14 +106,14 @@ def _coupon(books: Books, fields: Data) -> Record:
     if not fields.get("amount_off") and "percent_off" not in fields:
         fields["percent_off"] = 10.0
     applies = fields.pop("applies_to", None)
-    return goods.coupon(books, products=applies["products"] if applies else None, **_all(fields))
+    return products.coupon(books, products=applies["products"] if applies else None, **_all(fields))
 
 
 def _promotion(books: Books, fields: Data) -> Record:
     promotion = fields.pop("promotion", None) or {}
     coupon = books.find("coupon", fields.pop("coupon", None) or promotion.get("coupon"))
     code = fields.pop("code", None) or f"PROMO{books.count('promos')}"
-    return goods.promotion_code(books, coupon or goods.coupon(books, percent_off=10.0), code, **_all(fields))
+    return products.promotion_code(books, coupon or products.coupon(books, percent_off=10.0), code, **_all(fields))
 
 
 def _intent(books: Books, fields: Data) -> Record:
@@ -122,14 +123,14 @@ def _intent(books: Books, fields: Data) -> Record:
 
 def _owned(make: Callable[..., Record]) -> Callable[[Books, Data], Record]:
     def made(books: Books, fields: Data) -> Record:
-        return make(books, _customer(books, fields) or people.customer(books), **_all(fields))
+        return make(books, _customer(books, fields) or customers.customer(books), **_all(fields))
 
     return made
 
 
 def _balance(books: Books, fields: Data) -> Record:
-    owner = _customer(books, fields) or people.customer(books)
-    return people.adjust_balance(books, owner, int(fields.pop("amount", -100)), fields.pop("currency", "usd"),
+    owner = _customer(books, fields) or customers.customer(books)
+    return customers.adjust_balance(books, owner, int(fields.pop("amount", -100)), fields.pop("currency", "usd"),
                                  **_all(fields))
 
 
@@ -178,7 +179,7 @@ def _session(books: Books, fields: Data) -> Record:
     price = books.find("price", fields.pop("price", None)) or next(
         (each for each in books.all("price") if each.data["type"] == "one_time"), None)
     if price is None:
-        price = goods.price(books, goods.product(books, "Anything").id, 1500)
+        price = products.price(books, products.product(books, "Anything").id, 1500)
     return payments.check_out(books, _customer(books, fields), [(price, int(fields.pop("quantity", 1)))],
                               **_all(fields))
 
@@ -189,11 +190,11 @@ def _schedule(books: Books, fields: Data) -> Record:
 
 
 def _tax_id(books: Books, fields: Data) -> Record:
-    return people.tax_id(books, _customer(books, fields), **_all(fields))
+    return customers.tax_id(books, _customer(books, fields), **_all(fields))
 
 
 def _method(books: Books, fields: Data) -> Record:
-    return people.payment_method(books, _customer(books, fields), fields.pop("type", "card"), **_all(fields))
+    return customers.payment_method(books, _customer(books, fields), fields.pop("type", "card"), **_all(fields))
 
 
 def _credit_note(books: Books, fields: Data) -> Record:
@@ -218,17 +219,17 @@ def _fee_refund(books: Books, fields: Data) -> Record:
 
 
 _CREATORS: dict[str, Callable[[Books, Data], Record]] = {
-    "bank_account": _owned(people.bank_account), "card": _owned(people.card), "charge": _charge,
+    "bank_account": _owned(customers.bank_account), "card": _owned(customers.card), "charge": _charge,
     "checkout.session": _session, "coupon": _coupon, "credit_note": _credit_note,
-    "customer": lambda books, fields: people.customer(books, **_all(fields)),
+    "customer": lambda books, fields: customers.customer(books, **_all(fields)),
     "customer_balance_transaction": _balance, "dispute": _dispute, "fee_refund": _fee_refund, "invoice": _invoice,
     "invoiceitem": _item,
     "payment_intent": _intent, "payment_method": _method, "payout": _payout, "price": _price,
-    "product": lambda books, fields: goods.product(books, fields.pop("name", "Product"), **_all(fields)),
+    "product": lambda books, fields: products.product(books, fields.pop("name", "Product"), **_all(fields)),
     "promotion_code": _promotion, "refund": _refund, "setup_intent": _owned(payments.store_method),
     "subscription": _subscription, "subscription_item": _subscription_item, "subscription_schedule": _schedule,
     "tax_id": _tax_id,
-    "tax_rate": lambda books, fields: goods.tax_rate(
+    "tax_rate": lambda books, fields: products.tax_rate(
         books, fields.pop("display_name", "VAT"), float(fields.pop("percentage", 19.0)), **_all(fields)),
     "topup": _topup, "transfer": _transfer, "transfer_reversal": _reversal,
 }
@@ -284,7 +285,7 @@ def update(books: Books, record: Record, fields: Data) -> Record:
             values[name] = {key: text for key, text in values[name].items() if text not in (None, "")}
     event: str | None
     if record.object == "price":
-        goods.set_price(books, record, **values)
+        products.set_price(books, record, **values)
         return record
     if record.object == "product":
         values["updated"] = books.now
@@ -342,9 +343,9 @@ def delete(books: Books, record: Record) -> Data:
         subscriptions.cancel(books, record)
         return books.plain(record)
     removers: dict[str, Callable[[Books, Record], None]] = {
-        "bank_account": people.remove_source, "card": people.remove_source, "customer": remove_customer,
+        "bank_account": customers.remove_source, "card": customers.remove_source, "customer": remove_customer,
         "invoice": billing.remove_draft, "invoiceitem": billing.remove_invoice_item,
-        "subscription_item": subscriptions.remove_item, "tax_id": people.remove_tax_id,
+        "subscription_item": subscriptions.remove_item, "tax_id": customers.remove_tax_id,
     }
     if object in ("bank_account", "card") and books.find("account", record.parent) is not None:
         books.remove(record)
@@ -369,5 +370,6 @@ def delete(books: Books, record: Record) -> Data:
             for type in events(each.object)[2][:1]:
                 emit(books, type, books.shelf(each.object).gone[each.id].data)
     if object == "entitlements.active_entitlement" and record.parent is not None:
-        emit(books, "entitlements.active_entitlement_summary.updated", singles.entitlements(books, record.parent), {})
+        summary = singletons.entitlements(books, record.parent)
+        emit(books, "entitlements.active_entitlement_summary.updated", summary, {})
     return stub

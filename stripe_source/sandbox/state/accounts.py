@@ -3,8 +3,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.events import change, emit
-from stripe_source.sandbox.state.store import Books, Data, Record
+from stripe_source.sandbox.state.records import Data, Record
 
 
 def _requirements() -> Data:

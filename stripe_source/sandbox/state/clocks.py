@@ -3,7 +3,8 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from stripe_source.sandbox.state.store import Books, Record
+from stripe_source.sandbox.state.books import Books
+from stripe_source.sandbox.state.records import Record
 
 
 def clock_of(books: Books, record: Record) -> str | None:

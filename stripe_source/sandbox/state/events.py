@@ -5,9 +5,10 @@ from typing import Any
 
 import orjson
 
-from stripe_source.sandbox.state import versions
+from stripe_source.sandbox.state import api_versions
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.catalog import API_VERSION, blank
-from stripe_source.sandbox.state.store import Books, Data, Record
+from stripe_source.sandbox.state.records import Data, Record
 
 KEPT_SECONDS = 30 * 86400
 _ENDS = "customer.subscription.deleted"  # a subscription that ended is still there: no stub is left of it
@@ -28,7 +29,7 @@ def emit(books: Books, type: str, about: Record | Data, previous: Data | None = 
     faults = world.faults
     snapshot = books.json(about) if isinstance(about, Record) else orjson.dumps(about)
     if world.event_version != API_VERSION:
-        snapshot = orjson.dumps(versions.rendered(books, orjson.loads(snapshot), world.event_version))
+        snapshot = orjson.dumps(api_versions.rendered(books, orjson.loads(snapshot), world.event_version))
     if faults.deleted_stubs and type.endswith(".deleted") and type != _ENDS:
         last = orjson.loads(snapshot)
         snapshot = orjson.dumps(books.stub(last["object"], last["id"]))

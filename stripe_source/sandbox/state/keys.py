@@ -5,12 +5,9 @@ import base64
 import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from stripe_source.sandbox.state.books import WorldState
 from stripe_source.sandbox.state.requests import Refusal
-
-if TYPE_CHECKING:
-    from stripe_source.sandbox.world import World
 
 TOKEN_SECONDS = 3600
 # Permissions that come with another one, as Stripe's reference of permissions has it.
@@ -46,7 +43,7 @@ class Key:
 class Keys:
     """All keys of a world."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: WorldState) -> None:
         self.world = world
         self.mode = "live" if world.livemode else "test"
         self._known: dict[str, Key] = {}

@@ -5,8 +5,9 @@ from typing import Any
 
 import orjson
 
+from stripe_source.sandbox.state.books import Books
+from stripe_source.sandbox.state.records import Data, Record
 from stripe_source.sandbox.state.requests import Refusal, missing
-from stripe_source.sandbox.state.store import Books, Data, Record
 
 DAY = 86400
 _FRESH: dict[str, Data] = {

@@ -7,11 +7,11 @@ from typing import Any, NoReturn, TypeVar, overload
 
 import orjson
 
-from stripe_source.sandbox.bulk.tails import MOST, Tails
+from stripe_source.sandbox.bulk.ids import MOST, Tails
 from stripe_source.sandbox.bulk.templates import Templates
 from stripe_source.sandbox.state.catalog import OLDEST_FIRST
+from stripe_source.sandbox.state.records import Data, Record, Shelf
 from stripe_source.sandbox.state.requests import Refusal
-from stripe_source.sandbox.state.store import Data, Record, Shelf
 
 Item = TypeVar("Item")
 

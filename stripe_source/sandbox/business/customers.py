@@ -4,8 +4,10 @@ from __future__ import annotations
 from typing import Any
 
 from stripe_source.sandbox.business.ledger import no_details
+from stripe_source.sandbox.business.products import new_discount
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.events import change, emit
-from stripe_source.sandbox.state.store import Books, Data, Record
+from stripe_source.sandbox.state.records import Data, Record
 
 _FIRST = ("Ada", "Bjørn", "Chloé", "Daan", "Émile", "Fatima", "Grace", "Hiroshi", "Inês", "José", "Kateřina", "Liam",
           "Małgorzata", "Noor", "Olivia", "Priya", "Quentin", "Rasmus", "Søren", "Tomás", "Ülkü", "Valentina", "Wei",
@@ -192,8 +194,6 @@ def discount(books: Books, owner: Record, coupon: Record, promotion: Record | No
     """Gives a customer a coupon."""
     if owner.data["discount"] is not None:
         undiscount(books, owner)
-    from stripe_source.sandbox.business.goods import new_discount
-
     made = new_discount(books, coupon, customer=owner.id, promotion=promotion)
     change(books, owner, discount=made)
     emit(books, "customer.discount.created", made)

@@ -3,10 +3,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stripe_source.sandbox.business import singles, subscriptions
+from stripe_source.sandbox.business import singletons, subscriptions
 from stripe_source.sandbox.business.ledger import balance
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.catalog import OBJECTS, events
-from stripe_source.sandbox.state.store import Books, Data, Record
+from stripe_source.sandbox.state.records import Data, Record
 
 # Events about objects that are there, besides those of their creation, changes and deletion.
 _ABOUT = {
@@ -46,7 +47,7 @@ def _customer(books: Books) -> str:
 
 
 def _application(books: Books) -> Data:
-    return {"id": books.world.keys.client_id, "object": "application", "name": "Some app"}
+    return {"id": books.world.application_id, "object": "application", "name": "Some app"}
 
 
 def _alert(books: Books) -> Data:
@@ -113,7 +114,7 @@ _MADE: dict[str, Callable[[Books], Record | Data]] = {
     "account.application.authorized": _application, "account.application.deauthorized": _application,
     "balance.available": balance, "billing.alert.triggered": _alert, "billing_portal.session.created": _portal,
     "capability.updated": _capability, "cash_balance.funds_available": _cash,
-    "entitlements.active_entitlement_summary.updated": lambda books: singles.entitlements(books, _customer(books)),
+    "entitlements.active_entitlement_summary.updated": lambda books: singletons.entitlements(books, _customer(books)),
     "invoice.upcoming": _upcoming, "issuing_authorization.request": _request,
     "reporting.report_type.updated": _report, "source.mandate_notification": _mandate,
     "source.transaction.created": _source_transaction,

@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 
-from stripe_source.sandbox.state.store import Books, Data
+from stripe_source.sandbox.state.books import Books
+from stripe_source.sandbox.state.records import Data
 
 BASIL, CLOVER, DAHLIA = "2025-03-31.basil", "2025-09-30.clover", "2026-03-25.dahlia"
 _UI_MODES = {"hosted_page": "hosted", "embedded_page": "embedded", "elements": "custom"}

@@ -1,11 +1,11 @@
-"""Where the sandbox keeps objects: records on shelves, one shelf per object type, one set of books per account."""
+"""Where the sandbox keeps objects: the books of an account hold one collection for each type of object."""
 from __future__ import annotations
 
 import base64
-from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -13,18 +13,15 @@ from stripe_source.sandbox.state.catalog import (
     EMBEDDED,
     HELD_WHOLE,
     INLINE,
-    OBJECTS,
     OLDEST_FIRST,
     blank,
     has_blank,
     prefix,
     shown,
 )
+from stripe_source.sandbox.state.faults import Faults
+from stripe_source.sandbox.state.records import Data, Gone, Record, Shelf
 
-if TYPE_CHECKING:
-    from stripe_source.sandbox.world import World
-
-Data = dict[str, Any]
 EMBEDDED_MOST = 10  # a list inside an object is cut here
 _LENGTHS = {"customer": 14, "product": 14, "subscription_item": 14, "coupon": 8, "account": 16, "plan": 24}
 _ALWAYS = {
@@ -33,101 +30,48 @@ _ALWAYS = {
 }
 
 
-class Record:
-    """One stored object, with what its list needs to know of it."""
+class WorldState(Protocol):
+    """What accounts need of the world that they belong to; `World` explains its options."""
 
-    __slots__ = ("also", "cache", "created", "data", "hidden", "id", "object", "parent", "second", "seq")
-
-    def __init__(
-        self, object: str, data: Data, created: int, seq: int, parent: str | None, key: str | None = None
-    ) -> None:
-        self.id: str = key or data["id"]
-        self.object = object
-        self.created = created
-        self.seq = seq
-        self.data = data
-        self.also: Data | None = None
-        self.parent = parent
-        self.second: str | None = None  # another owner, where the object itself does not name it
-        self.hidden = False  # readable by id, but in no list
-        self.cache: bytes | None = None
+    rng: Random
+    faults: Faults
+    clock: int
+    seq: int
+    version: int
+    events_from: int
+    notices_from: int
+    event_version: str
+    request_id: str | None
+    idempotency_key: str | None
+    books: Books
+    accounts: dict[str, Books]
+    populated: set[str]
 
     @property
-    def place(self) -> tuple[int, int]:
-        """What lists are sorted by."""
-        return self.created, self.seq
-
-
-class Gone:
-    """What is remembered of a deleted object."""
-
-    __slots__ = ("data", "hidden", "id", "object", "parent", "position", "second")
-
-    def __init__(self, record: Record, data: Data, position: int | None) -> None:
-        self.id, self.object, self.parent, self.hidden = record.id, record.object, record.parent, record.hidden
-        self.data = data
-        self.position, self.second = position, record.second
-
-
-class Shelf:
-    """All objects of one type, oldest first, and what was on the shelf before."""
-
-    def __init__(self) -> None:
-        self.records: dict[str, Record] = {}
-        self.children: dict[str, list[Record]] = {}
-        self.gone: dict[str, Gone] = {}
-        self._order: list[Record] = []
-        self._keys: list[tuple[int, int]] = []
-        self._stale = False
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __iter__(self) -> Iterator[Record]:
-        return iter(self.records.values())
-
-    def put(self, record: Record) -> None:
-        """Adds a record; one that was deleted is no longer gone when it is made anew."""
-        self.records[record.id] = record
-        if self.gone:
-            self.gone.pop(record.id, None)
-        if record.parent is not None:
-            self.children.setdefault(record.parent, []).append(record)
-        if not self._stale:
-            if self._keys and record.place < self._keys[-1]:
-                self._stale = True
-            else:
-                self._order.append(record)
-                self._keys.append(record.place)
-
-    def take(self, record: Record) -> None:
-        """Removes a record."""
-        del self.records[record.id]
-        if record.parent is not None:
-            self.children[record.parent].remove(record)
-        self._stale = True
-
-    def drop_before(self, created: int) -> None:
-        """Forgets what is older: events, after 30 days."""
-        count = bisect_left(self.order()[1], (created, 0))
-        if count:
-            for record in self._order[:count]:
-                del self.records[record.id]
-            del self._order[:count], self._keys[:count]
-
-    def order(self) -> tuple[list[Record], list[tuple[int, int]]]:
-        """Records oldest first, and their places for a binary search."""
-        if self._stale:
-            self._order = sorted(self.records.values(), key=lambda record: record.place)
-            self._keys = [record.place for record in self._order]
-            self._stale = False
-        return self._order, self._keys
+    def seed(self) -> int: ...
+    @property
+    def livemode(self) -> bool: ...
+    @property
+    def clocks_tell(self) -> bool: ...
+    @property
+    def payout_lists_itself(self) -> bool: ...
+    @property
+    def prices_bare(self) -> str: ...
+    @property
+    def schema_maps(self) -> Path | None: ...
+    @property
+    def now(self) -> int: ...
+    @property
+    def application_id(self) -> str: ...
+    @property
+    def connected(self) -> Sequence[str]: ...
+    def at(self, moment: int, action: Callable[..., Any], *args: Any) -> None: ...
 
 
 class Books:
     """All objects of one account, and the primitives that every change is made of."""
 
-    def __init__(self, world: World, account: str) -> None:
+    def __init__(self, world: WorldState, account: str) -> None:
         self.world = world
         self.account = account
         self.shelves: dict[str, Shelf] = {}
@@ -389,8 +333,3 @@ def _forget(books: Books, holder: str) -> None:
                 parent = books.find(owner, record.parent)
                 if parent is not None:
                     parent.cache = None
-
-
-def known_objects() -> list[str]:
-    """Names of all objects that can be stored."""
-    return sorted(OBJECTS)

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
-from stripe_source.errors import InvalidOption
+from stripe_source.sandbox.errors import InvalidSetting
 
 HOUR, DAY, YEAR = 3600, 86_400, 31_557_600
 IN_ONE_SECOND = 5_000
@@ -70,8 +70,8 @@ def timeline(spread: Spread, n: int, start: int, end: int) -> array[int]:
         return array("q", sorted(spread(n, start, end)))
     if isinstance(spread, str):
         if spread not in SPREADS:
-            raise InvalidOption("spread", spread, SPREADS)
+            raise InvalidSetting("spread", spread, SPREADS)
         return array("q", SPREADS[spread](n, start, end))
     if len(spread) != n:
-        raise InvalidOption("spread", f"{len(spread)} seconds", reason=f"There are {n} objects.")
+        raise InvalidSetting("spread", f"{len(spread)} seconds", reason=f"There are {n} objects.")
     return array("q", sorted(spread))
