@@ -18,7 +18,7 @@ from stripe_source import sandbox
 from stripe_source.sandbox.business import billing
 from stripe_source.sandbox.endpoints.routes import Router
 from stripe_source.sandbox.scenario import event_payloads, life
-from stripe_source.sandbox.state.catalog import EMBEDDED, INCLUDE_ONLY, OBJECTS, events
+from stripe_source.sandbox.state.catalog import EMBEDDED, EXPAND_ONLY, OBJECTS, event_types
 
 DAY = 86400
 Data = dict[str, Any]
@@ -63,7 +63,7 @@ def new(world: sandbox.World, act: Callable[[], Any]) -> list[Data]:
     """Events of what is done, oldest first."""
     before = {record.id for record in world.books.all("event")}
     act()
-    return [world.books.plain(record) for record in world.books.all("event") if record.id not in before]
+    return [world.books.to_dict(record) for record in world.books.all("event") if record.id not in before]
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def small() -> Reader:
 def test_events_appear_late_and_out_of_order(nothing: Reader) -> None:
     """Each after a time of its own, in its old place; a single event can be read at once."""
     world = nothing.world
-    world.faults.lag = sandbox.Lag(events=60)
+    world.faults.lag = sandbox.Lag(event_types=60)
     made: list[str] = []
     seen: set[str] = set()
     overtaken = 0
@@ -110,7 +110,7 @@ def test_the_same_delays_in_the_same_world() -> None:
 
     def seen() -> list[list[str]]:
         reader = Reader(sandbox.World(empty=True, seed=4))
-        reader.world.faults.lag = sandbox.Lag(events=20, lists=20)
+        reader.world.faults.lag = sandbox.Lag(event_types=20, lists=20)
         found = []
         for _ in range(10):
             reader.world.create("customer")
@@ -124,7 +124,7 @@ def test_the_same_delays_in_the_same_world() -> None:
 def test_faults_change_what_is_seen_and_not_what_happens() -> None:
     """A world that lags and repeats itself holds the same objects as one that does not."""
     one, other = sandbox.World(scale=0.03), sandbox.World(scale=0.03)
-    other.faults.lag, other.faults.duplicates = sandbox.Lag(events=60, lists=60), 0.5
+    other.faults.lag, other.faults.duplicates = sandbox.Lag(event_types=60, lists=60), 0.5
     for world in (one, other):
         world.live(30)
         world.advance(DAY)
@@ -226,7 +226,7 @@ def test_a_listed_one_may_be_no_cursor(nothing: Reader) -> None:
 def test_all_is_well_again_when_faults_are_cleared(nothing: Reader) -> None:
     """Events and lists are up to date at once."""
     world = nothing.world
-    world.faults.lag = sandbox.Lag(events=10**6, lists=10**6)
+    world.faults.lag = sandbox.Lag(event_types=10**6, lists=10**6)
     made = [world.create("customer")["id"] for _ in range(5)]
 
     assert nothing.read("/v1/customers") == nothing.read("/v1/events") == []
@@ -259,14 +259,14 @@ def test_changes_of_one_second_share_it(nothing: Reader) -> None:
         world.update("customer", id, name=str(number))
     world.advance(1)
     world.update("customer", id, name="30")
-    events = nothing.read("/v1/events")
+    event_types = nothing.read("/v1/events")
 
-    assert [each["data"]["object"]["name"] for each in events] == [str(number) for number in range(30, -1, -1)]
-    assert len({each["created"] for each in events}) == 2
+    assert [each["data"]["object"]["name"] for each in event_types] == [str(number) for number in range(30, -1, -1)]
+    assert len({each["created"] for each in event_types}) == 2
     world.faults.shuffle_ties = True
     shuffled = nothing.read("/v1/events", limit=7)
     assert shuffled[0]["data"]["object"]["name"] == "30"
-    assert ids(shuffled) != ids(events) and sorted(ids(shuffled)) == sorted(ids(events))
+    assert ids(shuffled) != ids(event_types) and sorted(ids(shuffled)) == sorted(ids(event_types))
     assert ids(nothing.read("/v1/events", limit=3)) == ids(shuffled)  # in an order that stays
     since = {"created[gte]": world.now - 1, "created[lt]": world.now}
     assert ids(nothing.read("/v1/events", since, limit=4)) == ids(shuffled)[1:]
@@ -278,10 +278,10 @@ def test_an_event_may_come_twice(nothing: Reader) -> None:
     world.faults.duplicates = 0.5
     for _ in range(40):
         world.create("customer")
-    events = nothing.read("/v1/events")
-    contents = [json.dumps({**each, "id": None}) for each in events]
+    event_types = nothing.read("/v1/events")
+    contents = [json.dumps({**each, "id": None}) for each in event_types]
 
-    assert len(set(ids(events))) == len(events)
+    assert len(set(ids(event_types))) == len(event_types)
     assert len(set(contents)) == 40 < len(contents) < 80
 
 
@@ -469,7 +469,7 @@ def test_payloads_are_cut_and_have_nothing_expanded() -> None:
     found = [each.object["data"]["object"] for each in world.dump()["events"]]
     lists = [node for each in found for node in walk(each) if node.get("object") == "list" and "total_count" in node]
     hidden = {(node["object"], name) for each in found for node in walk(each) for name in (
-        *INCLUDE_ONLY.get(str(node.get("object")), ()),
+        *EXPAND_ONLY.get(str(node.get("object")), ()),
         *(field for field, (_, _, expand) in EMBEDDED.get(str(node.get("object")), {}).items() if expand))
         if name in node}
 
@@ -667,7 +667,7 @@ def state(world: sandbox.World) -> dict[tuple[str, str | None], sandbox.Truth]:
 def test_every_kind_of_change_is_told_as_stripe_tells_it() -> None:
     """Each happening by itself: what changed is in an event as it is now, but for the tables above."""
     world, rng = sandbox.World(scale=0.03), Random(2)
-    known = {type for object in OBJECTS for types in events(object) for type in types} | event_payloads.TYPES
+    known = {type for object in OBJECTS for types in event_types(object) for type in types} | event_payloads.TYPES
     before = state(world)
     for happening, _ in (*life.HAPPENINGS, (lambda books, rng: world.advance(5 * DAY), 0)):
         told = new(world, lambda: [happening(world.books, rng) for _ in range(5)])  # noqa: B023  called at once
@@ -740,7 +740,7 @@ def test_redemptions_count(nothing: Reader, silent: bool) -> None:
 def test_lag_is_not_slow() -> None:
     """A world that lags answers as many pages as a test needs."""
     reader = Reader(sandbox.World(scale=0.3))
-    reader.world.faults.lag = sandbox.Lag(events=60, lists=60)
+    reader.world.faults.lag = sandbox.Lag(event_types=60, lists=60)
     reader.world.live(150)
     began = time.perf_counter()
     for path in ("/v1/customers", "/v1/charges", "/v1/invoices", "/v1/subscriptions", "/v1/events"):

@@ -1,4 +1,4 @@
-"""The sandbox: a Stripe that runs in the process, for demos, tests and benchmarks.
+"""The sandbox: a simulated Stripe that runs in the process, for demos, tests and benchmarks.
 
     from stripe_source import sandbox
 

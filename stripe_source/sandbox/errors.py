@@ -1,4 +1,4 @@
-"""What the sandbox raises when it cannot be set up as it was asked to be."""
+"""The error for settings with which the sandbox cannot be set up."""
 from __future__ import annotations
 
 import difflib

@@ -1,4 +1,4 @@
-"""What a bulk world counts: requests, pages and objects that were answered."""
+"""Counters of a bulk world: requests, pages and objects that were answered."""
 from __future__ import annotations
 
 import time
@@ -7,24 +7,24 @@ from typing import Any
 
 from stripe_source.sandbox.endpoints.routes import find
 
-LAST = 1000  # requests that the log holds
+LOG_LENGTH = 1000  # requests in the log
 
 
 class Figures:
-    """What a bulk world counts."""
+    """Counters of answers, and a log of the last ones."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Back to zero."""
+        """Set all counters back to zero."""
         self._counts: Counter[str] = Counter()
         self._endpoints: Counter[str] = Counter()
-        self._log: deque[dict[str, Any]] = deque(maxlen=LAST)
+        self._log: deque[dict[str, Any]] = deque(maxlen=LOG_LENGTH)
         self._began = time.monotonic()
 
     def add(self, path: str, query: str, status: int, objects: int | None) -> None:
-        """One answer; `objects` are those of a list."""
+        """Count one answer; `objects` is the number of objects if it is a list."""
         self._counts["requests"] += 1
         if objects is not None:
             self._counts["pages"] += 1
@@ -37,7 +37,7 @@ class Figures:
                           "objects": objects})
 
     def asdict(self) -> dict[str, Any]:
-        """All of them."""
+        """Return all counters and the log."""
         names = ("requests", "pages", "objects", "empty", "rate_limited")
         return {**{name: self._counts[name] for name in names}, "by_endpoint": dict(self._endpoints),
                 "log": list(self._log)}

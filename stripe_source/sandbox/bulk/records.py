@@ -1,4 +1,4 @@
-"""Shelves of a bulk world: they hold no objects, and are read as the sandbox's other shelves are."""
+"""Records and collections of a bulk world: nothing is stored, all is rendered from numbers when it is read."""
 from __future__ import annotations
 
 from array import array
@@ -7,17 +7,17 @@ from typing import Any, NoReturn, TypeVar, overload
 
 import orjson
 
-from stripe_source.sandbox.bulk.ids import MOST, Tails
+from stripe_source.sandbox.bulk.ids import MAX_NUMBER, IdSuffixes
 from stripe_source.sandbox.bulk.templates import Templates
 from stripe_source.sandbox.state.catalog import OLDEST_FIRST
-from stripe_source.sandbox.state.records import Data, Record, Shelf
+from stripe_source.sandbox.state.records import Collection, Data, Record
 from stripe_source.sandbox.state.requests import Refusal
 
 Item = TypeVar("Item")
 
 
-class Lazy(Sequence[Item]):
-    """A sequence whose items are made when they are asked for."""
+class LazySequence(Sequence[Item]):
+    """A sequence whose items are computed when they are read."""
 
     def __init__(self, length: int, make: Callable[[int], Item]) -> None:
         self._length, self._make = length, make
@@ -37,8 +37,8 @@ class Lazy(Sequence[Item]):
         return self._make(at % self._length)
 
 
-class Found(Mapping[str, Item]):
-    """A mapping that computes what is asked for; to go through it, there is the shelf's order."""
+class LazyMapping(Mapping[str, Item]):
+    """A mapping whose values are computed when they are read; it cannot be iterated, `order` is there for that."""
 
     def __init__(self, find: Callable[[str], Item | None]) -> None:
         self._find = find
@@ -56,33 +56,33 @@ class Found(Mapping[str, Item]):
         return 0
 
 
-def _fixed() -> NoReturn:
+def _refuse() -> NoReturn:
     raise Refusal(400, "Objects in bulk are rendered, not stored: they cannot be made, changed or deleted.")
 
 
 class BulkRecord(Record):
-    """An object in bulk: what it consists of is rendered when it is looked at. Made for every object of every page."""
+    """An object in bulk, rendered when it is read. Hot: one is created for every object of every page."""
 
-    __slots__ = ("number", "shelf")
+    __slots__ = ("collection", "number")
 
-    def __init__(self, shelf: BulkShelf, number: int) -> None:
-        self.shelf, self.number = shelf, number
+    def __init__(self, collection: BulkCollection, number: int) -> None:
+        self.collection, self.number = collection, number
 
-    # The base has slots of these names; what is not the object's own is the same for all, hence no slot.
-    parent = second = None
+    # The base class has slots of these names; here they have one value for all records, hence no slots.
+    parent = second_parent = None
     hidden = False
 
     @property
     def object(self) -> str:  # type: ignore[override]  # read only, as all of these
-        return self.shelf.object
+        return self.collection.object
 
     @property
     def id(self) -> str:  # type: ignore[override]
-        return self.shelf.id(self.number)
+        return self.collection.id(self.number)
 
     @property
     def created(self) -> int:  # type: ignore[override]
-        return self.shelf.times[self.number]
+        return self.collection.times[self.number]
 
     @property
     def seq(self) -> int:  # type: ignore[override]
@@ -90,42 +90,42 @@ class BulkRecord(Record):
 
     @property
     def data(self) -> Data:  # type: ignore[override]
-        return orjson.loads(self.shelf.render(self.number))  # type: ignore[no-any-return]  # an object
+        return orjson.loads(self.collection.render(self.number))  # type: ignore[no-any-return]  # an object
 
     @property
-    def also(self) -> Data | None:  # type: ignore[override]
-        return self.shelf.also(self.number)
+    def expand_only(self) -> Data | None:  # type: ignore[override]
+        return self.collection.expand_only(self.number)
 
     @property
     def cache(self) -> bytes:
-        return self.shelf.render(self.number)
+        return self.collection.render(self.number)
 
     @cache.setter
     def cache(self, value: bytes | None) -> None:
-        _fixed()
+        _refuse()
 
 
-class BulkShelf(Shelf):
-    """All objects of a table, none of which is kept.
+class BulkCollection(Collection):
+    """All objects of a table, none of which is stored.
 
     Args:
         object: Stripe's name of the objects.
-        head: how their ids begin.
-        times: when each was created, oldest first.
-        tails: ends of ids.
+        head: what their ids begin with.
+        times: when each object was created, oldest first.
+        id_suffixes: suffixes of ids.
     """
 
-    def __init__(self, object: str, head: str, times: array[int], tails: Tails) -> None:
+    def __init__(self, object: str, head: str, times: array[int], id_suffixes: IdSuffixes) -> None:
         super().__init__()
-        assert len(times) <= MOST
+        assert len(times) <= MAX_NUMBER
         self.object, self.head, self.times = object, head, times
-        self._tails = tails
-        self.templates: Templates  # what renders them, and what comes with `expand[]` only; made when all tables are
-        self.extras: Templates | None = None
+        self._suffixes = id_suffixes
+        # set when the collections of all tables exist, because objects refer to other tables
+        self.expand_only_templates: Templates | None = None
         self.render: Callable[[int], bytes]
-        self.records = Found(self.find)  # type: ignore[assignment]  # a mapping that nobody may change
-        self._all = Lazy(len(times), lambda number: BulkRecord(self, number))
-        self._keys = Lazy(len(times), lambda number: (times[number], number + 1))  # type: ignore[assignment]
+        self.records = LazyMapping(self.find)  # type: ignore[assignment]  # a mapping that nobody may change
+        self._all = LazySequence(len(times), lambda number: BulkRecord(self, number))
+        self._keys = LazySequence(len(times), lambda number: (times[number], number + 1))  # type: ignore[assignment]
 
     def __len__(self) -> int:
         return len(self.times)
@@ -134,63 +134,63 @@ class BulkShelf(Shelf):
         return iter(self._all)
 
     def id(self, number: int) -> str:
-        """The id of an object."""
-        return self.head + self._tails.end(number).decode()
+        """Return the id of an object."""
+        return self.head + self._suffixes.suffix(number).decode()
 
     def number(self, id: str) -> int | None:
-        """The number of the object with that id, or None."""
-        number = self._tails.number(id[len(self.head):]) if id.startswith(self.head) else None
+        """Return the number of the object with that id, or None."""
+        number = self._suffixes.number(id[len(self.head):]) if id.startswith(self.head) else None
         return number if number is not None and number < len(self.times) else None
 
-    def behind(self, id: str) -> int | None:
-        """The number of the object that holds what has this id: both end in the same way."""
-        number = self._tails.number(id[-12:])
+    def number_of_holder(self, id: str) -> int | None:
+        """Return the number of the object that embeds the object with this id: both have the same suffix."""
+        number = self._suffixes.number(id[-12:])
         return number if number is not None and number < len(self.times) else None
 
     def find(self, id: str) -> BulkRecord | None:
-        """The object with that id."""
+        """Return the object with that id, or None."""
         number = self.number(id)
         return None if number is None else BulkRecord(self, number)
 
-    def also(self, number: int) -> Data | None:
-        """What an object shows with `expand[]` only."""
-        return orjson.loads(self.extras.render(number)) if self.extras else None
+    def expand_only(self, number: int) -> Data | None:
+        """Return the fields of an object that only `expand[]` shows."""
+        return orjson.loads(self.expand_only_templates.render(number)) if self.expand_only_templates else None
 
     def order(self) -> tuple[Any, Any]:
-        """As sequences, which compute what is looked at."""
+        """Return records and sort keys as sequences that compute their items."""
         return self._all, self._keys
 
     def put(self, record: Record) -> None:
-        """Refused."""
-        _fixed()
+        """Refuse: objects in bulk cannot be changed."""
+        _refuse()
 
-    def take(self, record: Record) -> None:
-        """Refused."""
-        _fixed()
+    def remove(self, record: Record) -> None:
+        """Refuse: objects in bulk cannot be changed."""
+        _refuse()
 
     def drop_before(self, created: int) -> None:
-        """Nothing is dropped: events are there as long as their spread says."""
+        """Drop nothing: the time line of a bulk table may be older than 30 days."""
 
 
-class Below(Shelf):
-    """What objects in bulk hold as a list: lines of invoices, items of subscriptions.
+class EmbeddedCollection(Collection):
+    """Objects that objects in bulk embed: lines of invoices, items of subscriptions.
 
     Args:
-        owner: where those objects are.
-        field: of the list in them.
-        kind: Stripe's name of what is in it.
+        owner: the collection of the objects that embed them.
+        field: the field of the embedded list.
+        kind: Stripe's name of the embedded objects.
     """
 
-    def __init__(self, owner: BulkShelf, field: str, kind: str) -> None:
+    def __init__(self, owner: BulkCollection, field: str, kind: str) -> None:
         super().__init__()
         self.owner, self.field, self.kind = owner, field, kind
-        self.children = Found(self._of)  # type: ignore[assignment]  # a mapping that nobody may change
-        self.records = Found(self._find)  # type: ignore[assignment]
+        self.children = LazyMapping(self._of)  # type: ignore[assignment]  # a mapping that nobody may change
+        self.records = LazyMapping(self._find)  # type: ignore[assignment]
 
     def __len__(self) -> int:
-        return len(self.owner)  # at least
+        return len(self.owner)  # a lower bound: each embeds one or more
 
-    def _held(self, number: int) -> list[Record]:
+    def _members(self, number: int) -> list[Record]:
         holder = BulkRecord(self.owner, number)
         shown = holder.data[self.field]["data"]
         return [Record(self.kind, each, holder.created, number * 100 + place, holder.id)
@@ -198,17 +198,17 @@ class Below(Shelf):
 
     def _of(self, parent: str) -> list[Record] | None:
         number = self.owner.number(parent)
-        return None if number is None else self._held(number)
+        return None if number is None else self._members(number)
 
     def _find(self, id: str) -> Record | None:
-        number = self.owner.behind(id)
-        return None if number is None else next((each for each in self._held(number) if each.id == id), None)
+        number = self.owner.number_of_holder(id)
+        return None if number is None else next((each for each in self._members(number) if each.id == id), None)
 
     def order(self) -> tuple[list[Record], list[tuple[int, int]]]:
-        """All of them, made anew each time: for small tables only."""
-        found = [record for number in range(len(self.owner)) for record in self._held(number)]
-        return found, [record.place for record in found]
+        """Return all of them, computed anew by each call: for small tables only."""
+        found = [record for number in range(len(self.owner)) for record in self._members(number)]
+        return found, [record.sort_key for record in found]
 
     def put(self, record: Record) -> None:
-        """Refused."""
-        _fixed()
+        """Refuse: objects in bulk cannot be changed."""
+        _refuse()

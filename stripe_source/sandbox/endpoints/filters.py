@@ -1,4 +1,4 @@
-"""Filters of lists: which records a list shows, by its parameters and by rules of its own."""
+"""Filters of lists: which records a list shows, by its parameters and by special rules."""
 from __future__ import annotations
 
 import fnmatch
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stripe_source.sandbox.business.singletons import owner_of_credit
-from stripe_source.sandbox.dump import swept
+from stripe_source.sandbox.dump import transactions_of_payout
 from stripe_source.sandbox.endpoints.list_parameters import bounds, integer
 from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.clocks import clock_of
@@ -18,7 +18,7 @@ COMMON = frozenset({"limit", "starting_after", "ending_before", "expand", "creat
 ENDED = ("canceled", "incomplete_expired")
 _CLOCK = "test_helpers.test_clock"
 _ON_CLOCKS = frozenset({"customer", "subscription", "subscription_schedule", "quote"})
-# Parameters whose field is elsewhere on the object: (object, parameter) -> dotted path.
+# Parameters that filter a field of another name: (object, parameter) -> dotted path.
 _ELSEWHERE = {
     ("invoice", "subscription"): "parent.subscription_details.subscription",
     ("promotion_code", "coupon"): "promotion.coupon",
@@ -27,7 +27,7 @@ _ELSEWHERE = {
 
 
 def value_at(data: Data, path: str) -> Any:
-    """The value at a dotted path, or None."""
+    """Return the value at a dotted path, or None."""
     node: Any = data
     for part in path.split("."):
         if not isinstance(node, dict):
@@ -37,17 +37,17 @@ def value_at(data: Data, path: str) -> Any:
 
 
 def filters(books: Books, object: str, params: dict[str, Any], known: dict[str, Any]) -> list[Filter]:
-    """What a record must be to be listed."""
+    """Return the filters that a record has to pass to be listed."""
     found: list[Filter] = [lambda record: not record.hidden]
     params = dict(params)
-    if object in _ON_CLOCKS and _CLOCK in books.shelves and ("test_clock" in params or books.shelves[_CLOCK]):
+    if object in _ON_CLOCKS and _CLOCK in books.collections and ("test_clock" in params or books.collections[_CLOCK]):
         found += _clocks(books, params)
     if object in _SPECIAL:
         found += _SPECIAL[object](books, params)
     for name, value in params.items():
         if name in COMMON:
             continue
-        if name == "customer" and not (books.find("customer", value) or value in books.shelf("customer").gone):
+        if name == "customer" and not (books.find("customer", value) or value in books.collection("customer").deleted):
             raise missing("customer", value, "customer", 400)
         path = _ELSEWHERE.get((object, name), name)
         kind = known.get(name)
@@ -67,7 +67,7 @@ def filters(books: Books, object: str, params: dict[str, Any], known: dict[str, 
 
 
 def equal(path: str, wanted: str) -> Filter:
-    """What has that value at a dotted path."""
+    """Return a filter: the value at a dotted path is the given one."""
 
     def test(record: Record) -> bool:
         value = value_at(record.data, path)
@@ -87,7 +87,7 @@ def _clocks(books: Books, params: dict[str, Any]) -> list[Filter]:
     return [] if "customer" in params else [lambda record: clock_of(books, record) is None]
 
 
-# --- lists with rules of their own; each takes what it understands out of `params`
+# --- lists with special rules; each function removes the parameters that it handles from `params`
 
 
 def _prices(books: Books, params: dict[str, Any]) -> list[Filter]:
@@ -175,10 +175,10 @@ def _transactions(books: Books, params: dict[str, Any]) -> list[Filter]:
     record = books.find("payout", payout)
     if record is None:
         raise missing("payout", payout, "payout", 400)
-    if payout not in books.swept:
+    if payout not in books.payout_transactions:
         raise Refusal(400, "Balance transaction history can only be filtered on automatic transfers, not manual.",
                       param="payout")
-    members = {entry.id for entry in swept(books, payout)}
+    members = {entry.id for entry in transactions_of_payout(books, payout)}
     return [lambda entry: entry.id in members]
 
 

@@ -1,4 +1,4 @@
-"""Parameters of requests: how they are parsed, what a list takes, page sizes and bounds of time."""
+"""Parameters of requests: parsing, checks, page sizes and bounds of time."""
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ _RATES = LISTS["/v1/exchange_rates"]["params"]  # one page holds all currencies,
 
 
 def parse(query: str) -> dict[str, Any]:
-    """A query string or form as nested values: `a[b]=1&c[]=2&d[0]=3`."""
+    """Parse a query string or form into nested values: `a[b]=1&c[]=2&d[0]=3`."""
     found: dict[str, Any] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         head, *inner = name.replace("]", "").split("[")
@@ -36,7 +36,7 @@ def _listed(value: Any) -> Any:
 
 
 def check(params: dict[str, Any], known: dict[str, Any], required: Iterable[str]) -> None:
-    """Refuses what a list does not take."""
+    """Refuse parameters that a list does not take, and values that they cannot have."""
     unknown = [name for name in params if name not in known]
     if unknown:
         several = "s" if len(unknown) > 1 else ""
@@ -71,7 +71,7 @@ def check(params: dict[str, Any], known: dict[str, Any], required: Iterable[str]
 
 
 def integer(text: Any, param: str) -> int:
-    """An integer parameter."""
+    """Return an integer parameter, or refuse it."""
     try:
         return int(text)
     except (TypeError, ValueError):
@@ -82,7 +82,7 @@ _ALL = 2**31  # more objects than any list has
 
 
 def limit_of(params: dict[str, Any], known: dict[str, Any] | None = None) -> int:
-    """How many objects a page may hold: 1 to 100, 10 unless told; lists without the parameter are one page."""
+    """Return the page size: 1 to 100, by default 10; lists that take no `limit` are one page."""
     if known is not None and ("limit" not in known or (known is _RATES and "limit" not in params)):
         return _ALL
     limit = integer(params.get("limit", 10), "limit")
@@ -96,7 +96,7 @@ def limit_of(params: dict[str, Any], known: dict[str, Any] | None = None) -> int
 
 
 def bounds(value: Any) -> tuple[int, int]:
-    """A filter on time as first and last second."""
+    """Return the first and the last second of a filter on time."""
     if not isinstance(value, dict):
         return int(value), int(value)
     low, high = 0, 2**62

@@ -1,4 +1,4 @@
-"""Pages of lists as Stripe's behave: order, cursors, `has_more`."""
+"""Pages of lists: order, cursors and `has_more`, as at Stripe."""
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
@@ -14,7 +14,7 @@ from stripe_source.sandbox.state.requests import Refusal, missing
 
 
 def page(books: Books, object: str, params: dict[str, Any], known: dict[str, Any]) -> tuple[list[Record], bool]:
-    """One page of all objects of a type, and whether there are more."""
+    """Return one page of all objects of a type, and whether there are more."""
     limit = limit_of(params, known)
     order, keys = _order(books, object)
     wanted = filters(books, object, params, known)
@@ -27,7 +27,7 @@ def page(books: Books, object: str, params: dict[str, Any], known: dict[str, Any
         hidden = object == "subscription" and "status" not in params and cursor.data["status"] in ENDED
         if hidden:  # seen on Stripe when a subscription is canceled between two pages
             raise missing(object, cursor.id, "starting_after" if "starting_after" in params else "ending_before", 400)
-        place = _shuffled(cursor) if object == "event" and books.world.faults.shuffle_ties else cursor.place
+        place = _shuffled(cursor) if object == "event" and books.world.faults.shuffle_ties else cursor.sort_key
         if "starting_after" in params:
             high = min(high, bisect_left(keys, place))
         else:
@@ -47,34 +47,34 @@ def page(books: Books, object: str, params: dict[str, Any], known: dict[str, Any
 
 
 def _shuffled(record: Record) -> tuple[Any, ...]:
-    """A place that says nothing about the order in which things happened within a second: ids are random."""
+    """Return a sort key that orders the events of one second by id, which is random."""
     return record.created, record.id
 
 
 def _order(books: Books, object: str) -> tuple[list[Record], Sequence[tuple[Any, ...]]]:
-    """Records oldest first, as lists show them, and their places."""
+    """Return the records as lists show them, oldest first, and their sort keys."""
     faults = books.world.faults
     if object != "event":
-        if not books.past:
-            return books.shelf(object).order()
+        if not books.stale_versions:
+            return books.collection(object).order()
         records = books.listed(object)
-        return records, [record.place for record in records]
-    if books.late:
+        return records, [record.sort_key for record in records]
+    if books.delayed_events:
         now = books.now if faults.lag is not None else 2**62
-        books.late = {id: at for id, at in books.late.items() if at > now}
-    if not books.late and not faults.shuffle_ties:
-        return books.shelf(object).order()
-    records = [record for record in books.all(object) if record.id not in books.late]
+        books.delayed_events = {id: at for id, at in books.delayed_events.items() if at > now}
+    if not books.delayed_events and not faults.shuffle_ties:
+        return books.collection(object).order()
+    records = [record for record in books.all(object) if record.id not in books.delayed_events]
     if faults.shuffle_ties:
         records.sort(key=_shuffled)
         return records, [_shuffled(record) for record in records]
-    return records, [record.place for record in records]
+    return records, [record.sort_key for record in records]
 
 
-def members(
+def children_page(
     books: Books, kinds: tuple[str, ...], parent: str, params: dict[str, Any], known: dict[str, Any]
 ) -> tuple[list[Record], bool]:
-    """One page of the children of an object."""
+    """Return one page of the children of an object."""
     limit = limit_of(params, known)
     everything = books.listed_children(kinds, parent)
     if "created" in params:
@@ -85,19 +85,19 @@ def members(
         wanted = filters(books, kinds[0], others, known)
         everything = [record for record in everything if all(test(record) for test in wanted)]
     cursor = _cursor(books, kinds, params)
-    return _part(everything, cursor, limit, params, kinds[0])
+    return _slice(everything, cursor, limit, params, kinds[0])
 
 
-def cut(everything: list[Record], params: dict[str, Any], known: dict[str, Any]) -> tuple[list[Record], bool]:
-    """One page of what was found already."""
+def page_of_found(everything: list[Record], params: dict[str, Any], known: dict[str, Any]) -> tuple[list[Record], bool]:
+    """Return one page of records that were already found."""
     id = params.get("starting_after") or params.get("ending_before")
     cursor = next((record for record in everything if record.id == id), None)
     if id and cursor is None:
         raise missing(everything[0].object if everything else "object", id, status=400)
-    return _part(everything, cursor, limit_of(params, known), params, "")
+    return _slice(everything, cursor, limit_of(params, known), params, "")
 
 
-def _part(
+def _slice(
     everything: list[Record], cursor: Record | None, limit: int, params: dict[str, Any], object: str
 ) -> tuple[list[Record], bool]:
     if cursor is None:
@@ -128,7 +128,7 @@ def _cursor(books: Books, kinds: tuple[str, ...], params: dict[str, Any]) -> Rec
 
 
 def embedded_paths() -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Paths of lists below one parent: path -> (the parent's object, objects of the members)."""
+    """Return the paths of lists below one parent: path -> (object of the parent, objects of the members)."""
     found = {path: (owner, kinds) for owner, fields in EMBEDDED.items() for kinds, path, _ in fields.values()
              if "?" not in path and path != "/v1/customers/{id}/subscriptions"}
     for path, entry in LISTS.items():

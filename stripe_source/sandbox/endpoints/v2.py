@@ -1,4 +1,4 @@
-"""Lists and objects under `/v2/`: pages by url, times as text, sections that come when they are named."""
+"""Lists and objects under `/v2/`: pages by URL, times as text, sections that `include` names."""
 from __future__ import annotations
 
 import base64
@@ -11,7 +11,7 @@ import orjson
 
 from stripe_source.sandbox.endpoints import filters, list_parameters
 from stripe_source.sandbox.state.books import Books
-from stripe_source.sandbox.state.catalog import INCLUDED
+from stripe_source.sandbox.state.catalog import V2_SECTIONS
 from stripe_source.sandbox.state.records import Data, Record
 from stripe_source.sandbox.state.requests import Answer, Refusal
 
@@ -19,7 +19,7 @@ _BOUNDS = ("gt", "gte", "lt", "lte")
 
 
 def moment(value: Any, param: str) -> float:
-    """A time as it is asked for."""
+    """Return the seconds of an RFC 3339 parameter, or refuse it."""
     try:
         found = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
     except ValueError:
@@ -32,8 +32,8 @@ def moment(value: Any, param: str) -> float:
 
 
 def shown(object: str, data: Data, include: list[str]) -> Data:
-    """The object without the sections that `include` does not name."""
-    sections = INCLUDED.get(object, ())
+    """Return the object; sections that `include` does not name are null."""
+    sections = V2_SECTIONS.get(object, ())
     unknown = [name for name in include if name not in sections]
     if unknown:
         raise Refusal(400, f"Invalid include: {unknown[0]}", code="parameter_unknown", param="include")
@@ -46,27 +46,27 @@ def shown(object: str, data: Data, include: list[str]) -> Data:
                 node = node.get(part) if isinstance(node, dict) else None
             if isinstance(node, dict) and last in node:
                 node[last] = None
-    # an object that holds nothing but sections is as empty as they are
+    # `configuration` holds nothing but sections, so it is null if all of them are
     if object == "v2.core.account" and not any((data.get("configuration") or {}).values()):
         data["configuration"] = None
     return data
 
 
 def _bytes(record: Record, books: Books, include: list[str]) -> bytes:
-    if record.object not in INCLUDED:
-        return books.json(record)
+    if record.object not in V2_SECTIONS:
+        return books.to_json(record)
     return orjson.dumps(shown(record.object, record.data, include))
 
 
 def one(books: Books, record: Record, params: dict[str, Any]) -> Answer:
-    """GET of one object."""
-    sections = record.object in INCLUDED
+    """Answer the GET of one object."""
+    sections = record.object in V2_SECTIONS
     list_parameters.check(params, {"include": "list"} if sections else {}, ())
     return Answer(200, _bytes(record, books, params.get("include", [])), {})
 
 
 def page(books: Books, path: str, object: str, parent: str | None, params: dict[str, Any], known: Data) -> Answer:
-    """One page of a list, with the urls of the next one and of the one before."""
+    """Answer one page of a list, with the URLs of the next and of the previous page."""
     limit = int(params["limit"]) if "limit" in params and str(params["limit"]).isdigit() else 20
     token = params.pop("page", None)
     start = 0
@@ -97,7 +97,7 @@ def page(books: Books, path: str, object: str, parent: str | None, params: dict[
 def _tests(object: str, params: dict[str, Any]) -> list[filters.Filter]:
     found: list[filters.Filter] = []
     if object == "v2.core.account":
-        # closed ones are in a list of their own
+        # `closed=true` lists closed accounts, otherwise open ones are listed
         closed = params.pop("closed", "false") == "true"
         found.append(lambda record: bool(record.data.get("closed")) == closed)
         applied = params.pop("applied_configurations", None)

@@ -39,21 +39,21 @@ class Shop:
         self.promotions: list[Record] = []
         self.rates: list[Record] = []
 
-    def at(self, time: float, action: Callable[..., Any], *args: Any) -> None:
-        """Puts something on the calendar."""
-        self.books.world.at(min(int(time), self.end), action, *args)
+    def call_at(self, time: float, action: Callable[..., Any], *args: Any) -> None:
+        """Put an action on the calendar of the world, at the end of the history at the latest."""
+        self.books.world.call_at(min(int(time), self.end), action, *args)
 
-    def some(self, number: float) -> int:
-        """A count at scale 1, scaled; one at least."""
+    def scaled(self, number: float) -> int:
+        """Return the count of scale 1 at this scale, at least 1."""
         return max(1, round(number * self.scale))
 
-    def when(self, first: float = 0.0, last: float = 1.0) -> int:
-        """A moment between two shares of the history, more of them later: business grows."""
+    def random_moment(self, first: float = 0.0, last: float = 1.0) -> int:
+        """Return a random moment between two shares of the history; later ones are more likely, as business grows."""
         share = first + (last - first) * self.rng.random() ** 0.75
         return int(self.start + share * (self.end - self.start - 3600))
 
-    def one(self, object: str, **wanted: Any) -> Record | None:
-        """Any object with those values."""
+    def random_object(self, object: str, **wanted: Any) -> Record | None:
+        """Return a random object with these values; None if none was drawn in 60 attempts."""
         found = self.books.all(object)
         for _ in range(60):
             if not found:
@@ -63,8 +63,8 @@ class Shop:
                 return record
         return None
 
-    def stock(self) -> None:
-        """Products, prices, coupons, tax rates."""
+    def create_products(self) -> None:
+        """Create products, prices, coupons, promotion codes, tax rates and the tax ids of the account."""
         books, rng = self.books, self.rng
         for number, name in enumerate(_HOSTED):
             product = products.product(books, name, description=f"{name}, hosted", metadata={"line": "hosted"})
@@ -80,7 +80,7 @@ class Shop:
                                        nickname=f"{name} tiered")
             else:
                 month = products.price(books, product.id, base, currency, "month", nickname=f"{name} monthly",
-                                    lookup_key=f"{name.lower().replace(' ', '_')}_monthly")
+                                       lookup_key=f"{name.lower().replace(' ', '_')}_monthly")
             year = products.price(books, product.id, base * 10, currency, "year", nickname=f"{name} yearly", options={
                 currency: {"custom_unit_amount": None, "tax_behavior": "unspecified", "unit_amount": base * 10,
                            "unit_amount_decimal": str(base * 10)},
@@ -94,8 +94,8 @@ class Shop:
         self.yearly.append(quarterly)
         for number, name in enumerate(_SOLD):
             product = products.product(books, name, shippable=True, images=["https://img.example.com/a.png"],
-                                    tax_code="txcd_99999999", package_dimensions={
-                                        "height": 2.5, "length": 10.0, "weight": 4.25, "width": 6.0})
+                                       tax_code="txcd_99999999", package_dimensions={
+                                           "height": 2.5, "length": 10.0, "weight": 4.25, "width": 6.0})
             for currency, amount in (("usd", 1900 + 700 * number),
                                      (("jpy", 3200), ("kwd", 12340), ("eur", 2200), ("gbp", 1700))[number % 4]):
                 self.once.append(products.price(books, product.id, amount, currency, nickname=f"{name} ({currency})"))

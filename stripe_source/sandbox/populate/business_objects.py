@@ -1,4 +1,4 @@
-"""Makers of objects that the business itself makes; afterwards every column gets a value."""
+"""Makers of objects that the functions of the business create; then every empty column gets a value."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -13,15 +13,15 @@ from stripe_source.sandbox.state.events import change, emit
 from stripe_source.sandbox.state.records import Data, Record
 
 Maker = Callable[[PopulateRequest, int], Record]
-# What tells the state of objects that have no event for changes: the last word is about the object as it is.
-_LAST = {
+# Events that tell the state of a populated object, for types without an event of changes.
+_STATE_EVENTS = {
     "invoice_payment": "invoice_payment.paid", "invoiceitem": "invoiceitem.created",
     "payment_intent": "payment_intent.created", "setup_intent": "setup_intent.created", "topup": "topup.created",
 }
 
 
 def full_price(request: PopulateRequest) -> Record:
-    """A price with a value in every column."""
+    """Return a price with a value in every column."""
     books = request.books
     found = next((each for each in books.all("price")[::-1] if each.data.get("transform_quantity")
                   and each.data["active"]), None)
@@ -29,14 +29,14 @@ def full_price(request: PopulateRequest) -> Record:
 
 
 def filled(request: PopulateRequest, record: Record, number: int, keep: Data | None = None) -> Record:
-    """Gives the object a value in every column, and tells of the change where Stripe would."""
+    """Give every empty column of an object a value, and emit the event of the change if Stripe has one."""
     books = request.books
-    also: Data = record.also if record.also is not None else {}
-    fill(books, record.object, record.data, also, request.schema_map, number)
+    expand_only: Data = record.expand_only if record.expand_only is not None else {}
+    fill(books, record.object, record.data, expand_only, request.schema_map, number)
     record.data.update(keep or {})
-    record.also = also or None
-    books.touch(record)
-    type = mutate.updated_event(books, record) or _LAST.get(record.object)
+    record.expand_only = expand_only or None
+    books.invalidate(record)
+    type = mutate.updated_event(books, record) or _STATE_EVENTS.get(record.object)
     if type is not None:
         emit(books, type, record, {})
     return record
@@ -56,28 +56,29 @@ def _balance_transaction(request: PopulateRequest, number: int) -> Record:
 
 
 def _fund(books: Books, amount: int) -> Record:
-    """Money that is available now and in no payout yet."""
-    return ledger.enter(books, "adjustment", amount, "usd", books.new_id("topup"), description="Adjustment")
+    """Add available money that is in no payout yet."""
+    return ledger.record_transaction(
+        books, "adjustment", amount, "usd", books.new_id("topup"), description="Adjustment")
 
 
 def _swept(request: PopulateRequest, number: int) -> Record:
-    """A balance transaction in an automatic payout, which takes all that is available."""
+    """Make a balance transaction in an automatic payout, which pays out all that is available."""
     if request.parent is not None:
         raise ValueError("What is in a payout is settled when it is made; leave `parent` out.")
     books = request.books
-    short = -sum(each.data["net"] for each in books.unswept.get("usd", ()))
+    short = -sum(each.data["net"] for each in books.not_paid_out.get("usd", ()))
     entry = _fund(books, max(0, short) + 2000 + number)
-    payout = ledger.pay_out(books, "usd")
+    payout = ledger.create_payout(books, "usd")
     if payout is None:
         raise ValueError("There is nothing to pay out.")
     return filled(request, entry, number, request.fields)
 
 
 def _payout(request: PopulateRequest, number: int) -> Record:
-    """A payout by hand."""
+    """Make a manual payout."""
     books = request.books
     _fund(books, 2000 + number)
-    record = ledger.pay_out(books, "usd", 100 + number)
+    record = ledger.create_payout(books, "usd", 100 + number)
     if record is None:
         raise ValueError("There is nothing to pay out.")
     return filled(request, record, number, request.fields)
@@ -97,7 +98,7 @@ def _price(request: PopulateRequest, number: int) -> Record:
     if twin is not None:
         filled(request.for_table("plans"), twin, number)
     if number % 3 == 1:
-        products.set_price(books, record, active=False)
+        products.update_price(books, record, active=False)
     return record
 
 
@@ -111,7 +112,7 @@ def _invoice_payment(request: PopulateRequest, number: int) -> Record:
     invoice = books.get("invoice", mutate.create(books, "invoiceitem", {
         "invoice": mutate.create(books, "invoice", {}).id}).data["invoice"])
     billing.finalize(books, invoice)
-    billing.settle_invoice(books, invoice)
+    billing.collect_payment(books, invoice)
     paid = [each for each in books.all("invoice_payment") if each.data["invoice"] == invoice.id]
     return filled(request, paid[-1], number, request.fields)
 
@@ -137,7 +138,7 @@ def _event(request: PopulateRequest, number: int) -> Record:
         raise ValueError("Events are kept for 30 days only.")
     record.data["request"] = {"id": books.new_id("req"), "idempotency_key": f"key-{number}"}
     record.data.update(account=books.account, context=books.account)
-    books.touch(record)
+    books.invalidate(record)
     return record
 
 
@@ -146,11 +147,11 @@ def _discount(request: PopulateRequest, number: int) -> Record:
     coupon = mutate.create(books, "coupon", {"duration": "repeating", "duration_in_months": 6})
     promotion = products.promotion_code(books, coupon, f"SAVE{books.count('promos')}")
     owner = books.get("customer", request.parent) if request.parent else customers.customer(books)
-    record = books.get("discount", customers.discount(books, owner, coupon, promotion)["id"])
+    record = books.get("discount", customers.apply_discount(books, owner, coupon, promotion)["id"])
     kept = {name: record.data.get(name) for name in ("customer", "end")}
     fill(books, "discount", record.data, {}, request.schema_map, number)
     record.data.update(kept, **request.fields)
-    books.touch(record)
+    books.invalidate(record)
     change(books, owner, "customer.updated")
     return record
 
@@ -168,7 +169,7 @@ def _tax_id(request: PopulateRequest, number: int) -> Record:
 
 
 def _review(request: PopulateRequest, number: int) -> Record:
-    """A review of a payment; every second one is closed, and in no list any more."""
+    """Make a review of a payment; every second one is closed, so that lists leave it out."""
     books = request.books
     charge = payments.pay(books, 5000 + number, "usd", customers.customer(books))
     intent = books.get("payment_intent", charge.data["payment_intent"])
@@ -182,7 +183,7 @@ def _review(request: PopulateRequest, number: int) -> Record:
         record.data.update(closed_reason=None)
     else:
         record.data.update(closed_reason="approved", reason="approved")
-    books.touch(record)
+    books.invalidate(record)
     change(books, charge, "charge.updated", review=record.id)
     change(books, intent, review=record.id)
     emit(books, "review.opened" if record.data["open"] else "review.closed", record)
@@ -190,7 +191,7 @@ def _review(request: PopulateRequest, number: int) -> Record:
 
 
 def _account(request: PopulateRequest, number: int) -> Record:
-    """A connected account, with books of its own."""
+    """Make a connected account, with books of its own."""
     books, world = request.books, request.books.world
     profile = accounts.profile(books.new_id("account"), f"Shop {number}", "US", "usd", books.now,
                                ("custom", "express", "standard")[number % 3])

@@ -1,4 +1,4 @@
-"""Makers of objects that are generated from their schema map, with relations of their own."""
+"""Makers of objects that are generated from their schema map and have relations to other objects."""
 from __future__ import annotations
 
 from stripe_source.sandbox.business import customers, payments
@@ -15,21 +15,21 @@ _CAPABILITIES = ("card_payments", "transfers", "sepa_debit_payments", "link_paym
 
 
 def _item(request: PopulateRequest, number: int) -> Record:
-    """A line of a checkout session, a payment link or a quote."""
+    """Make a line of a checkout session, a payment link or a quote."""
     books, object = request.books, CHILDREN[request.table][0][0]
     return make(books, request.schema_map, object, {"price": full_price(request).id, "discounts": [], **request.fields},
                 request.owner(number), number=number)
 
 
 def _external(request: PopulateRequest, number: int) -> Record:
-    """A bank account or card that an account is paid out to."""
+    """Make an external account: a bank account or card that receives payouts."""
     object = ("bank_account", "card")[number % 2]
     return make(request.books, request.schema_map, object, {"customer": None, **request.fields}, request.owner(number),
                 number=number)
 
 
 def _capability(request: PopulateRequest, number: int) -> Record:
-    """A capability; its id is the same in every account."""
+    """Make a capability; its id is the same in every account."""
     books = request.books
     owner = request.owner(number)
     there = {each.data["id"] for each in books.children(("capability",), owner.id)}
@@ -39,7 +39,7 @@ def _capability(request: PopulateRequest, number: int) -> Record:
 
 
 def _grant(request: PopulateRequest, number: int) -> Record:
-    """A credit grant, of a customer or of an account of Accounts v2."""
+    """Make a credit grant, of a customer or of an account of Accounts v2."""
     books = request.books
     fields: Data = {"customer": None, "customer_account": None}
     if number % 3 == 2:
@@ -51,7 +51,7 @@ def _grant(request: PopulateRequest, number: int) -> Record:
 
 
 def _credit(request: PopulateRequest, number: int) -> Record:
-    """Use of a credit grant."""
+    """Make a balance transaction of a credit grant."""
     books, grant = request.books, request.owner(number)
     fields = {"type": ("debit", "credit")[number % 2], "credit_grant": grant.id, **request.fields}
     fields["debit" if fields["type"] == "credit" else "credit"] = None
@@ -59,7 +59,7 @@ def _credit(request: PopulateRequest, number: int) -> Record:
 
 
 def _usage(request: PopulateRequest, number: int) -> Record:
-    """What one customer used of a meter on one day; today first, then the days before."""
+    """Make the usage summary of one customer for one day: today, then the days before."""
     books, meter = request.books, request.owner(number)
     fields = dict(request.fields)
     customer = fields.pop("customer", None)
@@ -69,18 +69,18 @@ def _usage(request: PopulateRequest, number: int) -> Record:
             found = [customers.customer(books)]
         customer = found[number % len(found)].id
     taken = {each.data["start_time"] for each in books.children(("billing.meter_event_summary",), meter.id)
-             if each.second == customer}
+             if each.second_parent == customer}
     day = books.now // DAY * DAY
     while day in taken:
         day -= DAY
     record = make(books, request.schema_map, "billing.meter_event_summary", {
         "start_time": day, "end_time": day + DAY, "aggregated_value": float(number + 1), **fields}, meter)
-    record.second = customer
+    record.second_parent = customer
     return record
 
 
 def _attempt(request: PopulateRequest, number: int) -> Record:
-    """An attempt of a setup intent or a payment record, which names the newest."""
+    """Make an attempt of a setup intent or a payment record, which has the id of the newest attempt."""
     books, owner = request.books, request.owner(number)
     object = CHILDREN[request.table][0][0]
     record = make(books, request.schema_map, object, {**request.fields, owner.object: owner.id}, owner, number=number)
@@ -90,7 +90,7 @@ def _attempt(request: PopulateRequest, number: int) -> Record:
 
 
 def _owner_of_linked(request: PopulateRequest, number: int) -> Record:
-    """The owner of a linked account, in the ownership that the account names."""
+    """Make an owner of a linked account, in the ownership that the account names."""
     books, linked = request.books, request.owner(number)
     fields = {"ownership": linked.data["ownership"], **request.fields}
     return make(books, request.schema_map, "financial_connections.account_owner", fields, linked, number=number)
@@ -118,9 +118,9 @@ def _secret(request: PopulateRequest, number: int) -> Record:
 
 
 def _tax(books: Books, object: str) -> Record:
-    """A tax calculation or transaction, and the payment intent that leads to it.
+    """Make a tax calculation or transaction, and the payment intent that refers to it.
 
-    The first is named by the payment intent's hooks (and, for transactions, an association), the next by its metadata.
+    In turn, it refers to it by hooks (and, for transactions, by an association) or by metadata.
     """
     hooked = books.count(object) % 2 == 1
     record = books.add(object, currency="usd", livemode=books.world.livemode, tax_date=books.now, **(
@@ -146,7 +146,7 @@ def _tax(books: Books, object: str) -> Record:
 
 
 def _tax_line(request: PopulateRequest, number: int) -> Record:
-    """A line of a tax calculation or transaction; there are both ways in which these can be found."""
+    """Make a line of a tax calculation or transaction; both kinds of reference to those exist."""
     books, owner = request.books, CHILDREN[request.table][2]
     if request.parent is None:
         while books.counters.get(owner, 0) < 2:
@@ -156,14 +156,14 @@ def _tax_line(request: PopulateRequest, number: int) -> Record:
 
 
 def _v2_account(request: PopulateRequest, number: int) -> Record:
-    """An account of Accounts v2; every third one is closed."""
+    """Make an account of Accounts v2; every third one is closed."""
     return make(request.books, request.schema_map, "v2.core.account", {
         "applied_configurations": [("customer", "merchant", "recipient")[number % 3]], "closed": number % 3 == 2,
         **request.fields}, number=number)
 
 
 def _v2_money(request: PopulateRequest, number: int) -> Record:
-    """A financial account; every third one is closed."""
+    """Make a financial account; every third one is closed."""
     return make(request.books, request.schema_map, "v2.money_management.financial_account", {
         "status": ("open", "pending", "closed")[number % 3], **request.fields}, number=number)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stripe_source.sandbox.business import customers
-from stripe_source.sandbox.scenario.fabricate import map_of
+from stripe_source.sandbox.scenario.fabricate import schema_map_of
 from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.catalog import CHILDREN, LISTS
 from stripe_source.sandbox.state.records import Data, Record
@@ -16,19 +16,19 @@ Populate = Callable[[str, int], list[Data]]
 
 
 class PopulateRequest:
-    """What a maker of objects needs to know.
+    """A request for objects of one table.
 
     Args:
         books: the account.
         table: the table that is populated.
         parent: id of the parent that all objects get; None leaves the choice to `owner`.
         fields: fields that are the same in all objects.
-        populate: makes so many objects of another table of the account.
+        populate: makes a number of objects of another table of the account.
     """
 
     def __init__(self, books: Books, table: str, parent: str | None, fields: Data, populate: Populate) -> None:
         self.books, self.table, self.parent, self.fields, self.populate = books, table, parent, fields, populate
-        self.schema_map = map_of(books, table)
+        self.schema_map = schema_map_of(books, table)
 
     def for_table(self, table: str) -> PopulateRequest:
         """Return a request for another table, without parent and fields."""

@@ -1,4 +1,4 @@
-"""Objects that an account has one of, or one for each of others: settings, balances, summaries of credit grants."""
+"""Tables with a fixed number of objects: settings, balances, and one summary for each credit grant."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 from stripe_source.sandbox.business import ledger, payments, singletons
 from stripe_source.sandbox.populate.request import Populate
-from stripe_source.sandbox.scenario.fabricate import fill, map_of
+from stripe_source.sandbox.scenario.fabricate import fill, schema_map_of
 from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.records import Data
 
@@ -14,7 +14,7 @@ from stripe_source.sandbox.state.records import Data
 def _settings(name: str) -> Callable[[Books, str, Populate], list[Data]]:
     def filled_settings(books: Books, table: str, populate: Populate) -> list[Data]:
         data = singletons.settings(books, name)
-        fill(books, name, data, {}, map_of(books, table))
+        fill(books, name, data, {}, schema_map_of(books, table))
         return [data]
 
     return filled_settings

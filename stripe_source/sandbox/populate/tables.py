@@ -1,4 +1,4 @@
-"""Objects of any table on request: parents are found or made, relations are real, every column has a value."""
+"""Populating any table: parents are found or made, references lead to objects, every column has a value."""
 from __future__ import annotations
 
 from functools import partial
@@ -32,7 +32,7 @@ def populate(books: Books, table: str, n: int, fields: Data | None = None, paren
         raise ValueError(f"Connected accounts have none of their own: table `{table}` is the platform's.")
     request = PopulateRequest(books, table, parent, dict(fields or {}), partial(populate, books))
     books.world.populated.add(table)
-    return [books.plain(_MAKERS.get(table, _any)(request, number)) for number in range(n)]
+    return [books.to_dict(_MAKERS.get(table, _any)(request, number)) for number in range(n)]
 
 
 def _of_platform(table: str) -> bool:
@@ -40,7 +40,7 @@ def _of_platform(table: str) -> bool:
 
 
 def populate_all(books: Books, n: int) -> dict[str, list[Data]]:
-    """Makes `n` objects of every table, and a customer on a test clock with what customers have."""
+    """Make `n` objects of every table, and a customer on a test clock with its objects."""
     platform = books is books.world.books
     made = {
         table: populate(books, table, n) for table in sorted({*TABLES, *_MAKERS, *SINGLETONS} - _NO_TABLES)
@@ -64,7 +64,7 @@ def populate_all(books: Books, n: int) -> dict[str, list[Data]]:
 
 
 def _any(request: PopulateRequest, number: int) -> Record:
-    """An object of any table without rules of its own."""
+    """Make an object of a table that has no maker of its own."""
     books, path = request.books, TABLES[request.table]
     children = CHILDREN.get(request.table)
     object = children[0][number % len(children[0])] if children else LISTS[path]["objects"][0]

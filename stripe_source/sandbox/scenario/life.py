@@ -1,4 +1,4 @@
-"""Random things that happen to a business while life goes on, each with its events."""
+"""Random things that happen to a business, each with its events."""
 from __future__ import annotations
 
 from random import Random
@@ -25,7 +25,7 @@ def _rename(books: Books, rng: Random) -> str | None:
     return f"customer {owner.id} changed"
 
 
-def _forget(books: Books, rng: Random) -> str | None:
+def _delete_customer(books: Books, rng: Random) -> str | None:
     owner = any_record(books, rng, "customer")
     if owner is None:
         return None
@@ -40,8 +40,8 @@ def _subscribe(books: Books, rng: Random) -> str | None:
         return None
     coupon = any_record(books, rng, "coupon") if rng.random() < 0.3 and price.data["currency"] == "usd" else None
     made = subscriptions.subscribe(books, owner, [(price, rng.randrange(1, 4))], coupon=coupon,
-                             trial_days=7 if rng.random() < 0.2 else 0,
-                             decline="card_declined" if rng.random() < 0.1 else None)
+                                   trial_days=7 if rng.random() < 0.2 else 0,
+                                   decline="card_declined" if rng.random() < 0.1 else None)
     return f"customer {owner.id} subscribed {made.id}"
 
 
@@ -71,10 +71,10 @@ def _change_subscription(books: Books, rng: Random) -> str | None:
         return f"subscription item {items[0].id} changed"
     if kind == 1:
         held = {each.data["price"] for each in items}
-        every = subscriptions.every(books.get("price", items[0].data["price"]))
+        every = subscriptions.billing_interval(books.get("price", items[0].data["price"]))
         price = any_record(books, rng, "price", lambda each: bool(each.data["recurring"]) and each.data["active"]
-                     and each.id not in held and each.data["currency"] == subscription.data["currency"]
-                     and subscriptions.every(each) == every)
+                           and each.id not in held and each.data["currency"] == subscription.data["currency"]
+                           and subscriptions.billing_interval(each) == every)
         if price is None:
             return None
         added = subscriptions.add_item(books, subscription, price, 1, end=items[0].data["current_period_end"])
@@ -96,7 +96,7 @@ def _sell(books: Books, rng: Random) -> str | None:
 
 def _refund(books: Books, rng: Random) -> str | None:
     charge = any_record(books, rng, "charge", lambda each: payments.refundable(each) > 100
-                  and each.data["payment_intent"] is not None)
+                        and each.data["payment_intent"] is not None)
     if charge is None:
         return None
     amount = payments.refundable(charge) if rng.random() < 0.5 else payments.refundable(charge) // 20 * 10
@@ -106,7 +106,7 @@ def _refund(books: Books, rng: Random) -> str | None:
 
 def _dispute(books: Books, rng: Random) -> str | None:
     charge = any_record(books, rng, "charge", lambda each: each.data["amount_refunded"] == 0
-                  and payments.refundable(each) > 0 and each.data["payment_intent"] is not None)
+                        and payments.refundable(each) > 0 and each.data["payment_intent"] is not None)
     if charge is None:
         return None
     return f"dispute {payments.dispute(books, charge, ends=rng.choice(('won', 'lost'))).id} of charge {charge.id}"
@@ -134,7 +134,7 @@ def _change_stock(books: Books, rng: Random) -> str | None:
             return None
         mutate.update(books, product, {"description": f"Revised {rng.randrange(99)}"})
         return f"product {product.id} changed"
-    if kind == 1:  # of prices that no subscription shows: those would change without an event of their own
+    if kind == 1:  # only prices that no subscription shows: subscriptions would change without an event
         shown = {each.data["price"] for each in books.all("subscription_item")}
         price = any_record(books, rng, "price", lambda each: each.id not in shown)
         if price is None:
@@ -167,9 +167,9 @@ def _discount(books: Books, rng: Random) -> str | None:
     if owner is None or coupon is None:
         return None
     if owner.data["discount"] is not None:
-        customers.undiscount(books, owner)
+        customers.remove_discount(books, owner)
         return f"customer {owner.id} lost the discount"
-    customers.discount(books, owner, coupon)
+    customers.apply_discount(books, owner, coupon)
     return f"customer {owner.id} got a discount"
 
 
@@ -177,16 +177,16 @@ def _invoice(books: Books, rng: Random) -> str | None:
     owner = any_record(books, rng, "customer")
     if owner is None:
         return None
-    invoice = billing.draft(books, owner, [])
+    invoice = billing.draft_invoice(books, owner, [])
     for number in range(rng.choice((1, 2, 14))):
         billing.invoice_item(books, owner, rng.randrange(1, 90) * 100, invoice=invoice, description=f"Work {number}")
     fate = rng.randrange(4)
     if fate:
         billing.finalize(books, invoice, net=14)
     if fate == 2:
-        billing.settle_invoice(books, invoice)
+        billing.collect_payment(books, invoice)
     if fate == 3:
-        billing.void(books, invoice)
+        billing.void_invoice(books, invoice)
     return f"invoice {invoice.id} is {invoice.data['status']}"
 
 
@@ -202,7 +202,7 @@ def _move_invoice(books: Books, rng: Random) -> str | None:
         return f"invoice {invoice.id} was finalized"
     if books.find("customer", invoice.data["customer"]) is None:
         return None
-    billing.settle_invoice(books, invoice)
+    billing.collect_payment(books, invoice)
     return f"invoice {invoice.id} was paid"
 
 
@@ -217,8 +217,8 @@ def _item(books: Books, rng: Random) -> str | None:
 
 def _credit(books: Books, rng: Random) -> str | None:
     invoice = any_record(books, rng, "invoice", lambda each: each.data["status"] in ("paid", "open")
-                   and each.data["amount_due"] > 1000)
-    made = billing.credit(books, invoice, [(None, 300, "Sorry")]) if invoice else None
+                         and each.data["amount_due"] > 1000)
+    made = billing.issue_credit_note(books, invoice, [(None, 300, "Sorry")]) if invoice else None
     return f"credit note {made.id}" if made else None
 
 
@@ -227,7 +227,7 @@ def _store(books: Books, rng: Random) -> str | None:
     if owner is None:
         return None
     maker = rng.choice((customers.card, customers.bank_account, customers.tax_id, customers.payment_method,
-                        payments.store_method))
+                        payments.create_setup_intent))
     return f"{maker(books, owner).id} was stored"
 
 
@@ -259,23 +259,23 @@ def _move_money(books: Books, rng: Random) -> str | None:
         record = ledger.transfer(books, 2500, "usd", rng.choice(books.world.connected))
         return f"transfer {record.id}"
     found = any_record(books, rng, "transfer", lambda each: each.data["amount"] - each.data["amount_reversed"] >= 100)
-    return f"reversal {ledger.reverse(books, found, 100).id}" if found else None
+    return f"reversal {ledger.reverse_transfer(books, found, 100).id}" if found else None
 
 
 def _check_out(books: Books, rng: Random) -> str | None:
     session = any_record(books, rng, "checkout.session", having(status="open"))
     if session is not None:
-        payments.complete(books, session)
+        payments.complete_checkout(books, session)
         return f"checkout {session.id} completed"
     price = any_record(books, rng, "price", lambda each: each.data["type"] == "one_time" and each.data["active"])
     if price is None:
         return None
-    owner = any_record(books, rng, "customer")  # a guest's payment method would be in the list without any event
-    return f"checkout {payments.check_out(books, owner, [(price, 1)]).id} opened" if owner else None
+    owner = any_record(books, rng, "customer")  # not for guests: their payment methods would appear without an event
+    return f"checkout {payments.open_checkout(books, owner, [(price, 1)]).id} opened" if owner else None
 
 
 HAPPENINGS: tuple[tuple[Happening, int], ...] = (
-    (_join, 10), (_rename, 12), (_forget, 2), (_subscribe, 8), (_unsubscribe, 3), (_change_subscription, 8),
+    (_join, 10), (_rename, 12), (_delete_customer, 2), (_subscribe, 8), (_unsubscribe, 3), (_change_subscription, 8),
     (_sell, 16), (_refund, 4), (_dispute, 1), (_decide, 1), (_stock, 2), (_change_stock, 5), (_coupons, 2),
     (_discount, 4), (_invoice, 7), (_move_invoice, 5), (_item, 4), (_credit, 2), (_store, 8), (_unstore, 4),
     (_adjust, 4), (_move_money, 3), (_check_out, 4),
@@ -283,10 +283,10 @@ HAPPENINGS: tuple[tuple[Happening, int], ...] = (
 
 
 def step(books: Books, rng: Random, silent: bool | Literal["only"] = False) -> str:
-    """One thing happens; says what."""
+    """Let one random thing happen; return what happened."""
     loud = () if silent == "only" else HAPPENINGS
     actions, weights = zip(*loud, *(SILENT if silent else ()), strict=True)
     while True:
-        told: str | None = rng.choices(actions, weights)[0](books, rng)
-        if told is not None:
-            return told
+        happened: str | None = rng.choices(actions, weights)[0](books, rng)
+        if happened is not None:
+            return happened

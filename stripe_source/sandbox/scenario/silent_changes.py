@@ -12,7 +12,7 @@ _NOTE = ("ünïcode", "7", "vip", "\"quoted\"")
 
 
 def _note(object: str, condition: Condition = lambda _: True) -> Happening:
-    """The metadata of one change."""
+    """Return a happening that changes the metadata of one object of that type."""
 
     def happens(books: Books, rng: Random) -> str | None:
         record = any_record(books, rng, object, condition)
@@ -42,7 +42,7 @@ def _redraw(books: Books, rng: Random) -> str | None:
 
 
 def _reprice(books: Books, rng: Random) -> str | None:
-    """A price that subscriptions show: the price has its event, what shows it has none."""
+    """Change a price that subscriptions show: the price has an event, the subscriptions have none."""
     item = any_record(books, rng, "subscription_item")
     price = books.find("price", item.data["price"]) if item else None
     if price is None:
@@ -52,7 +52,7 @@ def _reprice(books: Books, rng: Random) -> str | None:
 
 
 def _rerate(books: Books, rng: Random) -> str | None:
-    """A tax rate that subscriptions and invoices show."""
+    """Change a tax rate that subscriptions and invoices show; those have no event."""
     rate = any_record(books, rng, "tax_rate")
     if rate is None:
         return None
@@ -61,13 +61,13 @@ def _rerate(books: Books, rng: Random) -> str | None:
 
 
 def _guest(books: Books, rng: Random) -> str:
-    """Somebody pays without an account: the payment has events, the payment method has none."""
+    """Let a guest pay: the payment has events, the payment method has none."""
     charge = payments.pay(books, rng.randrange(5, 90) * 100, "usd", None, description="Guest")
     return f"payment method {charge.data['payment_method']} came without an event"
 
 
 def _number(books: Books, rng: Random) -> str:
-    """A tax number of the business itself."""
+    """Add or delete a tax id of the account itself."""
     mine = [each for each in books.all("tax_id") if each.parent is None]
     if len(mine) > 2 and rng.random() < 0.5:
         mutate.delete(books, mine[-1])
@@ -80,18 +80,18 @@ _DELETABLE = ("radar.value_list_item", "webhook_endpoint")
 
 
 def _come(books: Books, rng: Random) -> str:
-    """Objects that have no events at all come …"""
+    """Create an object of a type without any event."""
     object = rng.choice((*_EVENTLESS, "radar.value_list_item", "radar.value_list_item"))
-    return f"{object} {fabricate.one(books, object, {}).id} came without an event"
+    return f"{object} {fabricate.make_one(books, object, {}).id} came without an event"
 
 
 def _alter(books: Books, rng: Random) -> str | None:
-    """… change …"""
+    """Change an object of a type without any event."""
     return _note(rng.choice(_EVENTLESS))(books, rng)
 
 
 def _go(books: Books, rng: Random) -> str | None:
-    """… and go."""
+    """Delete an object of a type without any event."""
     object = rng.choice(_DELETABLE)
     record = any_record(books, rng, object)
     if record is None:

@@ -1,4 +1,4 @@
-"""Where the sandbox keeps objects: the books of an account hold one collection for each type of object."""
+"""The store of the sandbox: the books of an account hold one collection for each type of object."""
 from __future__ import annotations
 
 import base64
@@ -11,20 +11,20 @@ import orjson
 
 from stripe_source.sandbox.state.catalog import (
     EMBEDDED,
-    HELD_WHOLE,
     INLINE,
+    INLINED_OBJECTS,
     OLDEST_FIRST,
     blank,
     has_blank,
     prefix,
-    shown,
+    stripe_name,
 )
 from stripe_source.sandbox.state.faults import Faults
-from stripe_source.sandbox.state.records import Data, Gone, Record, Shelf
+from stripe_source.sandbox.state.records import Collection, Data, DeletedObject, Record
 
-EMBEDDED_MOST = 10  # a list inside an object is cut here
+EMBEDDED_LIMIT = 10  # members that a list inside of an object has at most
 _LENGTHS = {"customer": 14, "product": 14, "subscription_item": 14, "coupon": 8, "account": 16, "plan": 24}
-_ALWAYS = {
+_ALWAYS_EMBEDDED = {
     name: [(field, kinds, path) for field, (kinds, path, expand) in fields.items() if not expand]
     for name, fields in EMBEDDED.items()
 }
@@ -37,9 +37,9 @@ class WorldState(Protocol):
     faults: Faults
     clock: int
     seq: int
-    version: int
+    revision: int
     events_from: int
-    notices_from: int
+    announcements_from: int
     event_version: str
     request_id: str | None
     idempotency_key: str | None
@@ -65,49 +65,53 @@ class WorldState(Protocol):
     def application_id(self) -> str: ...
     @property
     def connected(self) -> Sequence[str]: ...
-    def at(self, moment: int, action: Callable[..., Any], *args: Any) -> None: ...
+    def call_at(self, moment: int, action: Callable[..., Any], *args: Any) -> None: ...
 
 
 class Books:
-    """All objects of one account, and the primitives that every change is made of."""
+    """All objects of one account, with its balance and counters, and the primitives that every change is made of.
+
+    The name is that of bookkeeping: the books of a company are the record of all that happened in it.
+    """
 
     def __init__(self, world: WorldState, account: str) -> None:
         self.world = world
         self.account = account
-        self.shelves: dict[str, Shelf] = {}
-        self.discounts: dict[str, Data] = {}  # every discount there ever was
+        self.collections: dict[str, Collection] = {}
+        self.discounts: dict[str, Data] = {}  # all discounts, the ended ones included
         self.balance: dict[str, list[int]] = {}  # currency -> available, pending
-        self.unswept: dict[str, list[Record]] = {}  # currency -> available and in no payout yet
-        self.swept: dict[str, list[Record]] = {}  # payout -> its balance transactions
-        self.waiting: dict[str, list[Record]] = {}  # customer -> invoice items that may be in no invoice yet
+        self.not_paid_out: dict[str, list[Record]] = {}  # currency -> available, in no payout yet
+        self.payout_transactions: dict[str, list[Record]] = {}  # payout -> its balance transactions
+        self.pending_items: dict[str, list[Record]] = {}  # customer -> invoice items without an invoice, or once so
         self.counters: dict[str, int] = {}
-        self.profile: Data = {}  # the account object of these books
-        self.singles: dict[str, Data] = {}  # settings, of which an account has one each
-        self.expanded: dict[tuple[str, str, tuple[str, ...]], tuple[int, bytes]] = {}
-        self.past: dict[str, dict[str, list[tuple[int, Record | None]]]] = {}  # what lists go on showing, until when
-        self.late: dict[str, int] = {}  # events that no list shows before that time
-        self.listing = False  # a list is being answered: what is embedded in it by `expand[]` lags too
-        self.untold = False  # what happens now has no events
+        self.profile: Data = {}  # the account object
+        self.singletons: dict[str, Data] = {}  # objects that an account has one of, such as settings
+        self.expansion_cache: dict[tuple[str, str, tuple[str, ...]], tuple[int, bytes]] = {}
+        # object -> id -> (until when lists show it, the version that they show; None: they do not show the object)
+        self.stale_versions: dict[str, dict[str, list[tuple[int, Record | None]]]] = {}
+        self.delayed_events: dict[str, int] = {}  # event -> when lists begin to show it
+        self.answering_list = False  # lists that `expand[]` embeds in a list lag as well
+        self.events_suppressed = False  # changes emit no events at the moment
 
     @property
     def now(self) -> int:
-        """The world's time."""
+        """The world's time in unix seconds."""
         return self.world.clock
 
-    def shelf(self, object: str) -> Shelf:
-        """The shelf of an object type."""
-        shelf = self.shelves.get(object)
-        if shelf is None:
-            shelf = self.shelves[object] = Shelf()
-        return shelf
+    def collection(self, object: str) -> Collection:
+        """Return the collection of an object type; an empty one is made where there is none."""
+        collection = self.collections.get(object)
+        if collection is None:
+            collection = self.collections[object] = Collection()
+        return collection
 
     def count(self, name: str) -> int:
-        """1, 2, 3 …, each name by itself."""
+        """Return 1, 2, 3 …: how often this name has been counted."""
         self.counters[name] = self.counters.get(name, 0) + 1
         return self.counters[name]
 
     def new_id(self, object: str, rng: Random | None = None) -> str:
-        """An id that looks like Stripe's, the same in every world with the same seed."""
+        """Return an id that looks like Stripe's; worlds with the same seed give the same ids."""
         length = _LENGTHS.get(object, 0)
         raw = base64.b64encode((rng or self.world.rng).randbytes(18), b"xY").decode()
         if object == "coupon":
@@ -121,42 +125,42 @@ class Books:
     # --- reading
 
     def find(self, object: str, id: str | None) -> Record | None:
-        """A record, or None."""
-        shelf = self.shelves.get(object)
-        return shelf.records.get(id) if shelf and id else None
+        """Return the record with that id, or None."""
+        collection = self.collections.get(object)
+        return collection.records.get(id) if collection and id else None
 
     def get(self, object: str, id: str) -> Record:
-        """A record that must exist."""
+        """Return the record with that id; raise KeyError if there is none."""
         record = self.find(object, id)
         if record is None:
             raise KeyError(f"There is no `{object}` `{id}` in account `{self.account}`.")
         return record
 
     def all(self, object: str) -> list[Record]:
-        """All records of a type, oldest first."""
-        return self.shelf(object).order()[0]
+        """Return all records of a type, oldest first."""
+        return self.collection(object).order()[0]
 
     def children(self, kinds: tuple[str, ...], parent: str) -> list[Record]:
-        """The children of an object in the order of their list."""
+        """Return the children of an object in the order of their list."""
         if len(kinds) == 1:
-            found = self.shelf(kinds[0]).children.get(parent, [])
+            found = self.collection(kinds[0]).children.get(parent, [])
         else:
             found = sorted(
-                (record for kind in kinds for record in self.shelf(kind).children.get(parent, ())),
-                key=lambda record: record.place,
+                (record for kind in kinds for record in self.collection(kind).children.get(parent, ())),
+                key=lambda record: record.sort_key,
             )
         return found if kinds[0] in OLDEST_FIRST else found[::-1]
 
-    def json(self, record: Record) -> bytes:
-        """The object as a bare GET answers it; kept until it changes."""
+    def to_json(self, record: Record) -> bytes:
+        """Return the body that a plain GET of the object answers; it is cached until the object changes."""
         if record.cache is None:
-            record.cache = orjson.dumps(self.show(record))
+            record.cache = orjson.dumps(self.render(record))
         return record.cache
 
-    def show(self, record: Record) -> Data:
-        """The object as a bare GET shows it: stored fields, whole objects inside, first pages of lists."""
+    def render(self, record: Record) -> Data:
+        """Return the object as a plain GET shows it: its fields, embedded objects, and first pages of its lists."""
         data = record.data
-        inline, always = INLINE.get(record.object), _ALWAYS.get(record.object)
+        inline, always = INLINE.get(record.object), _ALWAYS_EMBEDDED.get(record.object)
         if not inline and not always:
             return data
         data = dict(data)
@@ -164,93 +168,108 @@ class Books:
             value = data.get(field)
             if isinstance(value, str):
                 found = self.find(target, value)
-                data[field] = self.show(found) if found else self.stub(target, value)
+                data[field] = self.render(found) if found else self.stub(target, value)
             elif value and isinstance(value, list):
-                data[field] = [self.show(self.get(target, each)) if isinstance(each, str) else each for each in value]
+                data[field] = [self.render(self.get(target, each)) if isinstance(each, str) else each for each in value]
         for field, kinds, path in always or ():
             if field in data:
-                data[field] = self.embed(kinds, path, record.id)
+                data[field] = self.embedded_list(kinds, path, record.id)
         return data
 
-    def embed(self, kinds: tuple[str, ...], path: str, parent: str, *, listed: bool = False) -> Data:
-        """A list object as it comes inside its parent: at most ten members."""
+    def embedded_list(self, kinds: tuple[str, ...], path: str, parent: str, *, listed: bool = False) -> Data:
+        """Return the list object that is embedded in its parent, with at most ten members."""
         members = self.listed_children(kinds, parent) if listed else self.children(kinds, parent)
         return {
             "object": "list",
-            "data": [orjson.Fragment(self.json(member)) for member in members[:EMBEDDED_MOST]],
-            "has_more": len(members) > EMBEDDED_MOST,
+            "data": [orjson.Fragment(self.to_json(member)) for member in members[:EMBEDDED_LIMIT]],
+            "has_more": len(members) > EMBEDDED_LIMIT,
             "total_count": len(members),
             "url": path.replace("{id}", parent),
         }
 
     def stub(self, object: str, id: str) -> Data:
-        """What is left of a deleted object."""
+        """Return what Stripe answers for a deleted object."""
         return {"id": id, "object": object, "deleted": True}
 
-    def plain(self, record: Record) -> Data:
-        """A copy of what `json` holds, as Python values."""
-        return orjson.loads(self.json(record))  # type: ignore[no-any-return]  # an object
+    def to_dict(self, record: Record) -> Data:
+        """Return the object as a plain GET shows it, as a new dict."""
+        return orjson.loads(self.to_json(record))  # type: ignore[no-any-return]  # an object
 
-    # --- what lists show, which may be what was true a while ago, see `faults.Lag`
+    # --- reading as lists do, which may be behind, see `faults.Lag`
 
-    def _past(self, object: str) -> dict[str, list[tuple[int, Record | None]]]:
-        """Objects of a type that lists do not show as they are."""
-        if not self.past:
+    def _unexpired_versions(self, object: str) -> dict[str, list[tuple[int, Record | None]]]:
+        """Return the stale versions of a type that lists still show, by id."""
+        if not self.stale_versions:
             return {}
         if self.world.faults.lag is None:
-            self.past.clear()
+            self.stale_versions.clear()
             return {}
         now = self.now
-        held = {id: left for id, entries in self.past.get(object, {}).items()
+        held = {id: left for id, entries in self.stale_versions.get(object, {}).items()
                 if (left := [entry for entry in entries if entry[0] > now])}
-        self.past[object] = held
+        self.stale_versions[object] = held
         return held
 
     def listed(self, object: str) -> list[Record]:
-        """All records of a type as lists show them, oldest first."""
-        past = self._past(object)
+        """Return all records of a type as lists show them, oldest first."""
+        past = self._unexpired_versions(object)
         if not past:
             return self.all(object)
-        return sorted(_seen(self.all(object), past, self.shelf(object)), key=lambda record: record.place)
+        return sorted(_as_listed(self.all(object), past, self.collection(object)), key=lambda record: record.sort_key)
 
     def listed_children(self, kinds: tuple[str, ...], parent: str) -> list[Record]:
-        """The children of an object as lists show them, in the order of their list."""
-        pasts = [(self.shelf(kind), self._past(kind)) for kind in kinds] if self.past else []
-        if not any(past for _, past in pasts):
+        """Return the children of an object as lists show them, in the order of their list."""
+        if not self.stale_versions:
             return self.children(kinds, parent)
-        found = [record for shelf, past in pasts for record in _seen(shelf.children.get(parent, []), past, shelf)
+        collections = [(self.collection(kind), self._unexpired_versions(kind)) for kind in kinds]
+        if not any(stale for _, stale in collections):
+            return self.children(kinds, parent)
+        found = [record for collection, stale in collections
+                 for record in _as_listed(collection.children.get(parent, []), stale, collection)
                  if record.parent == parent]
-        return sorted(found, key=lambda record: record.place, reverse=kinds[0] not in OLDEST_FIRST)
+        return sorted(found, key=lambda record: record.sort_key, reverse=kinds[0] not in OLDEST_FIRST)
 
-    def remember(self, record: Record, *, new: bool = False) -> None:
-        """Before a change: lists go on showing what is now, for a time drawn by lot; so do lists of what embeds it."""
+    def keep_for_stale_lists(self, record: Record, *, new: bool = False) -> None:
+        """Let lists show the present version of a record, and of what embeds it, for a random time after a change."""
         lag = self.world.faults.lag
         if lag is None or not lag.lists:
             return
-        owners = [self.find(owner, record.parent) for owner in _OWNERS.get(record.object, ()) if record.parent]
+        embedding = _EMBEDDING_OBJECTS.get(record.object, ()) if record.parent else ()
+        owners = [self.find(owner, record.parent) for owner in embedding]
         about = [record, *(owner for owner in owners if owner is not None)]
-        pasts = [self.past.setdefault(each.object, {}).setdefault(each.id, []) for each in about]
-        # no change is seen before an earlier one of the same object, nor a child before its parent's list has it
+        pasts = [self.stale_versions.setdefault(each.object, {}).setdefault(each.id, []) for each in about]
+        # lists show the changes of one object in their order, and a child not before its parent's list has it
         until = max([self.now + self.world.faults.rng.randint(0, lag.lists), *(past[-1][0] for past in pasts if past)])
         for each, past in zip(about, pasts, strict=True):
             if until > self.now:
-                past.append((until, None if new and each is record else self._as_is(each)))
+                past.append((until, None if new and each is record else self._frozen_copy(each)))
 
-    def _as_is(self, record: Record) -> Record:
-        """A copy that does not change any more."""
-        body = self.json(record)
+    def _frozen_copy(self, record: Record) -> Record:
+        """Return a copy of a record that later changes do not reach."""
+        body = self.to_json(record)
         copy = Record(record.object, orjson.loads(body), record.created, record.seq, record.parent, record.id)
-        copy.also, copy.second, copy.hidden, copy.cache = record.also, record.second, record.hidden, body
+        copy.expand_only, copy.second_parent = record.expand_only, record.second_parent
+        copy.hidden, copy.cache = record.hidden, body
         return copy
 
-    # --- changing; each of these may be followed by an event, see `events.emit`
+    # --- changing: callers emit the event that a change may have, see `events.emit`
 
     def add(
-        self, object: str, /, *, id: str | None = None, under: str | None = None, also: Data | None = None,
+        self, object: str, /, *, id: str | None = None, parent_id: str | None = None, expand_only: Data | None = None,
         hidden: bool = False, key: str | None = None, **fields: Any,
     ) -> Record:
-        """Stores a new object: a blank with `fields`, an id and the time."""
-        data: Data = blank(object) if has_blank(object) else {"id": "", "object": shown(object)}
+        """Store a new object: a blank one with an id, the time and these fields.
+
+        Args:
+            object: Stripe's name of its type.
+            id: its id; a new one if None.
+            parent_id: id of the object whose child it is.
+            expand_only: fields that only `expand[]` shows.
+            hidden: whether lists leave it out.
+            key: where it is stored, if its id is not unique in the account.
+            **fields: its other fields.
+        """
+        data: Data = blank(object) if has_blank(object) else {"id": "", "object": stripe_name(object)}
         now = self.world.clock
         data["id"] = id or self.new_id(object)
         if "created" in data:
@@ -263,20 +282,20 @@ class Books:
             owner = self.find("customer", data["customer"]) if isinstance(data["customer"], str) else None
             data["test_clock"] = owner.data["test_clock"] if owner else None
         created = data.get("created") or data.get("date")
-        record = Record(object, data, created if isinstance(created, int) else now, self.world.seq, under, key)
-        record.also, record.hidden = also, hidden
+        record = Record(object, data, created if isinstance(created, int) else now, self.world.seq, parent_id, key)
+        record.expand_only, record.hidden = expand_only, hidden
         if self.world.faults.lag is not None:
-            self.remember(record, new=True)
-        self.shelf(object).put(record)
-        self.touch(record, new=True)
+            self.keep_for_stale_lists(record, new=True)
+        self.collection(object).put(record)
+        self.invalidate(record, new=True)
         return record
 
-    def touch(self, record: Record, *, new: bool = False) -> None:
-        """Forgets what the object looked like, and those that show it."""
-        self.world.version += 1
+    def invalidate(self, record: Record, *, new: bool = False) -> None:
+        """Drop the cached bodies of a record, and of the records that embed it."""
+        self.world.revision += 1
         record.cache = None
         if record.parent is not None:
-            for owner in _OWNERS.get(record.object, ()):
+            for owner in _EMBEDDING_OBJECTS.get(record.object, ()):
                 parent = self.find(owner, record.parent)
                 if parent is not None:
                     parent.cache = None
@@ -284,52 +303,52 @@ class Books:
             holder = self.find("customer", record.data["customer"])
             if holder is not None:
                 holder.cache = None
-        if record.object in HELD_WHOLE and not new:
+        if record.object in INLINED_OBJECTS and not new:
             for object, fields in INLINE.items():
-                if record.object in fields.values() and object in self.shelves:
-                    _forget(self, object)
+                if record.object in fields.values() and object in self.collections:
+                    _invalidate_holders(self, object)
 
     def remove(self, record: Record) -> None:
-        """Takes an object away for good; its last state is remembered."""
-        shelf = self.shelf(record.object)
+        """Delete an object; its last state is kept among the deleted ones."""
+        collection = self.collection(record.object)
         position = None
         if record.parent is not None:
             position = self.children((record.object,), record.parent).index(record)
         if self.world.faults.lag is not None:
-            self.remember(record)
-        last = self.plain(record)
-        shelf.gone[record.id] = Gone(record, last, position)
-        shelf.take(record)
-        self.touch(record)
+            self.keep_for_stale_lists(record)
+        last = self.to_dict(record)
+        collection.deleted[record.id] = DeletedObject(record, last, position)
+        collection.remove(record)
+        self.invalidate(record)
 
 
-def _seen(
-    records: list[Record], past: dict[str, list[tuple[int, Record | None]]], shelf: Shelf
+def _as_listed(
+    records: list[Record], past: dict[str, list[tuple[int, Record | None]]], collection: Collection
 ) -> Iterator[Record]:
-    """Each record as the oldest change that is not seen yet left it; those that are gone but still seen, too."""
+    """Yield the version of each record that lists still show, deleted records included."""
     for record in records:
         was = past[record.id][0][1] if record.id in past else record
         if was is not None:
             yield was
     for id, entries in past.items():
         was = entries[0][1]
-        if id not in shelf.records and was is not None:
+        if id not in collection.records and was is not None:
             yield was
 
 
-_OWNERS: dict[str, list[str]] = {}
+_EMBEDDING_OBJECTS: dict[str, list[str]] = {}
 for _owner, _fields in EMBEDDED.items():
     for _kinds, _path, _expand in _fields.values():
         for _kind in _kinds:
             if not _expand:
-                _OWNERS.setdefault(_kind, []).append(_owner)
+                _EMBEDDING_OBJECTS.setdefault(_kind, []).append(_owner)
 
 
-def _forget(books: Books, holder: str) -> None:
-    for record in books.shelf(holder):
+def _invalidate_holders(books: Books, holder: str) -> None:
+    for record in books.collection(holder):
         if record.cache is not None:
             record.cache = None
-            for owner in _OWNERS.get(holder, ()):
+            for owner in _EMBEDDING_OBJECTS.get(holder, ()):
                 parent = books.find(owner, record.parent)
                 if parent is not None:
                     parent.cache = None

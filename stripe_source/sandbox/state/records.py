@@ -9,9 +9,9 @@ Data = dict[str, Any]
 
 
 class Record:
-    """One stored object, with what its list needs to know of it."""
+    """One stored object, and what lists need to know about it."""
 
-    __slots__ = ("also", "cache", "created", "data", "hidden", "id", "object", "parent", "second", "seq")
+    __slots__ = ("cache", "created", "data", "expand_only", "hidden", "id", "object", "parent", "second_parent", "seq")
 
     def __init__(
         self, object: str, data: Data, created: int, seq: int, parent: str | None, key: str | None = None
@@ -21,36 +21,36 @@ class Record:
         self.created = created
         self.seq = seq
         self.data = data
-        self.also: Data | None = None
+        self.expand_only: Data | None = None
         self.parent = parent
-        self.second: str | None = None  # another owner, where the object itself does not name it
-        self.hidden = False  # readable by id, but in no list
+        self.second_parent: str | None = None  # a second owner that no field of the object names
+        self.hidden = False  # a GET by id finds it, lists leave it out
         self.cache: bytes | None = None
 
     @property
-    def place(self) -> tuple[int, int]:
-        """What lists are sorted by."""
+    def sort_key(self) -> tuple[int, int]:
+        """What lists are sorted by: time, then order of creation."""
         return self.created, self.seq
 
 
-class Gone:
-    """What is remembered of a deleted object."""
+class DeletedObject:
+    """The last state of a deleted object."""
 
-    __slots__ = ("data", "hidden", "id", "object", "parent", "position", "second")
+    __slots__ = ("data", "hidden", "id", "object", "parent", "position", "second_parent")
 
     def __init__(self, record: Record, data: Data, position: int | None) -> None:
         self.id, self.object, self.parent, self.hidden = record.id, record.object, record.parent, record.hidden
         self.data = data
-        self.position, self.second = position, record.second
+        self.position, self.second_parent = position, record.second_parent
 
 
-class Shelf:
-    """All objects of one type, oldest first, and what was on the shelf before."""
+class Collection:
+    """All objects of one type in one account, oldest first, and the deleted ones."""
 
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
         self.children: dict[str, list[Record]] = {}
-        self.gone: dict[str, Gone] = {}
+        self.deleted: dict[str, DeletedObject] = {}
         self._order: list[Record] = []
         self._keys: list[tuple[int, int]] = []
         self._stale = False
@@ -62,28 +62,28 @@ class Shelf:
         return iter(self.records.values())
 
     def put(self, record: Record) -> None:
-        """Adds a record; one that was deleted is no longer gone when it is made anew."""
+        """Add a record; an id that is used again no longer counts as deleted."""
         self.records[record.id] = record
-        if self.gone:
-            self.gone.pop(record.id, None)
+        if self.deleted:
+            self.deleted.pop(record.id, None)
         if record.parent is not None:
             self.children.setdefault(record.parent, []).append(record)
         if not self._stale:
-            if self._keys and record.place < self._keys[-1]:
+            if self._keys and record.sort_key < self._keys[-1]:
                 self._stale = True
             else:
                 self._order.append(record)
-                self._keys.append(record.place)
+                self._keys.append(record.sort_key)
 
-    def take(self, record: Record) -> None:
-        """Removes a record."""
+    def remove(self, record: Record) -> None:
+        """Remove a record."""
         del self.records[record.id]
         if record.parent is not None:
             self.children[record.parent].remove(record)
         self._stale = True
 
     def drop_before(self, created: int) -> None:
-        """Forgets what is older: events, after 30 days."""
+        """Drop the records that were created before that time, as Stripe drops events after 30 days."""
         count = bisect_left(self.order()[1], (created, 0))
         if count:
             for record in self._order[:count]:
@@ -91,9 +91,9 @@ class Shelf:
             del self._order[:count], self._keys[:count]
 
     def order(self) -> tuple[list[Record], list[tuple[int, int]]]:
-        """Records oldest first, and their places for a binary search."""
+        """Return the records, oldest first, and their sort keys for a binary search."""
         if self._stale:
-            self._order = sorted(self.records.values(), key=lambda record: record.place)
-            self._keys = [record.place for record in self._order]
+            self._order = sorted(self.records.values(), key=lambda record: record.sort_key)
+            self._keys = [record.sort_key for record in self._order]
             self._stale = False
         return self._order, self._keys
