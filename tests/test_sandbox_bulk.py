@@ -71,13 +71,13 @@ def ordinary() -> dict[str, list[dict[str, Any]]]:
 
 def test_numbers_have_ends_of_their_own() -> None:
     """Each end leads back to its number, up to the last one; what is none leads nowhere."""
-    tails = IdSuffixes(3)
+    suffixes = IdSuffixes(3)
     numbers = [*range(5_000), 4096**2 - 1, 4096**2, MAX_NUMBER - 1]
-    ends = [tails.end(number).decode() for number in numbers]
+    ends = [suffixes.suffix(number).decode() for number in numbers]
 
-    assert numbers == [tails.number(end) for end in ends]
+    assert numbers == [suffixes.number(end) for end in ends]
     assert {True} == {re.fullmatch("[A-Za-z0-9]{12}", end) is not None for end in ends}
-    assert [None] * 3 == [tails.number(end) for end in ("", "x" * 12, ends[0] + "a")]
+    assert [None] * 3 == [suffixes.number(end) for end in ("", "x" * 12, ends[0] + "a")]
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -415,7 +415,7 @@ def test_memory_does_not_grow_with_requests() -> None:
     router = BulkRouter(bulk)
     for _ in range(2 * LOG_LENGTH + 10):
         ask(router, "/v1/charges", {"limit": 1, "expand[]": "data.customer"})
-        router.sent("/v1/charges", "", 200, 1)
+        router.on_sent("/v1/charges", "", 200, 1)
 
     assert len(bulk.requests) <= 2 * LOG_LENGTH
     assert len(bulk.figures()["log"]) == LOG_LENGTH

@@ -84,7 +84,7 @@ def small() -> Reader:
 def test_events_appear_late_and_out_of_order(nothing: Reader) -> None:
     """Each after a time of its own, in its old place; a single event can be read at once."""
     world = nothing.world
-    world.faults.lag = sandbox.Lag(event_types=60)
+    world.faults.lag = sandbox.Lag(events=60)
     made: list[str] = []
     seen: set[str] = set()
     overtaken = 0
@@ -110,7 +110,7 @@ def test_the_same_delays_in_the_same_world() -> None:
 
     def seen() -> list[list[str]]:
         reader = Reader(sandbox.World(empty=True, seed=4))
-        reader.world.faults.lag = sandbox.Lag(event_types=20, lists=20)
+        reader.world.faults.lag = sandbox.Lag(events=20, lists=20)
         found = []
         for _ in range(10):
             reader.world.create("customer")
@@ -124,7 +124,7 @@ def test_the_same_delays_in_the_same_world() -> None:
 def test_faults_change_what_is_seen_and_not_what_happens() -> None:
     """A world that lags and repeats itself holds the same objects as one that does not."""
     one, other = sandbox.World(scale=0.03), sandbox.World(scale=0.03)
-    other.faults.lag, other.faults.duplicates = sandbox.Lag(event_types=60, lists=60), 0.5
+    other.faults.lag, other.faults.duplicates = sandbox.Lag(events=60, lists=60), 0.5
     for world in (one, other):
         world.live(30)
         world.advance(DAY)
@@ -226,7 +226,7 @@ def test_a_listed_one_may_be_no_cursor(nothing: Reader) -> None:
 def test_all_is_well_again_when_faults_are_cleared(nothing: Reader) -> None:
     """Events and lists are up to date at once."""
     world = nothing.world
-    world.faults.lag = sandbox.Lag(event_types=10**6, lists=10**6)
+    world.faults.lag = sandbox.Lag(events=10**6, lists=10**6)
     made = [world.create("customer")["id"] for _ in range(5)]
 
     assert nothing.read("/v1/customers") == nothing.read("/v1/events") == []
@@ -259,14 +259,14 @@ def test_changes_of_one_second_share_it(nothing: Reader) -> None:
         world.update("customer", id, name=str(number))
     world.advance(1)
     world.update("customer", id, name="30")
-    event_types = nothing.read("/v1/events")
+    events = nothing.read("/v1/events")
 
-    assert [each["data"]["object"]["name"] for each in event_types] == [str(number) for number in range(30, -1, -1)]
-    assert len({each["created"] for each in event_types}) == 2
+    assert [each["data"]["object"]["name"] for each in events] == [str(number) for number in range(30, -1, -1)]
+    assert len({each["created"] for each in events}) == 2
     world.faults.shuffle_ties = True
     shuffled = nothing.read("/v1/events", limit=7)
     assert shuffled[0]["data"]["object"]["name"] == "30"
-    assert ids(shuffled) != ids(event_types) and sorted(ids(shuffled)) == sorted(ids(event_types))
+    assert ids(shuffled) != ids(events) and sorted(ids(shuffled)) == sorted(ids(events))
     assert ids(nothing.read("/v1/events", limit=3)) == ids(shuffled)  # in an order that stays
     since = {"created[gte]": world.now - 1, "created[lt]": world.now}
     assert ids(nothing.read("/v1/events", since, limit=4)) == ids(shuffled)[1:]
@@ -278,10 +278,10 @@ def test_an_event_may_come_twice(nothing: Reader) -> None:
     world.faults.duplicates = 0.5
     for _ in range(40):
         world.create("customer")
-    event_types = nothing.read("/v1/events")
-    contents = [json.dumps({**each, "id": None}) for each in event_types]
+    events = nothing.read("/v1/events")
+    contents = [json.dumps({**each, "id": None}) for each in events]
 
-    assert len(set(ids(event_types))) == len(event_types)
+    assert len(set(ids(events))) == len(events)
     assert len(set(contents)) == 40 < len(contents) < 80
 
 
@@ -740,7 +740,7 @@ def test_redemptions_count(nothing: Reader, silent: bool) -> None:
 def test_lag_is_not_slow() -> None:
     """A world that lags answers as many pages as a test needs."""
     reader = Reader(sandbox.World(scale=0.3))
-    reader.world.faults.lag = sandbox.Lag(event_types=60, lists=60)
+    reader.world.faults.lag = sandbox.Lag(events=60, lists=60)
     reader.world.live(150)
     began = time.perf_counter()
     for path in ("/v1/customers", "/v1/charges", "/v1/invoices", "/v1/subscriptions", "/v1/events"):
