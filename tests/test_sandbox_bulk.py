@@ -23,15 +23,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shell import environment, ours, run
 
-from stripe_source.errors import InvalidOption
 from stripe_source.load.sync import sync
-from stripe_source.sandbox.bulk.router import FIGURES, LAST, BulkRouter
-from stripe_source.sandbox.bulk.tails import MOST, Tails
-from stripe_source.sandbox.bulk.times import SPREADS
+from stripe_source.sandbox.bulk.figures import LOG_LENGTH
+from stripe_source.sandbox.bulk.ids import MAX_NUMBER, IdSuffixes
+from stripe_source.sandbox.bulk.router import FIGURES, BulkRouter
+from stripe_source.sandbox.bulk.timelines import SPREADS
 from stripe_source.sandbox.bulk.world import TABLES, Bulk
 from stripe_source.sandbox.endpoints.routes import Router
+from stripe_source.sandbox.errors import InvalidSetting
 from stripe_source.sandbox.server import serve
-from stripe_source.sandbox.state.store import Record
+from stripe_source.sandbox.state.records import Record
 from stripe_source.sandbox.world import World
 
 YEAR = 31_557_600
@@ -70,13 +71,13 @@ def ordinary() -> dict[str, list[dict[str, Any]]]:
 
 def test_numbers_have_ends_of_their_own() -> None:
     """Each end leads back to its number, up to the last one; what is none leads nowhere."""
-    tails = Tails(3)
-    numbers = [*range(5_000), 4096**2 - 1, 4096**2, MOST - 1]
-    ends = [tails.end(number).decode() for number in numbers]
+    suffixes = IdSuffixes(3)
+    numbers = [*range(5_000), 4096**2 - 1, 4096**2, MAX_NUMBER - 1]
+    ends = [suffixes.suffix(number).decode() for number in numbers]
 
-    assert numbers == [tails.number(end) for end in ends]
+    assert numbers == [suffixes.number(end) for end in ends]
     assert {True} == {re.fullmatch("[A-Za-z0-9]{12}", end) is not None for end in ends}
-    assert [None] * 3 == [tails.number(end) for end in ("", "x" * 12, ends[0] + "a")]
+    assert [None] * 3 == [suffixes.number(end) for end in ("", "x" * 12, ends[0] + "a")]
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -207,7 +208,7 @@ def test_a_time_line_may_be_ones_own() -> None:
 ])
 def test_what_cannot_be_is_refused(wrong: dict[str, Any], said: str) -> None:
     """With the way out."""
-    with pytest.raises(InvalidOption, match=re.escape(said)):
+    with pytest.raises(InvalidSetting, match=re.escape(said)):
         Bulk(**wrong)
 
 
@@ -263,8 +264,8 @@ def stored(bulk: Bulk) -> World:
             data = bulk.object(table, number)
             record = Record(data["object"], data, created, number + 1, None)
             record.cache = orjson.dumps(data)
-            world.books.shelf(record.object).put(record)
-        assert len(world.books.shelf(record.object)) == count
+            world.books.collection(record.object).put(record)
+        assert len(world.books.collection(record.object)) == count
     return world
 
 
@@ -412,13 +413,13 @@ def test_memory_does_not_grow_with_requests() -> None:
     """Neither requests nor expanded objects are kept; the log has the last thousand."""
     bulk = Bulk({"charges": 20, "customers": 5})
     router = BulkRouter(bulk)
-    for _ in range(2 * LAST + 10):
+    for _ in range(2 * LOG_LENGTH + 10):
         ask(router, "/v1/charges", {"limit": 1, "expand[]": "data.customer"})
-        router.sent("/v1/charges", "", 200, 1)
+        router.on_sent("/v1/charges", "", 200, 1)
 
-    assert len(bulk.requests) <= 2 * LAST
-    assert len(bulk.figures()["log"]) == LAST
-    assert not bulk.books.expanded
+    assert len(bulk.requests) <= 2 * LOG_LENGTH
+    assert len(bulk.figures()["log"]) == LOG_LENGTH
+    assert not bulk.books.expansion_cache
 
 
 def test_a_load_equals_the_truth(new_pipeline: Callable[..., dlt.Pipeline]) -> None:

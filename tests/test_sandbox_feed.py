@@ -17,8 +17,8 @@ import pytest
 from stripe_source import sandbox
 from stripe_source.sandbox.business import billing
 from stripe_source.sandbox.endpoints.routes import Router
-from stripe_source.sandbox.scenario import life, notices
-from stripe_source.sandbox.state.catalog import EMBEDDED, INCLUDE_ONLY, OBJECTS, events
+from stripe_source.sandbox.scenario import event_payloads, life
+from stripe_source.sandbox.state.catalog import EMBEDDED, EXPAND_ONLY, OBJECTS, event_types
 
 DAY = 86400
 Data = dict[str, Any]
@@ -63,7 +63,7 @@ def new(world: sandbox.World, act: Callable[[], Any]) -> list[Data]:
     """Events of what is done, oldest first."""
     before = {record.id for record in world.books.all("event")}
     act()
-    return [world.books.plain(record) for record in world.books.all("event") if record.id not in before]
+    return [world.books.to_dict(record) for record in world.books.all("event") if record.id not in before]
 
 
 @pytest.fixture
@@ -405,7 +405,7 @@ def test_invoices_fall_due(nothing: Reader) -> None:
         ("invoice.will_be_due", due["due_date"] - 3 * DAY, due), ("invoice.overdue", due["due_date"] + DAY, due)]
 
 
-@pytest.mark.parametrize("type", sorted(notices.TYPES))
+@pytest.mark.parametrize("type", sorted(event_payloads.TYPES))
 def test_any_event_can_be_told(type: str) -> None:
     """With a payload of Stripe's kind, without changing anything; most of these can be read nowhere."""
     world = sandbox.World(empty=True)
@@ -469,7 +469,7 @@ def test_payloads_are_cut_and_have_nothing_expanded() -> None:
     found = [each.object["data"]["object"] for each in world.dump()["events"]]
     lists = [node for each in found for node in walk(each) if node.get("object") == "list" and "total_count" in node]
     hidden = {(node["object"], name) for each in found for node in walk(each) for name in (
-        *INCLUDE_ONLY.get(str(node.get("object")), ()),
+        *EXPAND_ONLY.get(str(node.get("object")), ()),
         *(field for field, (_, _, expand) in EMBEDDED.get(str(node.get("object")), {}).items() if expand))
         if name in node}
 
@@ -667,7 +667,7 @@ def state(world: sandbox.World) -> dict[tuple[str, str | None], sandbox.Truth]:
 def test_every_kind_of_change_is_told_as_stripe_tells_it() -> None:
     """Each happening by itself: what changed is in an event as it is now, but for the tables above."""
     world, rng = sandbox.World(scale=0.03), Random(2)
-    known = {type for object in OBJECTS for types in events(object) for type in types} | notices.TYPES
+    known = {type for object in OBJECTS for types in event_types(object) for type in types} | event_payloads.TYPES
     before = state(world)
     for happening, _ in (*life.HAPPENINGS, (lambda books, rng: world.advance(5 * DAY), 0)):
         told = new(world, lambda: [happening(world.books, rng) for _ in range(5)])  # noqa: B023  called at once

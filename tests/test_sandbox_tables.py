@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from stripe_source import sandbox
-from stripe_source.sandbox.endpoints.products import PRODUCTS
-from stripe_source.sandbox.state.catalog import BY_PARAMETER, CHILDREN, INCLUDED, LISTS, OBJECTS
+from stripe_source.sandbox.endpoints.product_access import PRODUCTS
+from stripe_source.sandbox.state.catalog import BY_PARAMETER, CHILDREN, LISTS, OBJECTS, V2_SECTIONS
 
 MAPS = Path(__file__).parent.parent / "schema_maps" / "stripe"
 NAMES = sorted(path.stem for path in MAPS.glob("*.yaml"))
@@ -131,7 +131,7 @@ PASSES: dict[str, list[Data]] = {
     "tax_locations": [{"type": "performance"}],
     "tax_registrations": [{"status": "all"}],
     "v2_core_accounts": [{}, {"closed": "true"}],
-    "v2_core_event_destinations": [{"include": list(INCLUDED["v2.core.event_destination"])}],
+    "v2_core_event_destinations": [{"include": list(V2_SECTIONS["v2.core.event_destination"])}],
     "v2_money_management_financial_accounts": [{
         "statuses": ["open", "pending", "closed"], "include": ["storage.deposit_insurance_eligibility"]}],
 }
@@ -210,7 +210,7 @@ def walk(walker: Walker, truths: dict[str, list[sandbox.Truth]], table: str) -> 
         params = {name: clock(truths) if value == "CLOCK" else value for name, value in more.items()}
         found += [(None, each) for each in walker.read(path, params)]
     if table == "v2_core_accounts":
-        return [(None, walker.get(f"{path}/{each['id']}", {"include": list(INCLUDED["v2.core.account"])}))
+        return [(None, walker.get(f"{path}/{each['id']}", {"include": list(V2_SECTIONS["v2.core.account"])}))
                 for _, each in found]
     return found
 

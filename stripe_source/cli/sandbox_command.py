@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from stripe_source.cli.output import print_json, stderr_console, stdout_console
-from stripe_source.errors import InvalidOption
+from stripe_source.errors import ConfigurationError, InvalidOption
 
 if TYPE_CHECKING:
     from stripe_source import sandbox
@@ -70,4 +70,7 @@ def _bulk(args: argparse.Namespace) -> sandbox.World:
             raise InvalidOption("bulk", text, reason="Write a table and a number, like `charges=200000`.")
         tables[table.strip()] = int(count)
     optional = {name: value for name in ("spread", "years") if (value := getattr(args, name)) is not None}
-    return sandbox.Bulk(tables, seed=args.seed, livemode=args.live, **optional)
+    try:
+        return sandbox.Bulk(tables, seed=args.seed, livemode=args.live, **optional)
+    except sandbox.InvalidSetting as error:
+        raise ConfigurationError(str(error)) from None

@@ -1,4 +1,4 @@
-"""The sandbox: a Stripe that runs in the process, for demos, tests and benchmarks.
+"""The sandbox: a simulated Stripe that runs in the process, for demos, tests and benchmarks.
 
     from stripe_source import sandbox
 
@@ -9,11 +9,12 @@
 """
 from __future__ import annotations
 
-from .bulk import Bulk
-from .dump import Truth
-from .server import Sandbox, serve
-from .state.faults import Fault, Faults, Lag
-from .state.requests import Request
-from .world import World
+from stripe_source.sandbox.bulk.world import Bulk
+from stripe_source.sandbox.dump import Truth
+from stripe_source.sandbox.errors import InvalidSetting
+from stripe_source.sandbox.server import Sandbox, serve
+from stripe_source.sandbox.state.faults import Fault, Faults, Lag
+from stripe_source.sandbox.state.requests import Request
+from stripe_source.sandbox.world import World
 
-__all__ = ["Bulk", "Fault", "Faults", "Lag", "Request", "Sandbox", "Truth", "World", "serve"]
+__all__ = ["Bulk", "Fault", "Faults", "InvalidSetting", "Lag", "Request", "Sandbox", "Truth", "World", "serve"]

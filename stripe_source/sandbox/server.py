@@ -1,4 +1,4 @@
-"""The sandbox on a port: a server in a thread of its own, with its own event loop."""
+"""The server: it runs in a thread of its own, with its own event loop."""
 from __future__ import annotations
 
 import asyncio
@@ -26,9 +26,9 @@ class Sandbox:
     """A running sandbox; a context manager.
 
     Attributes:
-        url: where it listens.
-        api_key: a secret key for it.
-        world: what it serves.
+        url: the URL that it listens on.
+        api_key: a secret key of the world.
+        world: the world that it serves.
     """
 
     def __init__(self, world: World, host: str, port: int, life_every: int | None = None) -> None:
@@ -58,7 +58,7 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """Stops listening and ends the thread; may be called twice."""
+        """Stop listening and end the thread; a second call does nothing."""
         if not self._closed:
             self._closed = True
             self._call(self._runner.cleanup())
@@ -82,7 +82,7 @@ class Sandbox:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path, query = request.path, request.rel_url.raw_query_string
-        if path in self.router.aside:
+        if path in self.router.internal_paths:
             answer = self.router.answer(request.method, path, query, request.headers)
             return web.Response(body=answer.body, status=answer.status, headers=answer.headers)
         faults = self.world.faults
@@ -98,11 +98,11 @@ class Sandbox:
                     request.transport.abort()
                 return web.Response()
         refused = fault is not None and (fault.status or fault.wrong or fault.garbage or fault.body is not None)
-        # a request that is refused before it is understood changes nothing
+        # a request that a fault refuses changes nothing, so that it may be sent again
         method = "GET" if refused and request.method != "GET" else request.method
         answer = self.router.answer(method, path, query, request.headers, body)
-        self.router.sent(path, query, fault.status or answer.status if fault else answer.status,
-                         None if refused else answer.objects)
+        self.router.on_sent(path, query, fault.status or answer.status if fault else answer.status,
+                            None if refused else answer.objects)
         if fault is None:
             return web.Response(body=answer.body, status=answer.status, headers=answer.headers)
         return await self._faulty(request, fault, answer.status, answer.body, answer.headers)
@@ -137,15 +137,15 @@ def serve(
     port: int = 0, seed: int = 1, scale: float = 1.0, *, world: World | None = None, host: str = "127.0.0.1",
     life_every: int | None = None,
 ) -> Sandbox:
-    """Starts a sandbox on a port and returns when it listens.
+    """Start a sandbox on a port; return when it listens.
 
     Args:
-        port: 0 takes any free one.
+        port: port to listen on; 0 takes any free one.
         seed: see `World`.
         scale: see `World`.
-        world: serves this one, instead of a new one.
-        host: where to listen.
-        life_every: one random thing happens before every so many-th GET is answered.
+        world: the world to serve, instead of a new one.
+        host: address to listen on.
+        life_every: with N, one random thing happens before every N-th GET is answered.
 
     >>> with serve(scale=0.01) as sandbox:
     ...     sandbox.url.startswith("http://127.0.0.1:")

@@ -1,4 +1,4 @@
-"""The world of a sandbox: its clock, its accounts, and what happens in them."""
+"""The world of a sandbox: its clock, its accounts, and the functions that change them."""
 from __future__ import annotations
 
 import heapq
@@ -12,41 +12,43 @@ from typing import Any, Literal
 
 from stripe_source.sandbox import dump
 from stripe_source.sandbox.dump import Truth
-from stripe_source.sandbox.scenario import first_years as business
-from stripe_source.sandbox.scenario import life, mutate, notices, populate
+from stripe_source.sandbox.history import plan
+from stripe_source.sandbox.populate import tables
+from stripe_source.sandbox.scenario import event_payloads, life, mutate
 from stripe_source.sandbox.state.accounts import connect, profile
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.catalog import API_VERSION
 from stripe_source.sandbox.state.events import KEPT_SECONDS, emit
 from stripe_source.sandbox.state.faults import Faults
 from stripe_source.sandbox.state.keys import Keys
+from stripe_source.sandbox.state.records import Data
 from stripe_source.sandbox.state.requests import Request
-from stripe_source.sandbox.state.store import Books, Data
 
-NOW = 1_793_534_400  # 2026-11-01T12:00:00Z: a world is the same whenever it is made
+NOW = 1_793_534_400  # 2026-11-01T12:00:00Z; fixed, so that a world is the same whenever it is made
 
 
 class World:
-    """A Stripe: accounts full of objects, a clock, keys and faults.
+    """A simulated Stripe: accounts with objects, a clock, keys and faults.
 
     Args:
         seed: the same seed, scale and now give the same objects with the same ids.
-        scale: 1.0 is about 800 customers and 15,000 rows.
+        scale: 1.0 is about 800 customers and 14,000 rows.
         now: where the clock starts, unix seconds.
         ticking: the clock goes on with real time; otherwise it moves with `advance` only.
         livemode: whether keys and objects are live ones.
-        prices_bare: what `/v1/prices` shows without `active`; the reference says active ones, others have seen all.
-        unpopulated: what lists of products that are not in use answer: nothing, or that they are not enabled.
-        payout_lists_itself: whether the transactions of a payout include the one of the payout itself.
-        expand_forbidden: what becomes of an `expand[]` that a key lacks the permission for: the request is refused, or
-            it is answered without, with ids (or nothing) in that place. The reference does not say which.
-        clocks_tell: whether what goes with a deleted test clock has events; the reference does not say.
-        event_version: the API version that events are rendered in: the account's default one. May be set later: events
-            from then on are in that version.
-        schema_maps: directory of the schema maps, for `populate`; found beside the package unless told.
-        empty: starts without any object, but with its accounts.
+        prices_bare: which prices `/v1/prices` lists without `active`: the reference says active ones, users report all.
+        unpopulated: whether lists of Stripe products without any object are empty, or refused as not enabled.
+        payout_lists_itself: whether the balance transactions of a payout include that of the payout itself.
+        expand_forbidden: what happens to an `expand[]` that the key has no permission for: "refuse" refuses the
+            request, "id" leaves the id (or nothing) in that place. The reference does not say which.
+        clocks_tell: whether objects that are deleted with their test clock have events; the reference does not say.
+        event_version: API version that events are rendered in, the default one of the account. It may be set later:
+            events from then on are in that version.
+        schema_maps: directory of the schema maps, for `populate`; None finds those of the package.
+        empty: whether the accounts start without any object.
 
     Attributes:
-        on_request: called with 1, 2, 3 … before each request is answered, while nobody else can change the world.
+        on_request: called with 1, 2, 3 … before each request is answered; no other request changes the world meanwhile.
 
     >>> world = World(scale=0.01)
     >>> world.create("customer", name="Ada")["name"]
@@ -68,7 +70,7 @@ class World:
         self.schema_maps = Path(schema_maps) if schema_maps else None
         self.lock = threading.RLock()
         self.rng = Random(seed)
-        self.seq = self.version = 0
+        self.seq = self.revision = 0
         self.request_id: str | None = None
         self.idempotency_key: str | None = None
         self.requests: list[Request] = []
@@ -80,10 +82,10 @@ class World:
         self._ticking: tuple[float, int] | None = None
         self._life = Random(f"life/{seed}")
         end = NOW if now is None else now
-        start = end - business.HISTORY
+        start = end - plan.HISTORY
         self.clock = start
         self.events_from = end - KEPT_SECONDS
-        self.notices_from = 2**62  # what is announced, without any change, is from when the world is made on
+        self.announcements_from = 2**62  # the history of a world has no announcements; see `events.announce`
         self.accounts: dict[str, Books] = {}
         self.books = Books(self, "")
         self.books.account = self.books.new_id("account")
@@ -91,17 +93,17 @@ class World:
         self.books.profile["bank"] = {each: f"ba_1{self.rng.getrandbits(90):023x}" for each in ("usd", "eur")}
         self.accounts[self.books.account] = self.books
         self.keys = Keys(self)
-        others = business.connected(self.books, start)
+        others = plan.connected_profiles(self.books, start)
         for other in others:
             books = Books(self, other["id"])
             books.profile = {**other, "bank": {"usd": f"ba_1{self.rng.getrandbits(90):023x}"}}
             self.accounts[other["id"]] = books
             connect(self.books, other)
         if not empty:
-            business.found(self.books, start, end, scale)
-            business.small(self.accounts[others[0]["id"]], start + 40 * 86400, end)
+            plan.plan_history(self.books, start, end, scale)
+            plan.plan_small_history(self.accounts[others[0]["id"]], start + 40 * 86400, end)
         self._run_until(end)
-        self.notices_from = end
+        self.announcements_from = end
         if ticking:
             self._ticking = (time.time(), end)
 
@@ -114,14 +116,14 @@ class World:
         return self.clock
 
     def catch_up(self) -> None:
-        """Lets a ticking world do what is due."""
+        """Run what is due by now in a ticking world."""
         if self._ticking is not None:
             began, at = self._ticking
             with self.lock:
                 self._run_until(at + int(time.time() - began))
 
     def advance(self, seconds: float | timedelta) -> int:
-        """Moves the clock on; what falls due in between happens: renewals, payouts, expiries. Returns the new time."""
+        """Move the clock on, and run what falls due: renewals, payouts, expiries. Return the new time."""
         if isinstance(seconds, timedelta):
             seconds = seconds.total_seconds()
         if seconds < 0:
@@ -133,8 +135,8 @@ class World:
             self._run_until(self.clock + int(seconds))
             return self.clock
 
-    def at(self, moment: int, action: Callable[..., Any], *args: Any) -> None:
-        """Puts something on the calendar."""
+    def call_at(self, moment: int, action: Callable[..., Any], *args: Any) -> None:
+        """Put an action on the calendar."""
         self._entries += 1
         heapq.heappush(self._calendar, (moment, self._entries, action, args))
 
@@ -147,52 +149,52 @@ class World:
         self.clock = max(self.clock, end)
         for books in self.accounts.values():
             for kind in ("event", "v2.core.event"):
-                if kind in books.shelves:
-                    books.shelf(kind).drop_before(self.clock - KEPT_SECONDS)
+                if kind in books.collections:
+                    books.collection(kind).drop_before(self.clock - KEPT_SECONDS)
 
-    # --- what happens
+    # --- changes
 
     def live(
         self, steps: int = 1, *, rng: Random | None = None, account: str | None = None,
         silent: bool | Literal["only"] = False,
     ) -> list[str]:
-        """Lets life go on: random things happen, with their events; says what, in a few words each.
+        """Let random things happen, with their events; return what happened, in a few words each.
 
         Args:
-            steps: how many.
-            rng: what draws them.
-            account: a connected account; the own one unless told.
-            silent: whether changes that Stripe has no event for are among them, or nothing but those.
+            steps: how many things happen.
+            rng: the random generator to draw them with; that of the world if None.
+            account: id of a connected account; None is the own account.
+            silent: True adds changes that Stripe has no event for, "only" makes no others.
         """
         with self.lock:
             self.catch_up()
             return [life.step(self._books(account), rng or self._life, silent) for _ in range(steps)]
 
     def create(self, object: str, /, *, account: str | None = None, **fields: Any) -> Data:
-        """Makes an object of any type, with what belongs to it and its events; returns it.
+        """Create an object of any type, with what belongs to it and its events; return it.
 
         Args:
             object: Stripe's name of it, such as `customer`, `charge` or `issuing.card`.
-            account: a connected account; the own one unless told.
-            **fields: its fields; unknown ones are kept too, so that new fields of Stripe can be played.
+            account: id of a connected account; None is the own account.
+            **fields: its fields; unknown ones are stored as well, so that tests can add new fields of Stripe.
         """
         with self.lock:
             self.catch_up()
             books = self._books(account)
-            return books.plain(mutate.create(books, object, fields))
+            return books.to_dict(mutate.create(books, object, fields))
 
     def update(self, object: str, id: str, /, *, account: str | None = None, **fields: Any) -> Data:
-        """Changes fields of an object and tells it as Stripe does (or not, where Stripe does not); returns it.
+        """Change fields of an object, with the event if Stripe has one for it; return the object.
 
-        A nested object is merged, metadata too; a None takes a key of metadata away.
+        A nested object is merged, metadata too; None removes a key of metadata.
         """
         with self.lock:
             self.catch_up()
             books = self._books(account)
-            return books.plain(mutate.update(books, mutate.locate(books, object, id), fields))
+            return books.to_dict(mutate.update(books, mutate.locate(books, object, id), fields))
 
     def delete(self, object: str, id: str, /, *, account: str | None = None) -> Data:
-        """Deletes an object with what hangs on it, with the events of that; a subscription is canceled."""
+        """Delete an object and what belongs to it, with their events; a subscription is canceled."""
         with self.lock:
             self.catch_up()
             books = self._books(account)
@@ -202,54 +204,53 @@ class World:
         self, type: str, about: dict[str, Any] | str | None = None, *, account: str | None = None,
         previous: dict[str, Any] | None = None,
     ) -> Data:
-        """Adds an event of any type without changing anything; returns it.
+        """Add an event of any type without changing anything; return it.
 
         Args:
-            type: of the event.
-            about: what `data.object` is to be, or the id of an object as it is now (or was, before it was deleted).
-                Without it the newest object of the kind is taken, or one is made up that exists nowhere, as for
-                `invoice.upcoming`.
-            account: a connected account; the own one unless told.
-            previous: `previous_attributes`, of types that have them.
+            type: type of the event.
+            about: the `data.object`, or the id of an object, whose present (or last) state is taken. None takes the
+                newest object of that type, or makes up one that no list shows, as for `invoice.upcoming`.
+            account: id of a connected account; None is the own account.
+            previous: the `previous_attributes`, for types that have them.
         """
         with self.lock:
             self.catch_up()
             books = self._books(account)
-            made = emit(books, type, notices.about(books, type) if about is None else
-                        notices.known(books, about) if isinstance(about, str) else about, previous)
+            made = emit(books, type, event_payloads.about(books, type) if about is None else
+                        event_payloads.known(books, about) if isinstance(about, str) else about, previous)
             assert made is not None, "events are kept"
-            return books.plain(made)
+            return books.to_dict(made)
 
     def populate(
         self, table: str, n: int = 3, *, parent: str | None = None, account: str | None = None, **fields: Any
     ) -> list[Data]:
-        """Makes up `n` objects of any table of the schema maps, every column filled; its list shows them.
+        """Make up `n` objects of any table of the schema maps, with a value in every column; return them.
 
         Args:
-            table: its name.
-            n: how many; settings, balances and summaries are as many as they are.
-            parent: id of the object that they are to belong to, for tables of children; found or made unless told.
-            account: a connected account; the own one unless told.
-            **fields: fields that are the same in all of them.
+            table: name of the table.
+            n: how many objects; settings, balances and summaries have a number of their own.
+            parent: id of the parent, for tables of children; None finds or makes one.
+            account: id of a connected account; None is the own account.
+            **fields: fields that are the same in all objects.
         """
         with self.lock:
             self.catch_up()
-            return populate.populate(self._books(account), table, n, fields, parent)
+            return tables.populate(self._books(account), table, n, fields, parent)
 
     def populate_all(self, n: int = 3, *, account: str | None = None) -> dict[str, list[Data]]:
-        """Makes up `n` objects of every table, see `populate`, and a customer with all that belongs to a test clock."""
+        """Make up `n` objects of every table, see `populate`, and a customer on a test clock with its objects."""
         with self.lock:
             self.catch_up()
-            return populate.populate_all(self._books(account), n)
+            return tables.populate_all(self._books(account), n)
 
     def dump(self, account: str | None = None) -> dict[str, list[Truth]]:
-        """What is true now, table by table, for tests to compare a load with."""
+        """Return the rows that every table should have now, for tests to compare a load with."""
         with self.lock:
             self.catch_up()
             return dump.dump(self._books(account))
 
     def counts(self, account: str | None = None) -> dict[str, int]:
-        """How many objects each table has that are not deleted; tables that never had one are left out."""
+        """Return the number of objects of each table that ever had one; deleted objects do not count."""
         return {table: sum(not each.deleted for each in truths)
                 for table, truths in self.dump(account).items() if truths}
 
@@ -261,8 +262,13 @@ class World:
             raise KeyError(f"There is no account `{account}`. Known: {known}.")
         return self.accounts[account]
 
+    @property
+    def application_id(self) -> str:
+        """Id of the app that the sandbox's OAuth endpoint issues tokens for."""
+        return self.keys.client_id
+
     def restricted_key(self, permissions: Iterable[str]) -> str:
-        """A restricted key with these permissions, such as `["rak_charge_read"]`."""
+        """Return a new restricted key with these permissions, such as `["rak_charge_read"]`."""
         return self.keys.restricted(permissions)
 
     @property

@@ -1,4 +1,4 @@
-"""What objects in bulk are made of: for each table an object of an ordinary business, and how others differ from it."""
+"""Prototypes of objects in bulk: one object of an ordinary business for each table, and variants of it."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -7,12 +7,13 @@ from typing import Any
 
 import orjson
 
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.catalog import EMBEDDED
-from stripe_source.sandbox.state.store import Books, Data, Record
+from stripe_source.sandbox.state.records import Data, Record
 from stripe_source.sandbox.world import World
 
-NUMBER = "\ue000number\ue001"  # stands for the object's number, within a text
-AMOUNT = "\ue002amount\ue001"  # stands for the object's amount, as a number
+NUMBER = "\ue000number\ue001"  # placeholder of the object's number within a text
+AMOUNT = "\ue002amount\ue001"  # placeholder of the object's amount, as a number
 Changes = dict[str, Any]
 MOST_LINES = 2
 _ADDRESS = {"city": "München", "country": "DE", "line1": f"{NUMBER} Harbour Street", "line2": "Apt. 4",
@@ -23,23 +24,23 @@ _EUR = (5, {"currency": "eur"})
 
 @dataclass(frozen=True)
 class Shape:
-    """How the objects of a table look.
+    """How the objects of a table differ.
 
     Args:
-        fit: what the object that all are made of is like; the biggest one is taken.
-        more: what every object has besides, by dotted paths.
-        variants: every so many-th object has this; the first one that fits.
-        other: as `fit`, of another object that every fourth one is made of.
+        condition: what the prototype of all objects has to meet; the biggest object that does is taken.
+        added: values that every object has besides, by dotted path.
+        variants: (N, values): every N-th object has these values; the first variant that applies wins.
+        other: as `condition`, for a second prototype, which every fourth object has.
     """
 
-    fit: Callable[[Data], bool] = lambda data: True
-    more: Changes = field(default_factory=dict)
+    condition: Callable[[Data], bool] = lambda data: True
+    added: Changes = field(default_factory=dict)
     variants: tuple[tuple[int, Changes], ...] = (_EUR,)
     other: Callable[[Data], bool] | None = None
 
 
 def _one_amount(data: Data) -> bool:
-    """An invoice with a total that is that of its one line."""
+    """Return whether an invoice is paid and has one line, whose amount is the total."""
     return bool(len(data["lines"]["data"]) == 1 and data["status"] == "paid" and data["parent"]
                 and data["total"] == data["amount_paid"] == data["subtotal"] == data["lines"]["data"][0]["amount"])
 
@@ -90,7 +91,7 @@ SHAPES: dict[str, Shape] = {
         ((6, {"status": "in_transit"}), _EUR),
     ),
     "disputes": Shape(
-        more={"metadata": {"order": NUMBER}}, variants=((4, {"status": "won"}), (6, {"status": "lost"}), _EUR)),
+        added={"metadata": {"order": NUMBER}}, variants=((4, {"status": "won"}), (6, {"status": "lost"}), _EUR)),
     "setup_intents": Shape(
         lambda data: data["status"] == "succeeded", {"metadata": {"number": NUMBER}},
         ((6, {"status": "requires_payment_method"}), (5, {"customer": None})),
@@ -100,8 +101,8 @@ SHAPES: dict[str, Shape] = {
         {"metadata": {"number": NUMBER}},
         ((10, {"status": "canceled"}), (6, {"status": "past_due"}), _EUR),
     ),
-    "credit_notes": Shape(more={"number": f"LG-{NUMBER}-CN-01", "metadata": {"order": NUMBER}}),
-    "transfers": Shape(more={"description": f"Share {NUMBER}", "metadata": {"number": NUMBER}}),
+    "credit_notes": Shape(added={"number": f"LG-{NUMBER}-CN-01", "metadata": {"order": NUMBER}}),
+    "transfers": Shape(added={"description": f"Share {NUMBER}", "metadata": {"number": NUMBER}}),
     "events": Shape(lambda data: data["type"] == "charge.succeeded", {"data.object.description": f"Order {NUMBER}"}),
     "products": Shape(
         lambda data: data["active"], {"name": f"Product {NUMBER}", "metadata": {"sku": NUMBER}},
@@ -115,31 +116,31 @@ SHAPES: dict[str, Shape] = {
 
 
 @dataclass(frozen=True)
-class Donor:
-    """An object that others are made of, and what it shows with `expand[]` only."""
+class Prototype:
+    """An object that others are rendered from, and its fields that only `expand[]` shows."""
 
     data: Data
-    also: Data
+    expand_only: Data
 
 
-def donor(world: World, table: str, object: str, fit: Callable[[Data], bool] | None = None) -> Donor:
-    """The biggest object of the business that fits, with short lists; one that is made up where there is none."""
+def prototype(world: World, table: str, object: str, condition: Callable[[Data], bool] | None = None) -> Prototype:
+    """Return the biggest object of the business that meets the condition and has short lists, or a made-up one."""
     books = world.books
-    wanted = fit or SHAPES.get(table, Shape()).fit
-    found = [(len(books.json(record)), record) for record in books.all(object) if not record.hidden
-             and _short(books, record) and wanted(books.plain(record))]
+    wanted = condition or SHAPES.get(table, Shape()).condition
+    found = [(len(books.to_json(record)), record) for record in books.all(object) if not record.hidden
+             and _short(books, record) and wanted(books.to_dict(record))]
     record = (max(found, key=lambda each: each[0])[1] if found
               else books.get(object, world.populate(table, 1)[0]["id"]))
-    return Donor(books.plain(record), orjson.loads(orjson.dumps(record.also or {})))
+    return Prototype(books.to_dict(record), orjson.loads(orjson.dumps(record.expand_only or {})))
 
 
 def _short(books: Books, record: Record) -> bool:
-    shown = books.plain(record)
+    shown = books.to_dict(record)
     return all(len((shown.get(name) or {}).get("data", ())) <= MOST_LINES for name in EMBEDDED.get(record.object, {}))
 
 
 def changed(data: Data, changes: Changes) -> Data:
-    """A copy with other values at dotted paths; a currency is another one wherever it stood."""
+    """Return a copy with other values at dotted paths; a changed currency is replaced in nested objects as well."""
     copy: Data = orjson.loads(orjson.dumps(data))
     currency = changes.get("currency")
     if currency is not None:

@@ -1,4 +1,4 @@
-"""A world in bulk: an empty one, with tables of any size beside."""
+"""A world in bulk: an empty world, with tables of any size that are rendered from numbers."""
 from __future__ import annotations
 
 import math
@@ -7,38 +7,38 @@ from typing import Any, NoReturn
 
 import orjson
 
-from stripe_source.errors import InvalidOption
-from stripe_source.sandbox.bulk.router import LAST, Figures
-from stripe_source.sandbox.bulk.shapes import SHAPES, Donor, Shape, changed, donor
-from stripe_source.sandbox.bulk.shelves import Below, BulkShelf
-from stripe_source.sandbox.bulk.tails import tails
-from stripe_source.sandbox.bulk.templates import PERIOD, Template, Templates, gapped, head
-from stripe_source.sandbox.bulk.times import YEAR, Spread, timeline
+from stripe_source.sandbox.bulk.figures import LOG_LENGTH, Figures
+from stripe_source.sandbox.bulk.ids import id_suffixes
+from stripe_source.sandbox.bulk.records import BulkCollection, EmbeddedCollection
+from stripe_source.sandbox.bulk.shapes import SHAPES, Prototype, Shape, changed, prototype
+from stripe_source.sandbox.bulk.templates import PERIOD, Template, Templates, id_head, with_gaps
+from stripe_source.sandbox.bulk.timelines import YEAR, Spread, timeline
 from stripe_source.sandbox.endpoints import expand
+from stripe_source.sandbox.errors import InvalidSetting
 from stripe_source.sandbox.state.catalog import CHILDREN, EMBEDDED, LISTS
+from stripe_source.sandbox.state.records import Data
 from stripe_source.sandbox.state.requests import Request
-from stripe_source.sandbox.state.store import Data
 from stripe_source.sandbox.world import World
 
-# Tables that there can be in bulk: those of plain lists that take `created`.
+# Tables that can be in bulk: those of top-level lists that take `created`.
 TABLES: dict[str, str] = {
     entry["table"]: path for path, entry in sorted(LISTS.items())
     if path.startswith("/v1/") and "{" not in path and "created" in entry["params"]
-    and entry["table"] not in CHILDREN and entry["table"] != "accounts"  # of which each has books of its own
+    and entry["table"] not in CHILDREN and entry["table"] != "accounts"  # each account has books of its own
 }
 
 
 class Bulk(World):
-    """A Stripe with tables of any size, for benchmarks; what is not among them is as in an empty `World`.
+    """A simulated Stripe with tables of any size, for benchmarks; all other tables are those of an empty `World`.
 
-    Objects are rendered from their number, 0 for the oldest, when they are asked for, and are the same each time.
+    Objects are rendered from their number, 0 for the oldest, when they are read, and are the same each time.
 
     Args:
-        tables: how many objects each table has.
-        spread: when they were created: the name of a time line, see `SPREADS`; seconds; or a function of the number
-            of objects and the first and the last second (exclusive).
+        tables: number of objects of each table.
+        spread: when they were created: the name of a time line, see `SPREADS`; a list of seconds; or a function of
+            the number of objects, the first second and the last one (exclusive) that returns seconds.
         years: how far the time line goes back.
-        seed: another seed, other ids.
+        seed: worlds with another seed have other ids.
         livemode: whether keys and objects are live ones.
         now: where the clock starts, unix seconds.
         latency: see `Faults`.
@@ -58,148 +58,150 @@ class Bulk(World):
     ) -> None:
         for table, count in tables.items():
             if table not in TABLES:
-                raise InvalidOption("bulk", table, TABLES, "These are the tables whose list takes `created`.")
+                raise InvalidSetting("bulk", table, TABLES, "These are the tables whose list takes `created`.")
             if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-                raise InvalidOption("bulk", f"{table}={count}", reason="It is a number of objects, 0 or more.")
+                raise InvalidSetting("bulk", f"{table}={count}", reason="It is a number of objects, 0 or more.")
         if not 0 < years < math.inf:
-            raise InvalidOption("years", years, reason="It is more than 0.")
+            raise InvalidSetting("years", years, reason="It is more than 0.")
         super().__init__(seed, now=now, livemode=livemode, ticking=ticking, empty=True)
         self.pretty = pretty
         self.faults.latency, self.faults.limits = latency, limits
-        self.requests = _Recent()
+        self.requests = _RecentRequests()
         self.counted = Figures()
-        self.books.expanded = _Nothing()
-        self._shelves: dict[str, BulkShelf] = {}
-        self._gapped: dict[str, list[tuple[Data, Data]]] = {}
+        self.books.expansion_cache = _NoCache()
+        self._collections: dict[str, BulkCollection] = {}
+        self._with_gaps: dict[str, list[tuple[Data, Data]]] = {}
         self._expanding: dict[tuple[str, tuple[str, ...]], Callable[[int], bytes] | None] = {}
         end = self.clock
         start = end - round(years * YEAR)
         business = World(seed, 0.2, now, livemode=livemode)
-        donors = {table: donor(business, table, _object(table)) for table in tables}
+        prototypes = {table: prototype(business, table, _object(table)) for table in tables}
         for table, count in tables.items():
             times = timeline(spread, count, start, end)
-            shelf = BulkShelf(_object(table), head(donors[table].data["id"]), times, tails(seed))
-            self._shelves[table] = self.books.shelves[shelf.object] = shelf
-        for table, shelf in self._shelves.items():
-            self._furnish(table, shelf, donors[table], business)
+            collection = BulkCollection(_object(table), id_head(prototypes[table].data["id"]), times, id_suffixes(seed))
+            self._collections[table] = self.books.collections[collection.object] = collection
+        for table, collection in self._collections.items():
+            self._set_templates(table, collection, prototypes[table], business)
         self.populated.update(tables)
 
-    def _furnish(self, table: str, shelf: BulkShelf, made_of: Donor, business: World) -> None:
-        """Gives a shelf its templates."""
+    def _set_templates(self, table: str, collection: BulkCollection, made_of: Prototype, business: World) -> None:
+        """Set the templates of a collection."""
         shape = SHAPES.get(table, Shape())
 
         def table_of(id: str) -> tuple[str, str] | None:
-            for other, there in self._shelves.items():
+            for other, there in self._collections.items():
                 if len(there) and business.books.find(there.object, id) is not None:
                     return other, there.head
             return None
 
-        def looks(of: Donor, changes: Mapping[str, Any], sums: bool) -> tuple[Data, Data]:
-            data = changed(changed(of.data, shape.more), dict(changes))
-            return gapped(data, of.also, sums, table_of)
+        def looks(of: Prototype, changes: Mapping[str, Any], sums: bool) -> tuple[Data, Data]:
+            data = changed(changed(of.data, shape.added), dict(changes))
+            return with_gaps(data, of.expand_only, sums, table_of)
 
         kinds = [(every, looks(made_of, changes, True)) for every, changes in shape.variants]
         if shape.other is not None:
-            other = donor(business, table, shelf.object, shape.other)
+            other = prototype(business, table, collection.object, shape.other)
             body = orjson.dumps(other.data).replace(other.data["id"].encode(), made_of.data["id"].encode())
-            other = Donor(orjson.loads(body), other.also)
+            other = Prototype(orjson.loads(body), other.expand_only)
             kinds.append((4, looks(other, {}, False)))
         base = looks(made_of, {}, True)
-        self._gapped[table] = [
+        self._with_gaps[table] = [
             next((kind for every, kind in kinds if place % every == every - 1), base) for place in range(PERIOD)]
-        shelf.render = self._templates(table, [data for data, _ in self._gapped[table]]).render
-        if made_of.also:
-            shelf.extras = self._templates(table, [also for _, also in self._gapped[table]])
-        for field, (objects, _, wanted) in EMBEDDED.get(shelf.object, {}).items():
+        collection.render = self._templates(table, [data for data, _ in self._with_gaps[table]]).render
+        if made_of.expand_only:
+            expand_only = [fields for _, fields in self._with_gaps[table]]
+            collection.expand_only_templates = self._templates(table, expand_only)
+        for field, (objects, _, wanted) in EMBEDDED.get(collection.object, {}).items():
             if not wanted:
                 for each in objects:
-                    self.books.shelves[each] = Below(shelf, field, each)
+                    self.books.collections[each] = EmbeddedCollection(collection, field, each)
 
     def _templates(self, table: str, of: list[Data]) -> Templates:
-        sizes = {name: len(shelf) for name, shelf in self._shelves.items()}
-        made: dict[int, Template] = {}  # many of them are one
+        sizes = {name: len(collection) for name, collection in self._collections.items()}
+        made: dict[int, Template] = {}  # many places of the period share one template
         for data in of:
             if id(data) not in made:
-                made[id(data)] = Template(data, tails(self.seed), sizes, table, self.pretty)
-        return Templates([made[id(data)] for data in of], self._shelves[table].times)
+                made[id(data)] = Template(data, id_suffixes(self.seed), sizes, table, self.pretty)
+        return Templates([made[id(data)] for data in of], self._collections[table].times)
 
-    def expanding(self, shelf: BulkShelf, paths: tuple[str, ...]) -> Callable[[int], bytes] | None:
-        """What renders objects with these paths expanded; None where that needs other objects than themselves."""
-        table = next(name for name, each in self._shelves.items() if each is shelf)
+    def expanding(self, collection: BulkCollection, paths: tuple[str, ...]) -> Callable[[int], bytes] | None:
+        """Return what renders objects with these paths expanded; None if the expansion needs other objects."""
+        table = next(name for name, each in self._collections.items() if each is collection)
         key = table, paths
         if key not in self._expanding:
             seen: dict[int, Data] = {}
-            for data, also in self._gapped[table]:
+            for data, expand_only in self._with_gaps[table]:
                 if id(data) not in seen:
                     copy = orjson.loads(orjson.dumps(data))
-                    seen[id(data)] = expand.walked(self.books, shelf.object, copy, paths, also)
-            render = self._templates(table, [seen[id(data)] for data, _ in self._gapped[table]]).render
+                    seen[id(data)] = expand.expand_in(self.books, collection.object, copy, paths, expand_only)
+            render = self._templates(table, [seen[id(data)] for data, _ in self._with_gaps[table]]).render
             plain = (orjson.loads(expand.expanded(self.books, record, paths))
-                     for record in shelf.order()[0][:PERIOD])
+                     for record in collection.order()[0][:PERIOD])
             same = all(orjson.loads(render(number)) == each for number, each in enumerate(plain))
             self._expanding[key] = render if same else None
         return self._expanding[key]
 
-    # --- what there is
+    # --- objects
 
     def object(self, table: str, number: int) -> Data:
-        """The object of that number, 0 for the oldest."""
-        shelf = self._shelf(table)
-        if not 0 <= number < len(shelf):
-            raise IndexError(f"Table `{table}` has {len(shelf)} objects, 0 to {len(shelf) - 1}; there is no {number}.")
-        return orjson.loads(shelf.render(number))  # type: ignore[no-any-return]  # an object
+        """Return the object of that number, 0 for the oldest."""
+        collection = self._collection(table)
+        if not 0 <= number < len(collection):
+            count = len(collection)
+            raise IndexError(f"Table `{table}` has {count} objects, 0 to {count - 1}; there is no {number}.")
+        return orjson.loads(collection.render(number))  # type: ignore[no-any-return]  # an object
 
     def number(self, table: str, id: str) -> int | None:
-        """The number of the object with that id; None if there is none."""
-        return self._shelf(table).number(id)
+        """Return the number of the object with that id; None if there is none."""
+        return self._collection(table).number(id)
 
     def truth(self, table: str) -> Iterator[tuple[str, int]]:
-        """Id and `created` of every object of a table, oldest first."""
-        shelf = self._shelf(table)
-        return ((shelf.id(number), created) for number, created in enumerate(shelf.times))
+        """Return id and `created` of every object of a table, oldest first."""
+        collection = self._collection(table)
+        return ((collection.id(number), created) for number, created in enumerate(collection.times))
 
     def counts(self, account: str | None = None) -> dict[str, int]:
-        """How many objects each table has."""
+        """Return the number of objects of each table."""
         if account not in (None, self.books.account):
             return super().counts(account)
-        return {table: len(shelf) for table, shelf in self._shelves.items()}
+        return {table: len(collection) for table, collection in self._collections.items()}
 
     def live(self, *_: Any, **__: Any) -> NoReturn:
-        """Nothing happens in bulk."""
+        """Refuse: objects in bulk do not change."""
         raise ValueError("Nothing happens in a world in bulk: its objects are rendered, not stored.")
 
-    def _shelf(self, table: str) -> BulkShelf:
-        if table not in self._shelves:
-            raise KeyError(f"There is no table `{table}` in bulk. There are: {', '.join(self._shelves) or 'none'}.")
-        return self._shelves[table]
+    def _collection(self, table: str) -> BulkCollection:
+        if table not in self._collections:
+            raise KeyError(f"There is no table `{table}` in bulk. There are: {', '.join(self._collections) or 'none'}.")
+        return self._collections[table]
 
-    # --- what was asked
+    # --- counters
 
     def figures(self) -> dict[str, Any]:
-        """What was answered: `requests`, `pages` (lists), `objects` in them, `empty` ones, `rate_limited` requests.
+        """Return counters: `requests`, `pages` (lists), `objects` in them, `empty` pages, `rate_limited` requests.
 
-        `by_endpoint` has the requests of each path; `log` the last thousand, with seconds since the beginning.
+        `by_endpoint` has the number of requests of each path, `log` the last thousand with seconds since the start.
         """
         with self.lock:
             return self.counted.asdict()
 
     def reset_figures(self) -> None:
-        """Sets all figures back to zero."""
+        """Set all figures back to zero."""
         with self.lock:
             self.counted.reset()
 
 
-class _Recent(list[Request]):
-    """The last requests: a benchmark has more of them than it is worth keeping."""
+class _RecentRequests(list[Request]):
+    """The last requests only, because a benchmark sends very many."""
 
     def append(self, request: Request) -> None:
         super().append(request)
-        if len(self) > 2 * LAST:
-            del self[:-LAST]
+        if len(self) > 2 * LOG_LENGTH:
+            del self[:-LOG_LENGTH]
 
 
-class _Nothing(dict[Any, Any]):
-    """Keeps nothing of what was expanded."""
+class _NoCache(dict[Any, Any]):
+    """A cache that stores nothing: every object of a benchmark is different."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
         pass

@@ -3,22 +3,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from stripe_source.sandbox.business.goods import new_discount
+from stripe_source.sandbox.business.customers import adjust_balance, default_method
 from stripe_source.sandbox.business.ledger import DAY
-from stripe_source.sandbox.business.payments import confirm, intend, refund, refundable
-from stripe_source.sandbox.business.people import adjust_balance, default_method
-from stripe_source.sandbox.state.events import change, emit, notice
-from stripe_source.sandbox.state.store import Books, Data, Record
+from stripe_source.sandbox.business.payments import confirm, create_intent, refund, refundable
+from stripe_source.sandbox.business.products import new_discount
+from stripe_source.sandbox.state.books import Books
+from stripe_source.sandbox.state.events import announce, change, emit
+from stripe_source.sandbox.state.records import Data, Record
 
 Line = Data
 
 
-def amount_of(price: Data, quantity: int, also: Data | None = None) -> int:
-    """What a quantity costs, by the piece or by graduated tiers."""
+def amount_of(price: Data, quantity: int, expand_only: Data | None = None) -> int:
+    """Return the amount for a quantity, by unit price or by graduated tiers."""
     if price["unit_amount"] is not None:
         return int(price["unit_amount"]) * quantity
     total, done = 0, 0
-    for tier in (also or {}).get("tiers", ()):
+    for tier in (expand_only or {}).get("tiers", ()):
         most = tier["up_to"] if tier["up_to"] is not None else quantity
         here = max(0, min(quantity, most) - done)
         if here:
@@ -30,20 +31,20 @@ def amount_of(price: Data, quantity: int, also: Data | None = None) -> int:
 # --- invoices
 
 
-def draft(
+def draft_invoice(
     books: Books, owner: Record, lines: list[Line], *, reason: str = "manual", subscription: Record | None = None,
     period: tuple[int, int] | None = None, discounts: list[Data] | None = None, rates: list[str] | None = None,
     currency: str | None = None, **fields: Any,
 ) -> Record:
-    """A draft invoice with its lines; its totals are those of the lines.
+    """Create a draft invoice with lines; its totals are computed from them.
 
     Args:
         books: the account.
         owner: the customer.
         lines: fields of each line; `amount` at least.
         reason: Stripe's billing reason.
-        subscription: that it bills.
-        period: start and end; now, unless told otherwise.
+        subscription: the subscription that it bills.
+        period: start and end; None stands for now.
         discounts: discounts of the whole invoice.
         rates: ids of tax rates on every line, on top of the amount.
     """
@@ -59,33 +60,33 @@ def draft(
         "account_country": books.profile["country"],
         "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None, "provider": None,
                           "status": None},
-        "parent": subscription and part_of(subscription), **fields})
+        "parent": subscription and subscription_parent(subscription), **fields})
     for line in lines:
-        add_line(books, record, line, tell=False)
-    total_up(books, record)
+        add_line(books, record, line, emit_event=False)
+    update_totals(books, record)
     emit(books, "invoice.created", record)
     return record
 
 
-def part_of(subscription: Record) -> Data:
-    """What an invoice says of the subscription that it bills."""
+def subscription_parent(subscription: Record) -> Data:
+    """Return the `parent` of an invoice that bills a subscription."""
     return {"type": "subscription_details", "quote_details": None, "subscription_details": {
         "metadata": dict(subscription.data["metadata"]), "subscription": subscription.id}}
 
 
-def add_line(books: Books, invoice: Record, line: Line, *, tell: bool = True) -> Record:
-    """Adds a line to a draft."""
-    made = books.add("line_item", under=invoice.id, **{
+def add_line(books: Books, invoice: Record, line: Line, *, emit_event: bool = True) -> Record:
+    """Add a line to a draft."""
+    made = books.add("line_item", parent_id=invoice.id, **{
         "invoice": invoice.id, "currency": invoice.data["currency"], "subtotal": line["amount"],
         "period": {"start": invoice.data["period_start"], "end": invoice.data["period_end"]}, **line})
-    if tell:
-        total_up(books, invoice)
+    if emit_event:
+        update_totals(books, invoice)
         emit(books, "invoice.updated", invoice, {})
     return made
 
 
-def total_up(books: Books, invoice: Record) -> None:
-    """Works out discounts, taxes and totals from the lines."""
+def update_totals(books: Books, invoice: Record) -> None:
+    """Compute discounts, taxes and totals from the lines."""
     found = [(each, _percent(books, each)) for each in invoice.data["discounts"]]
     rates = [books.get("tax_rate", each) for each in invoice.data["default_tax_rates"]]
     subtotal = discounted = taxed = 0
@@ -132,14 +133,14 @@ def total_up(books: Books, invoice: Record) -> None:
 
 def _percent(books: Books, discount: str) -> tuple[float, int]:
     coupon = books.find("coupon", books.discounts[discount]["source"]["coupon"])
-    if coupon is None:  # deleted meanwhile; what was promised holds
-        gone = books.shelf("coupon").gone[books.discounts[discount]["source"]["coupon"]].data
-        return gone["percent_off"] or 0, gone["amount_off"] or 0
+    if coupon is None:  # a discount outlives its coupon
+        deleted = books.collection("coupon").deleted[books.discounts[discount]["source"]["coupon"]].data
+        return deleted["percent_off"] or 0, deleted["amount_off"] or 0
     return coupon.data["percent_off"] or 0, coupon.data["amount_off"] or 0
 
 
 def finalize(books: Books, invoice: Record, *, net: int | None = None) -> None:
-    """Gives a draft its number and opens it; what the customer is owed is used up first."""
+    """Give a draft its number and open it; the customer's credit balance is applied first."""
     owner = books.find("customer", invoice.data["customer"])
     credit_used = invoice.data["total"] - invoice.data["amount_due"] if invoice.data["total"] > 0 else 0
     url = f"https://invoice.stripe.com/i/{books.account}/{invoice.id}"
@@ -160,24 +161,24 @@ def finalize(books: Books, invoice: Record, *, net: int | None = None) -> None:
     if net is not None:
         for days, type in ((-3, "invoice.will_be_due"), (1, "invoice.overdue")):
             if net + days > 0:
-                books.world.at(invoice.data["due_date"] + days * DAY, _remind, books, invoice, type)
+                books.world.call_at(invoice.data["due_date"] + days * DAY, _remind, books, invoice, type)
     if invoice.data["amount_due"]:
-        payment = intend(books, invoice.data["amount_due"], invoice.data["currency"], owner,
-                         description=f"Invoice {number}")
-        books.add("invoice_payment", under=invoice.id, invoice=invoice.id, currency=invoice.data["currency"],
+        payment = create_intent(books, invoice.data["amount_due"], invoice.data["currency"], owner,
+                                description=f"Invoice {number}")
+        books.add("invoice_payment", parent_id=invoice.id, invoice=invoice.id, currency=invoice.data["currency"],
                   amount_requested=invoice.data["amount_due"], is_default=True,
                   payment={"type": "payment_intent", "payment_intent": payment.id})
 
 
 def _remind(books: Books, invoice: Record, type: str) -> None:
     if invoice.data["status"] == "open":
-        notice(books, type, invoice)
+        announce(books, type, invoice)
 
 
-def settle_invoice(
+def collect_payment(
     books: Books, invoice: Record, *, decline: str | None = None, method: Record | None = None
 ) -> bool:
-    """Tries to collect an open invoice; whether it is paid."""
+    """Try to collect an open invoice; return whether it is paid."""
     data = invoice.data
     owner = books.find("customer", data["customer"])
     part = next(iter(books.children(("invoice_payment",), invoice.id)), None)
@@ -206,8 +207,8 @@ def settle_invoice(
     return True
 
 
-def void(books: Books, invoice: Record, status: str = "void") -> None:
-    """Gives up an open invoice: "void" or "uncollectible"."""
+def void_invoice(books: Books, invoice: Record, status: str = "void") -> None:
+    """Give an open invoice the status "void" or "uncollectible"."""
     field = "voided_at" if status == "void" else "marked_uncollectible_at"
     change(books, invoice, status=status, auto_advance=False, next_payment_attempt=None,
            status_transitions={**invoice.data["status_transitions"], field: books.now})
@@ -222,14 +223,14 @@ def void(books: Books, invoice: Record, status: str = "void") -> None:
 
 
 def remove_draft(books: Books, invoice: Record) -> None:
-    """Deletes a draft with its lines and items."""
+    """Delete a draft with its lines and items."""
     for item in [each for each in books.all("invoiceitem") if each.data["invoice"] == invoice.id]:
         remove_invoice_item(books, item)
-    last = books.plain(invoice)
+    last = books.to_dict(invoice)
     for line in reversed(list(books.children(("line_item",), invoice.id))):
         books.remove(line)
     books.remove(invoice)
-    books.shelf("invoice").gone[invoice.id].data = last
+    books.collection("invoice").deleted[invoice.id].data = last
     emit(books, "invoice.deleted", last)
 
 
@@ -237,7 +238,7 @@ def invoice_item(
     books: Books, owner: Record, amount: int, currency: str = "usd", *, invoice: Record | None = None,
     price: Record | None = None, quantity: int = 1, coupon: Record | None = None, **fields: Any,
 ) -> Record:
-    """An amount that waits for the customer's next invoice, or goes on a draft at once."""
+    """Create an invoice item, for the customer's next invoice or for a draft."""
     record = books.add("invoiceitem", **{
         "amount": amount, "net_amount": amount, "currency": currency, "customer": owner.id, "date": books.now,
         "period": {"start": books.now, "end": books.now}, "quantity": quantity, "quantity_decimal": str(quantity),
@@ -245,26 +246,26 @@ def invoice_item(
         "pricing": {"type": "price_details", "price_details": {"price": price.id, "product": price.data["product"]},
                     "unit_amount_decimal": str(amount // quantity)} if price else None, **fields})
     if invoice is None:
-        books.waiting.setdefault(owner.id, []).append(record)
+        books.pending_items.setdefault(owner.id, []).append(record)
     if coupon is not None:
         made = new_discount(books, coupon, customer=owner.id, invoice_item=record.id)
         record.data["discounts"] = [made["id"]]
     emit(books, "invoiceitem.created", record)
     if invoice is not None:
-        add_line(books, invoice, line_of(record))
+        add_line(books, invoice, line_of_item(record))
     return record
 
 
-def pending(books: Books, customer: str) -> list[Record]:
-    """Invoice items that wait for the customer's next invoice."""
-    known = books.shelf("invoiceitem").records
-    waiting = [each for each in books.waiting.get(customer, ()) if each.id in known and not each.data["invoice"]]
-    books.waiting[customer] = waiting
+def pending_items(books: Books, customer: str) -> list[Record]:
+    """Return the invoice items that are pending for the customer's next invoice."""
+    known = books.collection("invoiceitem").records
+    waiting = [each for each in books.pending_items.get(customer, ()) if each.id in known and not each.data["invoice"]]
+    books.pending_items[customer] = waiting
     return list(waiting)
 
 
-def line_of(item: Record) -> Line:
-    """The line that an invoice item becomes."""
+def line_of_item(item: Record) -> Line:
+    """Return the invoice line of an invoice item."""
     data = item.data
     return {
         "amount": data["amount"], "description": data["description"], "discountable": data["discountable"],
@@ -276,24 +277,26 @@ def line_of(item: Record) -> Line:
 
 
 def remove_invoice_item(books: Books, item: Record) -> None:
-    """Deletes an invoice item; on a draft its line goes too."""
+    """Delete an invoice item, and its line if it is on a draft."""
     invoice = books.find("invoice", item.data["invoice"])
     if invoice is not None and invoice.data["status"] == "draft":
         for line in list(books.children(("line_item",), invoice.id)):
             if ((line.data["parent"] or {}).get("invoice_item_details") or {}).get("invoice_item") == item.id:
                 books.remove(line)
-        total_up(books, invoice)
+        update_totals(books, invoice)
         emit(books, "invoice.updated", invoice, {})
     books.remove(item)
-    emit(books, "invoiceitem.deleted", books.shelf("invoiceitem").gone[item.id].data)
+    emit(books, "invoiceitem.deleted", books.collection("invoiceitem").deleted[item.id].data)
 
 
 def _of_line(line: Record | None) -> Data:
     return {"invoice_line_item": line.id} if line else {}
 
 
-def credit(books: Books, invoice: Record, parts: list[tuple[Record | None, int, str]], **fields: Any) -> Record | None:
-    """A credit note over lines (or free amounts): lowers an open invoice, refunds a paid one."""
+def issue_credit_note(
+    books: Books, invoice: Record, parts: list[tuple[Record | None, int, str]], **fields: Any
+) -> Record | None:
+    """Create a credit note over lines or free amounts: it lowers an open invoice and refunds a paid one."""
     total = sum(amount for _, amount, _ in parts)
     paid = invoice.data["status"] == "paid"
     refunds: list[Data] = []
@@ -317,7 +320,7 @@ def credit(books: Books, invoice: Record, parts: list[tuple[Record | None, int, 
         "post_payment_amount": total if paid else 0, "pre_payment_amount": 0 if paid else total,
         "reason": "order_change", **fields})
     for line, amount, text in parts:
-        books.add("credit_note_line_item", under=record.id, amount=amount, description=text,
+        books.add("credit_note_line_item", parent_id=record.id, amount=amount, description=text,
                   quantity=1, **_of_line(line),
                   type="invoice_line_item" if line else "custom_line_item",
                   unit_amount=None if line else amount, unit_amount_decimal=None if line else str(amount))

@@ -1,10 +1,11 @@
-"""Money: balance transactions, the balance, payouts that sweep it, top-ups and transfers."""
+"""The ledger: balance transactions, the balance, payouts, top-ups and transfers."""
 from __future__ import annotations
 
 from typing import Any
 
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.events import change, emit
-from stripe_source.sandbox.state.store import Books, Data, Record
+from stripe_source.sandbox.state.records import Data, Record
 
 DAY = 86400
 WEEK = 7 * DAY
@@ -16,8 +17,8 @@ _CATEGORIES = {"charge": "charge", "payment": "charge", "refund": "refund", "pay
                "transfer": "transfer", "transfer_refund": "transfer_reversal", "stripe_fee": "fee"}
 
 
-def settle(amount: int, currency: str) -> tuple[int, str, float | None]:
-    """What a payment becomes in a currency that the account holds: amount, currency, exchange rate."""
+def to_settlement_currency(amount: int, currency: str) -> tuple[int, str, float | None]:
+    """Return amount, currency and exchange rate of a payment in the currency that the account settles in."""
     if currency in _FEES:
         return amount, currency, None
     rate = _TO_USD[currency]
@@ -25,24 +26,24 @@ def settle(amount: int, currency: str) -> tuple[int, str, float | None]:
 
 
 def fee(amount: int, currency: str) -> int:
-    """Stripe's fee on a payment."""
+    """Return Stripe's fee on a payment."""
     share, fixed = _FEES[currency]
     return min(round(amount * share) + fixed, amount)
 
 
-def enter(
+def record_transaction(
     books: Books, type: str, amount: int, currency: str, source: str, *, fee: int = 0, days: int = 0,
     description: str | None = None, rate: float | None = None, category: str | None = None, sweep: bool = True,
 ) -> Record:
-    """Adds a balance transaction and moves the balance by its net.
+    """Add a balance transaction and change the balance by its net amount.
 
     Args:
         books: the account.
         type: Stripe's type of it.
         amount: in the minor unit; negative is money going out.
         currency: of the balance.
-        source: id of what caused it.
-        fee: what Stripe keeps.
+        source: id of the object that caused it.
+        fee: the part that Stripe keeps.
         days: how long until the money is available.
         description: text.
         rate: exchange rate, where the payment was in another currency.
@@ -61,28 +62,28 @@ def enter(
     funds = books.balance.setdefault(currency, [0, 0])
     if days:
         funds[1] += amount - fee
-        books.world.at(available_on, _arrive, books, record)
+        books.world.call_at(available_on, _become_available, books, record)
     else:
         funds[0] += amount - fee
         if sweep:
-            books.unswept.setdefault(currency, []).append(record)
+            books.not_paid_out.setdefault(currency, []).append(record)
     return record
 
 
-def _arrive(books: Books, record: Record) -> None:
-    # no event tells that a balance transaction became available; only the balance has one
+def _become_available(books: Books, record: Record) -> None:
+    # Stripe has no event for a balance transaction that becomes available, only for the balance
     change(books, record, status="available")
     funds = books.balance[record.data["currency"]]
     funds[0] += record.data["net"]
     funds[1] -= record.data["net"]
-    books.unswept.setdefault(record.data["currency"], []).append(record)
+    books.not_paid_out.setdefault(record.data["currency"], []).append(record)
     if books.counters.get("balance_told") != books.now:
         books.counters["balance_told"] = books.now
         emit(books, "balance.available", balance(books))
 
 
 def balance(books: Books) -> Data:
-    """The balance object."""
+    """Return the balance object."""
     funds = sorted(books.balance.items()) or [(books.profile.get("default_currency", "usd"), [0, 0])]
 
     def part(which: int) -> list[Data]:
@@ -97,28 +98,28 @@ def balance(books: Books) -> Data:
 
 
 def weekly_payout(books: Books, currency: str) -> None:
-    """Pays out what is available, and comes back in a week."""
-    pay_out(books, currency)
-    books.world.at(books.now + WEEK, weekly_payout, books, currency)
+    """Pay out what is available, now and every week."""
+    create_payout(books, currency)
+    books.world.call_at(books.now + WEEK, weekly_payout, books, currency)
 
 
-def pay_out(books: Books, currency: str, amount: int | None = None, *, instant: bool = False) -> Record | None:
-    """Sends money to the bank.
+def create_payout(books: Books, currency: str, amount: int | None = None, *, instant: bool = False) -> Record | None:
+    """Create a payout; return None where there is nothing to pay out.
 
     Args:
         books: the account.
         currency: of the balance.
-        amount: None for an automatic payout of everything available that no payout has swept yet.
-        instant: a manual payout that arrives at once, for a fee.
+        amount: None stands for an automatic payout of everything available that is in no payout yet.
+        instant: whether it is a manual payout that arrives at once, for a fee.
     """
     automatic = amount is None
     members: list[Record] = []
     if amount is None:
-        members = books.unswept.get(currency, [])
+        members = books.not_paid_out.get(currency, [])
         amount = sum(member.data["net"] for member in members)
         if amount <= 0:
             return None
-        books.unswept[currency] = []
+        books.not_paid_out[currency] = []
     cost = round(amount * 0.01) if instant else 0
     arrival = books.now if instant else books.now - books.now % DAY + 2 * DAY
     payout = books.add(
@@ -127,13 +128,14 @@ def pay_out(books: Books, currency: str, amount: int | None = None, *, instant: 
         method="instant" if instant else "standard", status="in_transit",
         reconciliation_status="in_progress" if automatic else "not_applicable",
     )
-    entry = enter(books, "payout", -amount, currency, payout.id, fee=cost, description="STRIPE PAYOUT", sweep=False)
+    entry = record_transaction(books, "payout", -amount, currency, payout.id, fee=cost, description="STRIPE PAYOUT",
+                               sweep=False)
     payout.data["balance_transaction"] = entry.id
     if automatic:
-        books.swept[payout.id] = members
+        books.payout_transactions[payout.id] = members
     emit(books, "payout.created", payout)
     fails = automatic and books.count("payouts") % 37 == 5
-    books.world.at(max(arrival, books.now) + 9 * 3600, _payout_arrives, books, payout, fails)
+    books.world.call_at(max(arrival, books.now) + 9 * 3600, _payout_arrives, books, payout, fails)
     return payout
 
 
@@ -141,8 +143,8 @@ def _payout_arrives(books: Books, payout: Record, fails: bool) -> None:
     if payout.data["status"] != "in_transit":
         return
     if fails:
-        back = enter(books, "payout_failure", payout.data["amount"], payout.data["currency"], payout.id,
-                     description="STRIPE PAYOUT FAILURE")
+        back = record_transaction(books, "payout_failure", payout.data["amount"], payout.data["currency"], payout.id,
+                                  description="STRIPE PAYOUT FAILURE")
         change(books, payout, "payout.failed", status="failed", failure_code="account_closed",
                failure_message="The bank account has been closed.", failure_balance_transaction=back.id,
                trace_id={"status": "not_applicable", "value": None})
@@ -154,18 +156,18 @@ def _payout_arrives(books: Books, payout: Record, fails: bool) -> None:
 
 
 def top_up(books: Books, amount: int, currency: str, *, succeeds: bool = True, **fields: Any) -> Record:
-    """Adds money from a bank account; it takes four days."""
+    """Create a top-up from a bank account; the money arrives after four days."""
     record = books.add("topup", amount=amount, currency=currency, status="pending", **{
         "description": "Top-up", "expected_availability_date": books.now + 4 * DAY, **fields})
     emit(books, "topup.created", record)
-    books.world.at(books.now + 4 * DAY, _topup_ends, books, record, succeeds)
+    books.world.call_at(books.now + 4 * DAY, _topup_ends, books, record, succeeds)
     return record
 
 
 def _topup_ends(books: Books, record: Record, succeeds: bool) -> None:
     if succeeds:
-        entry = enter(books, "topup", record.data["amount"], record.data["currency"], record.id,
-                      description=record.data["description"])
+        entry = record_transaction(books, "topup", record.data["amount"], record.data["currency"], record.id,
+                                   description=record.data["description"])
         change(books, record, "topup.succeeded", status="succeeded", balance_transaction=entry.id)
     else:
         change(books, record, "topup.failed", status="failed", failure_code="insufficient_funds",
@@ -173,36 +175,38 @@ def _topup_ends(books: Books, record: Record, succeeds: bool) -> None:
 
 
 def transfer(books: Books, amount: int, currency: str, destination: str, **fields: Any) -> Record:
-    """Moves money to a connected account, where it arrives as a payment."""
+    """Transfer money to a connected account, where it becomes a payment."""
     record = books.add("transfer", amount=amount, currency=currency, destination=destination, **fields)
-    record.data["balance_transaction"] = enter(
+    record.data["balance_transaction"] = record_transaction(
         books, "transfer", -amount, currency, record.id, description=record.data["description"]).id
     other = books.world.accounts.get(destination)
     if other is not None:
         payment = other.add(
             "charge", id="py_" + other.new_id("charge")[3:], amount=amount, amount_captured=amount, captured=True,
             currency=currency, paid=True, source_transfer=record.id, status="succeeded", fraud_details={},
-            billing_details=no_details(), payment_method_details={"stripe_account": {}, "type": "stripe_account"},
+            billing_details=empty_billing_details(),
+            payment_method_details={"stripe_account": {}, "type": "stripe_account"},
         )
-        payment.data["balance_transaction"] = enter(other, "payment", amount, currency, payment.id).id
+        payment.data["balance_transaction"] = record_transaction(other, "payment", amount, currency, payment.id).id
         emit(other, "charge.succeeded", payment)
         record.data["destination_payment"] = payment.id
     emit(books, "transfer.created", record)
     return record
 
 
-def reverse(books: Books, record: Record, amount: int, **fields: Any) -> Record:
-    """Takes a transfer back, in full or in part."""
+def reverse_transfer(books: Books, record: Record, amount: int, **fields: Any) -> Record:
+    """Reverse a transfer, in full or in part."""
     currency = record.data["currency"]
-    reversal = books.add("transfer_reversal", under=record.id, transfer=record.id, amount=amount, currency=currency,
+    reversal = books.add("transfer_reversal", parent_id=record.id, transfer=record.id, amount=amount, currency=currency,
                          **fields)
-    reversal.data["balance_transaction"] = enter(books, "transfer_refund", amount, currency, reversal.id).id
+    entry = record_transaction(books, "transfer_refund", amount, currency, reversal.id)
+    reversal.data["balance_transaction"] = entry.id
     other = books.world.accounts.get(record.data["destination"])
     payment = other.find("charge", record.data["destination_payment"]) if other else None
     if other is not None and payment is not None:
         back = other.add("refund", id="pyr_" + other.new_id("refund")[3:], amount=amount, currency=currency,
-                         charge=payment.id, source_transfer_reversal=reversal.id, under=payment.id)
-        back.data["balance_transaction"] = enter(other, "payment_refund", -amount, currency, back.id).id
+                         charge=payment.id, source_transfer_reversal=reversal.id, parent_id=payment.id)
+        back.data["balance_transaction"] = record_transaction(other, "payment_refund", -amount, currency, back.id).id
         reversal.data["destination_payment_refund"] = back.id
         total = payment.data["amount_refunded"] + amount
         change(other, payment, "charge.refunded", amount_refunded=total, refunded=total == payment.data["amount"])
@@ -211,7 +215,7 @@ def reverse(books: Books, record: Record, amount: int, **fields: Any) -> Record:
     return reversal
 
 
-def no_details() -> Data:
-    """Billing details of nobody."""
+def empty_billing_details() -> Data:
+    """Return billing details without any value."""
     return {"address": {"city": None, "country": None, "line1": None, "line2": None, "postal_code": None,
                         "state": None}, "email": None, "name": None, "phone": None, "tax_id": None}

@@ -1,21 +1,22 @@
-"""Payments: intents, charges, refunds, disputes, stored ways to pay, checkout sessions."""
+"""Payments: payment intents, charges, refunds, disputes, setup intents, checkout sessions."""
 from __future__ import annotations
 
 from typing import Any
 
-from stripe_source.sandbox.business.ledger import DAY, enter, fee, settle
-from stripe_source.sandbox.business.people import payment_method
+from stripe_source.sandbox.business.customers import payment_method
+from stripe_source.sandbox.business.ledger import DAY, fee, record_transaction, to_settlement_currency
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.events import change, emit
-from stripe_source.sandbox.state.store import Books, Data, Record
+from stripe_source.sandbox.state.records import Data, Record
 
-_DECLINES = {
+DECLINES = {
     "card_declined": "Your card was declined.", "insufficient_funds": "Your card has insufficient funds.",
     "expired_card": "Your card has expired.", "incorrect_cvc": "Your card's security code is incorrect.",
 }
 
 
-def details_of(method: Record | None, books: Books) -> Data:
-    """A charge's `payment_method_details`."""
+def payment_method_details(method: Record | None, books: Books) -> Data:
+    """Return the `payment_method_details` of a charge."""
     if method is None or method.data["type"] == "card":
         card = method.data["card"] if method else {}
         rng = books.world.rng
@@ -39,8 +40,8 @@ def details_of(method: Record | None, books: Books) -> Data:
     return {"type": type, type: {}}
 
 
-def intend(books: Books, amount: int, currency: str, owner: Record | None = None, **fields: Any) -> Record:
-    """A payment intent that waits for a way to pay."""
+def create_intent(books: Books, amount: int, currency: str, owner: Record | None = None, **fields: Any) -> Record:
+    """Create a payment intent that requires a payment method."""
     record = books.add("payment_intent", **{
         "amount": amount, "currency": currency, "customer": owner.id if owner else None,
         "status": "requires_payment_method", **fields})
@@ -53,24 +54,69 @@ def confirm(
     books: Books, intent: Record, method: Record | None = None, *, decline: str | None = None, capture: bool = True,
     description: str | None = None,
 ) -> Record:
-    """Tries to take the money: makes a charge that succeeds, fails, waits for capture or, from a bank, is pending.
+    """Confirm a payment intent: create a charge that succeeds, fails, awaits capture or, from a bank, is pending.
 
     Args:
         books: the account.
-        intent: what to pay.
-        method: how to pay; None makes a card, which is attached to the customer if there is one.
-        decline: the decline code that the bank answers.
-        capture: False only reserves the money.
+        intent: the payment intent.
+        method: the payment method; None creates a card, which is attached to the customer if there is one.
+        decline: the decline code of the bank, if it declines.
+        capture: False only authorizes the payment.
         description: of the charge.
     """
-    data = intent.data
-    owner = books.find("customer", data["customer"])
+    owner = books.find("customer", intent.data["customer"])
     method = method or payment_method(books, owner)
-    bank = method.data["type"] == "us_bank_account"
-    fields: Data = {
+    from_bank = method.data["type"] == "us_bank_account"
+    fields = _charge_fields(books, intent, method, owner, description)
+    if decline:
+        fields.update(status="failed", paid=False, failure_code=decline,
+                      failure_message=DECLINES.get(decline, "Your card was declined."))
+        fields["outcome"].update(network_status="declined_by_network", network_decline_code="05", reason=decline,
+                                 risk_level="elevated", type="issuer_declined",
+                                 seller_message="The bank did not say why it declined.")
+    elif from_bank:
+        fields.update(status="pending", paid=False)
+    charge = books.add("charge", id="py_" + books.new_id("charge")[3:] if from_bank else None, **fields)
+    charge.data["receipt_url"] = None if decline else f"https://pay.stripe.com/receipts/payment/{charge.id}"
+    common = {"latest_charge": charge.id, "payment_method_types": [method.data["type"]]}
+    if decline:
+        error = {"charge": charge.id, "code": "card_declined", "decline_code": decline, "type": "card_error",
+                 "message": charge.data["failure_message"],
+                 "doc_url": "https://stripe.com/docs/error-codes/card-declined"}
+        emit(books, "charge.failed", charge)
+        change(books, intent, **common, status="requires_payment_method", payment_method=None,
+               last_payment_error=error)
+        emit(books, "payment_intent.payment_failed", intent)
+    elif from_bank:
+        change(books, charge, captured=True, amount_captured=charge.data["amount"])
+        emit(books, "charge.pending", charge)
+        change(books, intent, **common, status="processing", payment_method=method.id, processing=None)
+        emit(books, "payment_intent.processing", intent)
+        books.world.call_at(books.now + 4 * DAY, _bank_pays, books, intent, charge)
+    elif not capture:
+        emit(books, "charge.succeeded", charge)
+        change(books, intent, **common, status="requires_capture", payment_method=method.id, capture_method="manual",
+               amount_capturable=charge.data["amount"])
+        emit(books, "payment_intent.amount_capturable_updated", intent)
+        books.world.call_at(books.now + 7 * DAY, _authorization_ends, books, intent, charge)
+    else:
+        _paid(books, charge)
+        emit(books, "charge.succeeded", charge)
+        change(books, intent, **common, status="succeeded", payment_method=method.id, last_payment_error=None,
+               amount_received=charge.data["amount"])
+        emit(books, "payment_intent.succeeded", intent)
+    return charge
+
+
+def _charge_fields(
+    books: Books, intent: Record, method: Record, owner: Record | None, description: str | None
+) -> Data:
+    """Return the fields of a charge that succeeds."""
+    data = intent.data
+    return {
         "amount": data["amount"], "currency": data["currency"], "customer": data["customer"],
         "payment_intent": intent.id, "payment_method": method.id, "billing_details": method.data["billing_details"],
-        "payment_method_details": details_of(method, books), "fraud_details": {},
+        "payment_method_details": payment_method_details(method, books), "fraud_details": {},
         "description": description or data["description"], "metadata": dict(data["metadata"]), "status": "succeeded",
         "calculated_statement_descriptor": "LIGHTHOUSE GOODS", "paid": True,
         "receipt_email": owner.data["email"] if owner and owner.data["email"] else None,
@@ -80,51 +126,14 @@ def confirm(
                     "type": "authorized"},
         "transfer_group": data["transfer_group"],
     }
-    if decline:
-        fields.update(status="failed", paid=False, failure_code=decline,
-                      failure_message=_DECLINES.get(decline, "Your card was declined."))
-        fields["outcome"].update(network_status="declined_by_network", network_decline_code="05", reason=decline,
-                                 risk_level="elevated", type="issuer_declined",
-                                 seller_message="The bank did not say why it declined.")
-    elif bank:
-        fields.update(status="pending", paid=False)
-    charge = books.add("charge", id="py_" + books.new_id("charge")[3:] if bank else None, **fields)
-    charge.data["receipt_url"] = None if decline else f"https://pay.stripe.com/receipts/payment/{charge.id}"
-    common = {"latest_charge": charge.id, "payment_method_types": [method.data["type"]]}
-    if decline:
-        error = {"charge": charge.id, "code": "card_declined", "decline_code": decline, "type": "card_error",
-                 "message": charge.data["failure_message"], "doc_url": "https://stripe.com/docs/error-codes/card-declined"}
-        emit(books, "charge.failed", charge)
-        change(books, intent, **common, status="requires_payment_method", payment_method=None,
-               last_payment_error=error)
-        emit(books, "payment_intent.payment_failed", intent)
-    elif bank:
-        change(books, charge, captured=True, amount_captured=data["amount"])
-        emit(books, "charge.pending", charge)
-        change(books, intent, **common, status="processing", payment_method=method.id, processing=None)
-        emit(books, "payment_intent.processing", intent)
-        books.world.at(books.now + 4 * DAY, _bank_pays, books, intent, charge)
-    elif not capture:
-        emit(books, "charge.succeeded", charge)
-        change(books, intent, **common, status="requires_capture", payment_method=method.id, capture_method="manual",
-               amount_capturable=data["amount"])
-        emit(books, "payment_intent.amount_capturable_updated", intent)
-        books.world.at(books.now + 7 * DAY, _authorization_ends, books, intent, charge)
-    else:
-        _paid(books, charge)
-        emit(books, "charge.succeeded", charge)
-        change(books, intent, **common, status="succeeded", payment_method=method.id, last_payment_error=None,
-               amount_received=data["amount"])
-        emit(books, "payment_intent.succeeded", intent)
-    return charge
 
 
 def _paid(books: Books, charge: Record, amount: int | None = None) -> None:
     amount = charge.data["amount"] if amount is None else amount
-    settled, currency, rate = settle(amount, charge.data["currency"])
+    settled, currency, rate = to_settlement_currency(amount, charge.data["currency"])
     type = "payment" if charge.id.startswith("py_") else "charge"
-    entry = enter(books, type, settled, currency, charge.id, fee=fee(settled, currency), days=2, rate=rate,
-                  description=charge.data["description"])
+    entry = record_transaction(books, type, settled, currency, charge.id, fee=fee(settled, currency), days=2, rate=rate,
+                               description=charge.data["description"])
     change(books, charge, balance_transaction=entry.id, captured=True, amount_captured=amount, paid=True,
            status="succeeded")
 
@@ -146,7 +155,7 @@ def _bank_pays(books: Books, intent: Record, charge: Record) -> None:
 
 
 def capture(books: Books, intent: Record, amount: int | None = None) -> None:
-    """Takes the money that was reserved, or a part of it; the rest goes back."""
+    """Capture an authorized payment, or a part of it; the rest is released."""
     charge = books.get("charge", intent.data["latest_charge"])
     amount = intent.data["amount"] if amount is None else amount
     _paid(books, charge, amount)
@@ -158,16 +167,16 @@ def capture(books: Books, intent: Record, amount: int | None = None) -> None:
 
 
 def _release(books: Books, charge: Record, amount: int) -> None:
-    # money that was only reserved goes back as a refund that moves no balance
-    record = books.add("refund", under=charge.id, amount=amount, charge=charge.id, currency=charge.data["currency"],
+    # an authorization is released by a refund that does not change the balance
+    record = books.add("refund", parent_id=charge.id, amount=amount, charge=charge.id, currency=charge.data["currency"],
                        payment_intent=charge.data["payment_intent"], status="succeeded")
     total = charge.data["amount_refunded"] + amount
     change(books, charge, amount_refunded=total, refunded=total == charge.data["amount"])
     emit(books, "refund.created", record)
 
 
-def abandon(books: Books, intent: Record, reason: str = "requested_by_customer") -> None:
-    """Cancels a payment intent; money that was reserved is let go."""
+def cancel_intent(books: Books, intent: Record, reason: str = "requested_by_customer") -> None:
+    """Cancel a payment intent; an authorized amount is released."""
     charge = books.find("charge", intent.data["latest_charge"])
     if charge is not None and intent.data["status"] == "requires_capture":
         _release(books, charge, charge.data["amount"])
@@ -189,13 +198,13 @@ def pay(
     books: Books, amount: int, currency: str, owner: Record | None = None, method: Record | None = None, *,
     decline: str | None = None, capture: bool = True, **fields: Any,
 ) -> Record:
-    """One payment from intent to charge; returns the charge."""
-    intent = intend(books, amount, currency, owner, **fields)
+    """Create and confirm a payment intent; return its charge."""
+    intent = create_intent(books, amount, currency, owner, **fields)
     return confirm(books, intent, method, decline=decline, capture=capture)
 
 
 def refundable(charge: Record) -> int:
-    """How much of a charge can still go back."""
+    """Return the amount of a charge that can still be refunded."""
     data = charge.data
     if data["status"] != "succeeded" or not data["captured"] or data["disputed"]:
         return 0
@@ -203,10 +212,10 @@ def refundable(charge: Record) -> int:
 
 
 def refund(books: Books, charge: Record, amount: int | None = None, **fields: Any) -> Record:
-    """Gives money back."""
+    """Refund a charge, in full or in part."""
     data = charge.data
     amount = refundable(charge) if amount is None else amount
-    settled, currency, rate = settle(amount, data["currency"])
+    settled, currency, rate = to_settlement_currency(amount, data["currency"])
     card = data["payment_method_details"]["type"] == "card"
     record = books.add("refund", **{
         "amount": amount, "charge": charge.id, "currency": data["currency"], "payment_intent": data["payment_intent"],
@@ -215,9 +224,9 @@ def refund(books: Books, charge: Record, amount: int | None = None, **fields: An
             "reference": f"{books.world.rng.randrange(10**11):011d}", "reference_status": "available",
             "reference_type": "acquirer_reference_number", "type": "refund"}} if card else {
             "type": "us_bank_transfer", "us_bank_transfer": {"reference": None, "reference_status": None}}, **fields},
-        under=charge.id)
-    entry = enter(books, "refund" if card else "payment_refund", -settled, currency, record.id, rate=rate,
-                  description="REFUND FOR CHARGE" if card else "REFUND FOR PAYMENT")
+        parent_id=charge.id)
+    entry = record_transaction(books, "refund" if card else "payment_refund", -settled, currency, record.id, rate=rate,
+                               description="REFUND FOR CHARGE" if card else "REFUND FOR PAYMENT")
     change(books, record, balance_transaction=entry.id)
     total = data["amount_refunded"] + amount
     previous = change(books, charge, amount_refunded=total, refunded=total == data["amount"])
@@ -227,9 +236,9 @@ def refund(books: Books, charge: Record, amount: int | None = None, **fields: An
 
 
 def dispute(books: Books, charge: Record, *, reason: str = "fraudulent", ends: str | None = "lost") -> Record:
-    """The bank takes a payment back; decided 30 days later unless `ends` is None."""
+    """Create a dispute of a charge; it is decided 30 days later, unless `ends` is None."""
     data = charge.data
-    settled, currency, rate = settle(data["amount"], data["currency"])
+    settled, currency, rate = to_settlement_currency(data["amount"], data["currency"])
     record = books.add(
         "dispute", amount=data["amount"], charge=charge.id, currency=data["currency"], reason=reason,
         payment_intent=data["payment_intent"], status="needs_response", is_charge_refundable=False,
@@ -239,23 +248,25 @@ def dispute(books: Books, charge: Record, *, reason: str = "fraudulent", ends: s
     record.data["evidence_details"]["due_by"] = books.now - books.now % DAY + 14 * DAY - 1
     change(books, charge, "charge.updated", disputed=True)
     emit(books, "charge.dispute.created", record)
-    entry = enter(books, "adjustment", -settled, currency, record.id, fee=1500, rate=rate, category="dispute",
-                  description=f"Chargeback withdrawal for {charge.id}")
+    entry = record_transaction(books, "adjustment", -settled, currency, record.id, fee=1500, rate=rate,
+                               category="dispute",
+                               description=f"Chargeback withdrawal for {charge.id}")
     change(books, record, balance_transactions=[entry.id])
     emit(books, "charge.dispute.funds_withdrawn", record)
     if ends:
-        books.world.at(books.now + 30 * DAY, close_dispute, books, record, ends)
+        books.world.call_at(books.now + 30 * DAY, close_dispute, books, record, ends)
     return record
 
 
 def close_dispute(books: Books, record: Record, ends: str) -> None:
-    """The bank decides."""
+    """Decide an open dispute: it ends "won" or "lost"."""
     if record.data["status"] not in ("needs_response", "under_review"):
         return
     if ends == "won":
-        settled, currency, rate = settle(record.data["amount"], record.data["currency"])
-        entry = enter(books, "adjustment", settled, currency, record.id, rate=rate, category="dispute_reversal",
-                      description=f"Chargeback reversal for {record.data['charge']}")
+        settled, currency, rate = to_settlement_currency(record.data["amount"], record.data["currency"])
+        entry = record_transaction(books, "adjustment", settled, currency, record.id, rate=rate,
+                                   category="dispute_reversal",
+                                   description=f"Chargeback reversal for {record.data['charge']}")
         change(books, record, status="won", balance_transactions=[*record.data["balance_transactions"], entry.id])
         emit(books, "charge.dispute.closed", record)
         emit(books, "charge.dispute.funds_reinstated", record)
@@ -264,8 +275,8 @@ def close_dispute(books: Books, record: Record, ends: str) -> None:
         emit(books, "charge.dispute.closed", record)
 
 
-def store_method(books: Books, owner: Record, *, fails: bool = False, **fields: Any) -> Record:
-    """A setup intent: a customer stores a way to pay for later."""
+def create_setup_intent(books: Books, owner: Record, *, fails: bool = False, **fields: Any) -> Record:
+    """Create a setup intent, with which a customer stores a payment method."""
     record = books.add("setup_intent", **{"customer": owner.id, "status": "requires_payment_method", **fields})
     record.data["client_secret"] = f"{record.id}_secret_{books.new_id('coupon')}"
     emit(books, "setup_intent.created", record)
@@ -281,8 +292,8 @@ def store_method(books: Books, owner: Record, *, fails: bool = False, **fields: 
     return record
 
 
-def check_out(books: Books, owner: Record | None, lines: list[tuple[Record, int]], **fields: Any) -> Record:
-    """Opens a checkout session for prices and quantities; it expires after a day unless it is completed."""
+def open_checkout(books: Books, owner: Record | None, lines: list[tuple[Record, int]], **fields: Any) -> Record:
+    """Create a checkout session for prices and quantities; it expires after a day unless it is completed."""
     currency = lines[0][0].data["currency"]
     total = sum(price.data["unit_amount"] * quantity for price, quantity in lines)
     record = books.add("checkout.session", **{
@@ -293,14 +304,14 @@ def check_out(books: Books, owner: Record | None, lines: list[tuple[Record, int]
     record.data["url"] = f"https://checkout.stripe.com/c/pay/{record.id}"
     for price, quantity in lines:
         amount = price.data["unit_amount"] * quantity
-        books.add("item", under=record.id, amount_subtotal=amount, amount_total=amount, currency=currency,
+        books.add("item", parent_id=record.id, amount_subtotal=amount, amount_total=amount, currency=currency,
                   description=price.data["nickname"] or "Item", price=price.id, quantity=quantity)
-    books.world.at(record.data["expires_at"], _session_expires, books, record)
+    books.world.call_at(record.data["expires_at"], _session_expires, books, record)
     return record
 
 
-def complete(books: Books, record: Record) -> None:
-    """The customer pays at checkout."""
+def complete_checkout(books: Books, record: Record) -> None:
+    """Complete a checkout session with a payment."""
     owner = books.find("customer", record.data["customer"])
     charge = pay(books, record.data["amount_total"], record.data["currency"], owner, description="Checkout")
     change(books, record, status="complete", payment_status="paid", payment_intent=charge.data["payment_intent"],

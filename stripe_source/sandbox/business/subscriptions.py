@@ -7,27 +7,28 @@ from typing import Any
 from stripe_source.sandbox.business.billing import (
     Line,
     amount_of,
-    draft,
+    collect_payment,
+    draft_invoice,
     finalize,
-    line_of,
-    part_of,
-    pending,
-    settle_invoice,
-    void,
+    line_of_item,
+    pending_items,
+    subscription_parent,
+    void_invoice,
 )
-from stripe_source.sandbox.business.goods import new_discount
 from stripe_source.sandbox.business.ledger import DAY
+from stripe_source.sandbox.business.products import new_discount
+from stripe_source.sandbox.state.books import EMBEDDED_LIMIT, Books
 from stripe_source.sandbox.state.catalog import blank
-from stripe_source.sandbox.state.events import change, emit, notice
-from stripe_source.sandbox.state.store import EMBEDDED_MOST, Books, Data, Record
+from stripe_source.sandbox.state.events import announce, change, emit
+from stripe_source.sandbox.state.records import Data, Record
 
-UPCOMING_DAYS = 7  # before a renewal `invoice.upcoming` is sent
-ENDING_DAYS = 3  # before a trial ends `customer.subscription.trial_will_end` is
+UPCOMING_DAYS = 7  # how long before a renewal Stripe sends `invoice.upcoming`
+ENDING_DAYS = 3  # how long before its end Stripe sends `customer.subscription.trial_will_end`
 _ALIVE = ("active", "trialing", "past_due")
 
 
-def after(start: int, interval: str, count: int) -> int:
-    """The end of a billing period: the same day of a later month, or the month's last."""
+def period_end(start: int, interval: str, count: int) -> int:
+    """Return the end of a billing period: the same day of a later month, or the last day of it."""
     then = datetime.fromtimestamp(start, timezone.utc)
     if interval in ("day", "week"):
         return start + count * (DAY if interval == "day" else 7 * DAY)
@@ -42,10 +43,10 @@ def subscribe(
     promotion: Record | None = None, trial_days: int = 0, rates: list[str] | None = None,
     collection: str = "charge_automatically", decline: str | None = None, **fields: Any,
 ) -> Record:
-    """Starts a subscription: items, the first invoice unless there is a trial, the next renewal."""
+    """Create a subscription with its items and, unless it has a trial, its first invoice; plan its renewal."""
     now = books.now
-    interval, count = every(prices[0][0])
-    end = now + trial_days * DAY if trial_days else after(now, interval, count)
+    interval, count = billing_interval(prices[0][0])
+    end = now + trial_days * DAY if trial_days else period_end(now, interval, count)
     record = books.add("subscription", **{
         "customer": owner.id, "currency": prices[0][0].data["currency"], "start_date": now,
         "billing_cycle_anchor": end if trial_days else now, "collection_method": collection,
@@ -57,89 +58,92 @@ def subscribe(
         made = new_discount(books, coupon, customer=owner.id, subscription=record.id, promotion=promotion)
         record.data["discounts"] = [made["id"]]
     for price, quantity in prices:
-        add_item(books, record, price, quantity, end=end, tell=False)
+        add_item(books, record, price, quantity, end=end, emit_event=False)
     if coupon is not None and len(prices) == 2 and coupon.data["duration"] == "forever":
         item = books.children(("subscription_item",), record.id)[1]
         item.data["discounts"] = [new_discount(books, coupon, customer=owner.id, subscription=record.id,
                                                item=item.id)["id"]]
-        books.touch(item)
+        books.invalidate(item)
     if not trial_days:
-        bill(books, record, "subscription_create", (now, end), decline=decline)
+        bill_period(books, record, "subscription_create", (now, end), decline=decline)
     emit(books, "customer.subscription.created", record)
-    books.world.at(end, renew, books, record)
-    _announce(books, record, end)
+    books.world.call_at(end, renew, books, record)
+    _schedule_announcements(books, record, end)
     return record
 
 
-def every(price: Record) -> tuple[str, int]:
+def billing_interval(price: Record) -> tuple[str, int]:
+    """Return interval and number of intervals of a recurring price."""
     recurring = price.data["recurring"]
     return recurring["interval"], recurring["interval_count"]
 
 
 def add_item(
-    books: Books, subscription: Record, price: Record, quantity: int, *, end: int, tell: bool = True, **fields: Any
+    books: Books, subscription: Record, price: Record, quantity: int, *, end: int, emit_event: bool = True,
+    **fields: Any,
 ) -> Record:
-    """Adds a price to a subscription."""
-    item = books.add("subscription_item", under=subscription.id, subscription=subscription.id, price=price.id,
+    """Add an item to a subscription."""
+    item = books.add("subscription_item", parent_id=subscription.id, subscription=subscription.id, price=price.id,
                      plan=price.id, quantity=quantity, current_period_start=books.now, current_period_end=end, **fields)
-    if tell:
+    if emit_event:
         emit(books, "customer.subscription.updated", subscription, {})
     return item
 
 
 def remove_item(books: Books, item: Record) -> None:
-    """Takes a price off a subscription: no event of its own tells it."""
+    """Remove an item of a subscription; only the subscription has an event of it."""
     subscription = books.get("subscription", item.data["subscription"])
     books.remove(item)
     emit(books, "customer.subscription.updated", subscription, {})
 
 
-def _announce(books: Books, subscription: Record, end: int) -> None:
-    """Puts on the calendar what is sent before a period ends."""
+def _schedule_announcements(books: Books, subscription: Record, end: int) -> None:
+    """Plan the events that Stripe sends before a period ends."""
     if end - UPCOMING_DAYS * DAY > books.now:
-        books.world.at(end - UPCOMING_DAYS * DAY, _upcoming, books, subscription, end)
+        books.world.call_at(end - UPCOMING_DAYS * DAY, _upcoming, books, subscription, end)
     if subscription.data["status"] == "trialing":
-        books.world.at(max(books.now, end - ENDING_DAYS * DAY), _trial_ends, books, subscription)
+        books.world.call_at(max(books.now, end - ENDING_DAYS * DAY), _trial_ends, books, subscription)
 
 
 def _upcoming(books: Books, subscription: Record, end: int) -> None:
     data = subscription.data
     goes_on = data["status"] in _ALIVE and not data["cancel_at_period_end"] and data["pause_collection"] is None
-    if goes_on and books.now >= books.world.notices_from and books.find("customer", data["customer"]):
-        notice(books, "invoice.upcoming", preview(books, subscription, end))
+    if goes_on and books.now >= books.world.announcements_from and books.find("customer", data["customer"]):
+        announce(books, "invoice.upcoming", preview(books, subscription, end))
 
 
 def _trial_ends(books: Books, subscription: Record) -> None:
     if subscription.data["status"] == "trialing":
-        notice(books, "customer.subscription.trial_will_end", subscription)
+        announce(books, "customer.subscription.trial_will_end", subscription)
 
 
 def preview(books: Books, subscription: Record, start: int | None = None) -> Data:
-    """The next invoice of a subscription, which is not there yet: its id leads nowhere."""
+    """Return the upcoming invoice of a subscription; it does not exist yet, so its id is in no list."""
     owner = books.get("customer", subscription.data["customer"])
     items = books.children(("subscription_item",), subscription.id)
     begin = start or (items[0].data["current_period_end"] if items else books.now)
     price = books.find("price", items[0].data["price"]) if items else None
     data, id = blank("invoice"), "upcoming_" + books.new_id("invoice")
-    waiting = [each for each in pending(books, owner.id) if each.data["currency"] == subscription.data["currency"]]
-    period = (begin, after(begin, *every(price)) if price else begin)
+    waiting = [item for item in pending_items(books, owner.id)
+               if item.data["currency"] == subscription.data["currency"]]
+    period = (begin, period_end(begin, *billing_interval(price)) if price else begin)
     lines = [{**blank("line_item"), "id": f"il_tmp_{number}{id[-20:]}", "invoice": id, "subtotal": line["amount"],
               "currency": subscription.data["currency"], **line}
-             for number, line in enumerate([*_lines(books, subscription, period), *map(line_of, waiting)])]
+             for number, line in enumerate([*_lines(books, subscription, period), *map(line_of_item, waiting)])]
     total = sum(line["amount"] for line in lines)
     data.update(
         id=id, customer=owner.id, currency=subscription.data["currency"], billing_reason="upcoming", created=begin,
         customer_email=owner.data["email"], customer_name=owner.data["name"], period_start=books.now, period_end=begin,
         livemode=books.world.livemode, subtotal=total, total=total, amount_due=max(0, total),
         amount_remaining=max(0, total), next_payment_attempt=begin + 3600,
-        discounts=list(subscription.data["discounts"]), parent=part_of(subscription),
-        lines={"object": "list", "data": lines[:EMBEDDED_MOST], "has_more": len(lines) > EMBEDDED_MOST,
+        discounts=list(subscription.data["discounts"]), parent=subscription_parent(subscription),
+        lines={"object": "list", "data": lines[:EMBEDDED_LIMIT], "has_more": len(lines) > EMBEDDED_LIMIT,
                "total_count": len(lines), "url": f"/v1/invoices/{id}/lines"})
     return data
 
 
 def _lines(books: Books, subscription: Record, period: tuple[int, int]) -> list[Line]:
-    """What the items of a subscription cost in a period."""
+    """Return the invoice lines of a subscription's items for a period."""
     lines: list[Line] = []
     for item in books.children(("subscription_item",), subscription.id):
         price = books.find("price", item.data["price"])
@@ -147,7 +151,8 @@ def _lines(books: Books, subscription: Record, period: tuple[int, int]) -> list[
             continue
         data, quantity = price.data, item.data["quantity"]
         lines.append({
-            "amount": amount_of(data, quantity, price.also), "quantity": quantity, "quantity_decimal": str(quantity),
+            "amount": amount_of(data, quantity, price.expand_only), "quantity": quantity,
+            "quantity_decimal": str(quantity),
             "description": f"{quantity} × {data['nickname'] or 'Subscription'}", "subscription": subscription.id,
             "discounts": list(item.data["discounts"]), "period": {"start": period[0], "end": period[1]},
             "pricing": {"type": "price_details", "price_details": {"price": price.id, "product": data["product"]},
@@ -159,59 +164,60 @@ def _lines(books: Books, subscription: Record, period: tuple[int, int]) -> list[
     return lines
 
 
-def bill(
+def bill_period(
     books: Books, subscription: Record, reason: str, period: tuple[int, int], *, decline: str | None = None
 ) -> Record | None:
-    """Invoices one period, with what waited for the next invoice."""
+    """Create the invoice of one period, with the customer's pending items, and collect or send it."""
     owner = books.find("customer", subscription.data["customer"])
     if owner is None:
         return None
     currency = subscription.data["currency"]
     lines = _lines(books, subscription, period)
-    waiting = [each for each in pending(books, owner.id) if each.data["currency"] == currency]
-    lines += [line_of(item) for item in waiting]
+    waiting = [each for each in pending_items(books, owner.id) if each.data["currency"] == currency]
+    lines += [line_of_item(item) for item in waiting]
     discounts = [books.discounts[each] for each in subscription.data["discounts"]]
     discounts = [each for each in discounts if not each["end"] or each["end"] > books.now]
     if owner.data["discount"] and not discounts:
         discounts = [owner.data["discount"]]
-    invoice = draft(books, owner, lines, reason=reason, subscription=subscription, period=period, discounts=discounts,
-                    rates=list(subscription.data["default_tax_rates"]), currency=currency,
-                    collection_method=subscription.data["collection_method"])
+    invoice = draft_invoice(books, owner, lines, reason=reason, subscription=subscription, period=period,
+                            discounts=discounts,
+                            rates=list(subscription.data["default_tax_rates"]), currency=currency,
+                            collection_method=subscription.data["collection_method"])
     for item in waiting:  # Stripe has no event for this
         change(books, item, invoice=invoice.id)
     change(books, subscription, latest_invoice=invoice.id)
     automatic = subscription.data["collection_method"] == "charge_automatically"
     finalize(books, invoice, net=None if automatic else 30)
     if automatic:
-        if not settle_invoice(books, invoice, decline=decline):
+        if not collect_payment(books, invoice, decline=decline):
             first = reason == "subscription_create"
             change(books, subscription, None if first else "customer.subscription.updated",
                    status="incomplete" if first else "past_due")
-            books.world.at(books.now + 3 * DAY, _retry, books, subscription, invoice)
+            books.world.call_at(books.now + 3 * DAY, _retry, books, subscription, invoice)
         return invoice
     emit(books, "invoice.sent", invoice)
-    books.world.at(books.now + 12 * DAY, _paid_by_transfer, books, invoice)
+    books.world.call_at(books.now + 12 * DAY, _paid_by_transfer, books, invoice)
     return invoice
 
 
 def _paid_by_transfer(books: Books, invoice: Record) -> None:
     if invoice.data["status"] == "open" and books.find("customer", invoice.data["customer"]):
         if books.count("sent invoices") % 9 == 4:
-            void(books, invoice, "uncollectible" if books.counters["sent invoices"] % 2 else "void")
+            void_invoice(books, invoice, "uncollectible" if books.counters["sent invoices"] % 2 else "void")
         else:
-            settle_invoice(books, invoice)
+            collect_payment(books, invoice)
 
 
 def _retry(books: Books, subscription: Record, invoice: Record) -> None:
     if invoice.data["status"] != "open" or books.find("customer", invoice.data["customer"]) is None:
         return
     if books.count("retries") % 3:
-        settle_invoice(books, invoice)
+        collect_payment(books, invoice)
         if subscription.data["status"] in ("past_due", "incomplete"):
             change(books, subscription, "customer.subscription.updated", status="active")
     else:
-        settle_invoice(books, invoice, decline="card_declined")
-        void(books, invoice)
+        collect_payment(books, invoice, decline="card_declined")
+        void_invoice(books, invoice)
         if subscription.data["status"] == "incomplete":
             change(books, subscription, "customer.subscription.updated", status="incomplete_expired",
                    ended_at=books.now)
@@ -220,7 +226,7 @@ def _retry(books: Books, subscription: Record, invoice: Record) -> None:
 
 
 def renew(books: Books, subscription: Record) -> None:
-    """The next period of a subscription, unless it ended."""
+    """Start the next period of a subscription, unless it ended."""
     data = subscription.data
     if data["status"] in ("canceled", "incomplete_expired"):
         return
@@ -233,7 +239,7 @@ def renew(books: Books, subscription: Record) -> None:
         cancel(books, subscription)
         return
     start = books.now
-    end = after(start, *every(price))
+    end = period_end(start, *billing_interval(price))
     for item in items:
         change(books, item, current_period_start=start, current_period_end=end)
     paused = data["pause_collection"] is not None
@@ -242,22 +248,22 @@ def renew(books: Books, subscription: Record) -> None:
         previous["status"] = "trialing"
         change(books, subscription, status="active")
     if not paused:
-        declines = books.count("renewals") % 29 == 0
-        bill(books, subscription, "subscription_cycle", (start, end), decline="card_declined" if declines else None)
+        decline = "card_declined" if books.count("renewals") % 29 == 0 else None
+        bill_period(books, subscription, "subscription_cycle", (start, end), decline=decline)
     emit(books, "customer.subscription.updated", subscription, previous)
-    books.world.at(end, renew, books, subscription)
-    _announce(books, subscription, end)
+    books.world.call_at(end, renew, books, subscription)
+    _schedule_announcements(books, subscription, end)
 
 
 def cancel(books: Books, subscription: Record, *, reason: str = "cancellation_requested") -> None:
-    """Ends a subscription at once: it stays, with status canceled."""
+    """Cancel a subscription at once; it still exists, with status `canceled`."""
     change(books, subscription, status="canceled", canceled_at=books.now, ended_at=books.now,
            cancellation_details={"comment": None, "feedback": None, "feedback_option": None, "reason": reason})
     emit(books, "customer.subscription.deleted", subscription)
 
 
 def schedule(books: Books, subscription: Record, price: Record) -> Record:
-    """Plans a subscription's next phase."""
+    """Create a schedule with the next phase of a subscription."""
     items = books.children(("subscription_item",), subscription.id)
     start, end = items[0].data["current_period_start"], items[0].data["current_period_end"]
 

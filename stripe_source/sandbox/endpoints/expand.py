@@ -1,4 +1,4 @@
-"""`expand[]`: ids replaced by the objects that they stand for, and fields that are absent otherwise."""
+"""`expand[]`: ids are replaced by objects, and fields are added that are absent otherwise."""
 from __future__ import annotations
 
 from functools import cache, lru_cache
@@ -7,31 +7,32 @@ from typing import Any
 import orjson
 
 from stripe_source.sandbox.dump import own
-from stripe_source.sandbox.state.catalog import EMBEDDED, INCLUDE_ONLY, LISTS, OBJECTS, home, shown
+from stripe_source.sandbox.state.books import Books
+from stripe_source.sandbox.state.catalog import EMBEDDED, EXPAND_ONLY, LISTS, OBJECTS, list_path, stripe_name
+from stripe_source.sandbox.state.records import Data, Record
 from stripe_source.sandbox.state.requests import Refusal
-from stripe_source.sandbox.state.store import Books, Data, Record
 
 DEEPEST = 4  # levels, `data` of a list included
-_UNLISTED = {"discount": "rak_coupon_read"}  # permissions of objects that have no list to tell them
+_UNLISTED = {"discount": "rak_coupon_read"}  # permissions of objects without a list
 
 
 @cache
 def _known(object: str) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """What can follow in a path: field path -> (how, objects)."""
-    object = shown(object)
+    """Return what can be expanded in an object: path of the field -> (how, objects)."""
+    object = stripe_name(object)
     spec = OBJECTS.get(object, {})
     found: dict[str, tuple[str, tuple[str, ...]]] = {}
     for how in ("inline", "expand", "include"):
         for path, targets in spec.get(how, {}).items():
             found[path.replace("[]", "")] = (how, tuple(targets))
-    for path in INCLUDE_ONLY.get(object, ()):
+    for path in EXPAND_ONLY.get(object, ()):
         found[path] = ("include", ())
     for path, (_, targets) in spec.get("lists", {}).items():
         found[path] = ("list", tuple(targets))
     return found
 
 
-def _split(object: str, segments: tuple[str, ...]) -> tuple[str, str, tuple[str, ...], tuple[str, ...]] | None:
+def _next_step(object: str, segments: tuple[str, ...]) -> tuple[str, str, tuple[str, ...], tuple[str, ...]] | None:
     known = _known(object)
     for count in range(1, len(segments) + 1):
         path = ".".join(segments[:count])
@@ -46,7 +47,7 @@ def _allowed(objects: tuple[str, ...], segments: tuple[str, ...]) -> bool:
     if not segments:
         return True
     for object in objects:
-        step = _split(object, segments)
+        step = _next_step(object, segments)
         if step is None:
             continue
         _, how, targets, rest = step
@@ -60,10 +61,10 @@ def _allowed(objects: tuple[str, ...], segments: tuple[str, ...]) -> bool:
 
 
 def check(objects: tuple[str, ...], wanted: list[str], *, of_list: bool) -> tuple[str, ...]:
-    """The paths to expand, below `data` for a list; refuses what cannot be expanded.
+    """Return the paths to expand, below `data` for a list; refuse what cannot be expanded.
 
     Args:
-        objects: what the answer holds.
+        objects: types of the objects in the answer.
         wanted: values of `expand[]`.
         of_list: whether the answer is a list.
     """
@@ -88,13 +89,13 @@ def check(objects: tuple[str, ...], wanted: list[str], *, of_list: bool) -> tupl
 
 @lru_cache(maxsize=4096)
 def permissions(objects: tuple[str, ...], path: str) -> tuple[frozenset[str], ...]:
-    """What a key must be permitted for a path to be expanded: one of each set.
+    """Return the permissions that the expansion of a path needs: one of each set.
 
-    What comes with an object in any case needs nothing further.
+    Parts that an object always shows need no permission of their own.
     """
     segments = tuple(path.split("."))
     for object in objects:
-        step = _split(object, segments) if _allowed((object,), segments) else None
+        step = _next_step(object, segments) if _allowed((object,), segments) else None
         if step is None:
             continue
         field, how, targets, rest = step
@@ -102,7 +103,7 @@ def permissions(objects: tuple[str, ...], path: str) -> tuple[frozenset[str], ..
         kinds, url, absent = EMBEDDED.get(object, {}).get(field, (targets, "", how == "expand"))
         if not absent:
             return below
-        places = {url.partition("?")[0]} & LISTS.keys() or {home(kind) or kind for kind in kinds}
+        places = {url.partition("?")[0]} & LISTS.keys() or {list_path(kind) or kind for kind in kinds}
         known = [LISTS.get(place, {}).get("permission", _UNLISTED.get(place)) for place in places]
         names = {name for name in known if name}
         return (frozenset(names), *below) if names else below
@@ -110,63 +111,64 @@ def permissions(objects: tuple[str, ...], path: str) -> tuple[frozenset[str], ..
 
 
 def expanded(books: Books, record: Record, paths: tuple[str, ...]) -> bytes:
-    """The object with those paths expanded; kept until anything changes in the world."""
+    """Return the body of an object with these paths expanded; cached until anything changes in the world."""
     if not paths:
-        return books.json(record)
+        return books.to_json(record)
     key = (record.object, record.id, paths)
-    held = books.expanded.get(key) if not books.past else None  # where lists lag, time changes what they show
-    if held is not None and held[0] == books.world.version:
-        return held[1]
-    body = orjson.dumps(walked(books, record.object, books.plain(record), paths, record.also))
-    books.expanded[key] = (books.world.version, body)
+    # where lists lag, the passing of time changes them as well
+    cached = books.expansion_cache.get(key) if not books.stale_versions else None
+    if cached is not None and cached[0] == books.world.revision:
+        return cached[1]
+    body = orjson.dumps(expand_in(books, record.object, books.to_dict(record), paths, record.expand_only))
+    books.expansion_cache[key] = (books.world.revision, body)
     return body
 
 
-def walked(books: Books, object: str, data: Data, paths: tuple[str, ...], also: Data | None) -> Data:
-    """An object with those paths expanded in it.
+def expand_in(books: Books, object: str, data: Data, paths: tuple[str, ...], expand_only: Data | None) -> Data:
+    """Expand these paths in an object; return it.
 
     Args:
-        books: where other objects are.
-        object: what it is.
+        books: the account of the other objects.
+        object: Stripe's name of its type.
         data: the object.
-        paths: what to expand.
-        also: what it shows with `expand[]` only.
+        paths: the paths to expand.
+        expand_only: its fields that only `expand[]` shows.
     """
     for path in paths:
-        _walk(books, object, data, tuple(path.split(".")), also)
+        _walk(books, object, data, tuple(path.split(".")), expand_only)
     return data
 
 
-def _walk(books: Books, object: str, node: Data, segments: tuple[str, ...], also: Data | None = None) -> None:
-    step = _split(object, segments) if segments else None
+def _walk(books: Books, object: str, node: Data, segments: tuple[str, ...], expand_only: Data | None = None) -> None:
+    step = _next_step(object, segments) if segments else None
     if step is None:
         return
     path, how, targets, rest = step
     if how == "include":
-        record = books.find(object, node.get("id")) if also is None else None
-        also = record.also if record is not None else also
-        if also and path in also:
-            _place(node, path, also[path])
+        record = books.find(object, node.get("id")) if expand_only is None else None
+        expand_only = record.expand_only if record is not None else expand_only
+        if expand_only and path in expand_only:
+            _put_at(node, path, expand_only[path])
     elif how == "list":
-        held = _at(node, path)
-        if held is None and node.get("id") and path in EMBEDDED.get(object, {}):
+        whole = _value_at(node, path)
+        if whole is None and node.get("id") and path in EMBEDDED.get(object, {}):
             kinds, url, _ = EMBEDDED[object][path]
-            whole = books.embed(kinds, url, node["id"], listed=books.listing)
-            held = _place(node, path, orjson.loads(orjson.dumps(whole)))
-        for member in (held or {}).get("data", ()):
+            embedded = books.embedded_list(kinds, url, node["id"], listed=books.answering_list)
+            whole = _put_at(node, path, orjson.loads(orjson.dumps(embedded)))
+        for member in (whole or {}).get("data", ()):
             _walk(books, member["object"], member, rest[1:])
     else:
         _replace(books, node, path.split("."), targets, rest, look_up=how == "expand")
 
 
-def _at(node: Any, path: str) -> Any:
+def _value_at(node: Any, path: str) -> Any:
     for part in path.split("."):
         node = node.get(part) if isinstance(node, dict) else None
     return node
 
 
-def _place(node: Any, path: str, value: Any) -> Any:
-    """Puts a value at a dotted path, where there are objects on the way; returns what is there then."""
+def _put_at(node: Any, path: str, value: Any) -> Any:
+    """Set the value at a dotted path and return it; None where the path leads through no object."""
     *above, last = path.split(".")
     for part in above:
         node = node.get(part) if isinstance(node, dict) else None
@@ -208,7 +210,7 @@ def _object(books: Books, id: Any, targets: tuple[str, ...]) -> Any:
         if record is None and target == "account":
             record = books.world.books.find(target, id)
         if record is not None:
-            return books.plain(record)
-        if target in books.shelves and id in books.shelf(target).gone:
+            return books.to_dict(record)
+        if target in books.collections and id in books.collection(target).deleted:
             return books.stub(target, id)
     return id

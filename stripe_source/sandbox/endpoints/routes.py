@@ -1,25 +1,25 @@
-"""From request to answer: who asks, for which account, for what. No sockets here."""
+"""The router: it finds the key, the account and the endpoint of a request, and answers it. It opens no sockets."""
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from email.utils import formatdate
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
-from stripe_source.sandbox.business import singles
+from stripe_source.sandbox.business import singletons
+from stripe_source.sandbox.business.customers import remove_discount
 from stripe_source.sandbox.business.ledger import balance
 from stripe_source.sandbox.dump import own
-from stripe_source.sandbox.endpoints import expand, lists, products, v2, writes
-from stripe_source.sandbox.state.catalog import API_VERSION, BY_PARAMETER, CHILDREN, INCLUDED, LISTS, SINGLETONS
+from stripe_source.sandbox.endpoints import expand, list_parameters, lists, product_access, v2, writes
+from stripe_source.sandbox.state.books import Books
+from stripe_source.sandbox.state.catalog import API_VERSION, BY_PARAMETER, CHILDREN, LISTS, SINGLETONS, V2_SECTIONS
 from stripe_source.sandbox.state.keys import Key, OAuthRefusal
+from stripe_source.sandbox.state.records import Data, Record
 from stripe_source.sandbox.state.requests import Answer, Refusal, Request, missing, unknown_path
-from stripe_source.sandbox.state.store import Books, Data, Record
-
-if TYPE_CHECKING:
-    from stripe_source.sandbox.world import World
+from stripe_source.sandbox.world import World
 
 _VERSION = re.compile(r"20\d\d-\d\d-\d\d(\.[a-z]+)?$")
 _PARENTS = lists.embedded_paths()
@@ -30,7 +30,7 @@ _CHARGE_REFUNDS = {"limit": "int", "starting_after": "str", "ending_before": "st
 
 
 def _routes() -> dict[str, tuple[str, dict[str, Any]]]:
-    """Path patterns -> what is there: a list, an object, something below an object."""
+    """Return the endpoints: path pattern -> (kind of endpoint, its entry)."""
     found: dict[str, tuple[str, dict[str, Any]]] = {}
     for path, entry in LISTS.items():
         found[path] = ("list", entry)
@@ -65,7 +65,7 @@ for _path in sorted(_ROUTES, key=lambda path: path.count("{")):
 
 @lru_cache(maxsize=65536)
 def find(path: str) -> tuple[str, tuple[str, ...]] | None:
-    """The pattern that a path follows, and the ids in it."""
+    """Return the pattern that a path matches and the ids in it, or None."""
     if path in _EXACT:
         return path, ()
     parts = path.split("/")
@@ -76,13 +76,13 @@ def find(path: str) -> tuple[str, tuple[str, ...]] | None:
 
 
 class Router:
-    """Answers the requests of a world.
+    """Answers the requests to a world.
 
     Attributes:
-        aside: paths that are no part of Stripe: answered without delay or fault, and not counted.
+        aside: paths that Stripe does not have: they are answered without delay or fault, and not counted.
     """
 
-    aside: frozenset[str] = frozenset()
+    internal_paths: frozenset[str] = frozenset()
 
     def __init__(self, world: World, life_every: int | None = None) -> None:
         self.world = world
@@ -91,7 +91,7 @@ class Router:
         self._number = self._gets = 0
 
     def answer(self, method: str, path: str, query: str, headers: Any, body: bytes = b"") -> Answer:
-        """One answer, with Stripe's headers; every request is noted, without its key."""
+        """Answer a request, with Stripe's headers; every request is logged, without its key."""
         world = self.world
         account = headers.get("Stripe-Account") or headers.get("Stripe-Context")
         version = headers.get("Stripe-Version")
@@ -100,7 +100,7 @@ class Router:
             self._number += 1
             request_id = f"req_{self._number:014d}"
             world.catch_up()
-            self._meanwhile(method)
+            self._before_request(method)
             try:
                 if path in ("/v1/oauth/token", "/oauth/token"):
                     answer = self._token(headers, body)
@@ -120,11 +120,11 @@ class Router:
                 **answer.headers}
         return answer
 
-    def sent(self, path: str, query: str, status: int, objects: int | None) -> None:
-        """Is told of each answer that was sent; `objects` are those of a list."""
+    def on_sent(self, path: str, query: str, status: int, objects: int | None) -> None:
+        """Called for each answer that was sent; `objects` is the number of objects of a list."""
 
-    def _meanwhile(self, method: str) -> None:
-        """What happens before a request is answered."""
+    def _before_request(self, method: str) -> None:
+        """Run what tests want to happen before a request is answered."""
         if self.world.on_request is not None:
             self.world.on_request(self._number)
         if self.life_every and method == "GET":
@@ -133,7 +133,7 @@ class Router:
                 self.world.live()
 
     def _token(self, headers: Any, body: bytes) -> Answer:
-        grant = dict(lists.parse(body.decode(errors="replace")))
+        grant = dict(list_parameters.parse(body.decode(errors="replace")))
         secret = grant.get("client_secret")
         if secret is None and headers.get("Authorization"):
             secret = self.world.keys.identify(headers.get("Authorization")).text
@@ -166,18 +166,18 @@ class Router:
         if method == "GET":
             if route is None:
                 raise unknown_path(method, path)
-            return self._get(books, key, path, *route, lists.parse(query))
+            return self._get(books, key, path, *route, list_parameters.parse(query))
         if method not in ("POST", "DELETE"):
             raise unknown_path(method, path)
         idempotency = headers.get("Idempotency-Key")
-        asked = f"{method} {path} {body!r}"
+        fingerprint = f"{method} {path} {body!r}"
         if idempotency:
-            held = self._replies.get((books.account, idempotency))
-            if held is not None:
-                if held[0] != asked:
+            first_reply = self._replies.get((books.account, idempotency))
+            if first_reply is not None:
+                if first_reply[0] != fingerprint:
                     raise Refusal(400, "Keys for idempotent requests can only be used with the same parameters they "
                                        "were first used with.", type="idempotency_error")
-                return Answer(held[1].status, held[1].body, {"Idempotent-Replayed": "true"})
+                return Answer(first_reply[1].status, first_reply[1].body, {"Idempotent-Replayed": "true"})
         world.request_id, world.idempotency_key = request_id, idempotency
         try:
             answer = self._write(books, key, method, path, body)
@@ -186,7 +186,7 @@ class Router:
         finally:
             world.request_id = world.idempotency_key = None
         if idempotency:
-            self._replies[books.account, idempotency] = (asked, answer)
+            self._replies[books.account, idempotency] = (fingerprint, answer)
             answer.headers["Idempotency-Key"] = idempotency
         return answer
 
@@ -196,9 +196,9 @@ class Router:
         self, books: Books, key: Key, path: str, pattern: str, ids: tuple[str, ...], params: dict[str, Any]
     ) -> Answer:
         kind, entry = _ROUTES[pattern]
-        self.world.keys.demand(key, entry.get("permission"), books.account)
+        self.world.keys.require(key, entry.get("permission"), books.account)
         if self.world.unpopulated == "refuse":
-            products.demand(path, self.world.populated)
+            product_access.require(path, self.world.populated)
         if self.world.livemode and path.startswith("/v1/test_helpers/"):
             raise Refusal(400, "Test clocks can be used in test mode only; you used a live mode key.",
                           code="testmode_only")
@@ -206,7 +206,7 @@ class Router:
             return self._single(books, path, params, entry)
         if kind == "object":
             if not path.startswith("/v2/"):
-                lists.check(params, _EXPAND, ())
+                list_parameters.check(params, _EXPAND, ())
             return self._object(books, key, entry, ids, params)
         if pattern.startswith("/v2/"):
             if ids:
@@ -214,51 +214,51 @@ class Router:
             params.pop("expand", None)
             object = entry["objects"][0]
             known = {**entry["params"], "include": "list"} if "include" in entry["params"] else entry["params"]
-            if object in INCLUDED and "include" in params and "include" not in known:
+            if object in V2_SECTIONS and "include" in params and "include" not in known:
                 raise Refusal(400, "Received unknown parameter: include", code="parameter_unknown", param="include")
             return v2.page(books, path, object, ids[0] if ids else None, params, known)
-        lists.check(params, entry["params"], entry["required"])
+        list_parameters.check(params, entry["params"], entry["required"])
         objects = tuple(entry["objects"])
         paths = self._permitted(books, key, objects, expand.check(objects, params.get("expand", []), of_list=True))
         if pattern == _SUMMARIES:
             self._owner(books, "billing.meter", ids[0])
-            records, more = lists.cut(singles.usage(books, ids[0], params), params, entry["params"])
+            records, more = lists.page_of_found(singletons.usage(books, ids[0], params), params, entry["params"])
         elif pattern in _PARENTS:
             owner, kinds = _PARENTS[pattern]
             self._account_below(books, owner, pattern, ids[0])
             params.pop("ownership", None)
-            records, more = lists.members(books, kinds, ids[0], params, entry["params"])
+            records, more = lists.children_page(books, kinds, ids[0], params, entry["params"])
         elif path in BY_PARAMETER:
             owner = self._owner(books, CHILDREN[entry["table"]][2], params.pop(BY_PARAMETER[path])).id
-            records, more = lists.members(books, objects, owner, params, entry["params"])
+            records, more = lists.children_page(books, objects, owner, params, entry["params"])
         elif ids:
             records, more = self._below(books, pattern, objects[0], ids[0], params, entry)
         elif objects[0] == "account" and books is not self.world.books:
             records, more = [], False
         else:
             records, more = lists.page(books, objects[0], params, entry["params"])
-        books.listing = True
+        books.answering_list = True
         try:
-            bodies = self.shown(books, records, paths)
+            bodies = self.bodies_of(books, records, paths)
         finally:
-            books.listing = False
-        return Answer(200, self.listed(bodies, more, path), {}, len(bodies))
+            books.answering_list = False
+        return Answer(200, self.list_body(bodies, more, path), {}, len(bodies))
 
-    def shown(self, books: Books, records: Sequence[Record], paths: tuple[str, ...]) -> list[bytes]:
-        """The objects of a list, with `paths` expanded."""
+    def bodies_of(self, books: Books, records: Sequence[Record], paths: tuple[str, ...]) -> list[bytes]:
+        """Return the bodies of a list's objects, with `paths` expanded."""
         if paths:
             return [expand.expanded(books, record, paths) for record in records]
-        return [record.cache or books.json(record) for record in records]
+        return [record.cache or books.to_json(record) for record in records]
 
-    def listed(self, bodies: list[bytes], more: bool, path: str) -> bytes:
-        """A whole list."""
+    def list_body(self, bodies: list[bytes], more: bool, path: str) -> bytes:
+        """Return the body of a list."""
         return b'{"object":"list","data":[%b],"has_more":%b,"url":"%b"}' % (
             b",".join(bodies), b"true" if more else b"false", path.encode())
 
     def _permitted(
         self, books: Books, key: Key, objects: tuple[str, ...], paths: tuple[str, ...]
     ) -> tuple[str, ...]:
-        """The paths that a key may expand; what Stripe makes of the others is not documented: see `World`."""
+        """Return the paths that a key may expand; `World.expand_forbidden` says what happens to the others."""
         if key.permissions is None:
             return paths
         lacking = {
@@ -266,7 +266,7 @@ class Router:
             if not one_of & key.permissions
         }
         if lacking and self.world.expand_forbidden == "refuse":
-            self.world.keys.demand(key, lacking[min(lacking)], books.account)
+            self.world.keys.require(key, lacking[min(lacking)], books.account)
         return tuple(path for path in paths if path not in lacking)
 
     def _owner(self, books: Books, object: str, id: str) -> Record:
@@ -278,17 +278,17 @@ class Router:
     def _below(
         self, books: Books, pattern: str, object: str, id: str, params: dict[str, Any], entry: Data
     ) -> tuple[list[Record], bool]:
-        """Lists below one object that are not embedded in it."""
+        """Return one page of a list below one object that does not embed it."""
         parent_path = pattern.split("/{", 1)[0]
         owner = LISTS[parent_path]["objects"][0] if parent_path in LISTS else None
         if owner is not None:
             self._owner(books, owner, id)
         if object in ("payment_method", "subscription") and owner == "customer":
             return lists.page(books, object, {**params, "customer": id}, entry["params"])
-        return lists.members(books, (object,), id, params, entry["params"])
+        return lists.children_page(books, (object,), id, params, entry["params"])
 
     def _account_below(self, books: Books, owner: str, pattern: str, id: str) -> None:
-        """Whether what is below an object may be seen: of accounts, where the platform collects what Stripe wants."""
+        """Refuse lists below a missing parent, and below accounts for which the platform collects no requirements."""
         if owner != "account":
             self._owner(books, owner, id)
             return
@@ -300,17 +300,17 @@ class Router:
                                f"'{id}'.", code="oauth_not_supported")
 
     def _single(self, books: Books, path: str, params: dict[str, Any], entry: Data) -> Answer:
-        lists.check(params, entry["params"], ())
+        list_parameters.check(params, entry["params"], ())
         if path == "/v1/account":
             return Answer(200, orjson.dumps(own(books)), {})
         if path == "/v1/balance":
             return Answer(200, orjson.dumps(balance(books)), {})
         if path in ("/v1/balance_settings", "/v1/tax/settings"):
-            return Answer(200, orjson.dumps(singles.settings(books, entry["object"])), {})
+            return Answer(200, orjson.dumps(singletons.settings(books, entry["object"])), {})
         if path == "/v1/billing/credit_balance_summary":
-            return Answer(200, orjson.dumps(singles.credit_balance(books, params)), {})
+            return Answer(200, orjson.dumps(singletons.credit_balance(books, params)), {})
         if path == "/v1/tax/associations/find":
-            return Answer(200, orjson.dumps(singles.association(books, params)), {})
+            return Answer(200, orjson.dumps(singletons.association(books, params)), {})
         raise unknown_path("GET", path)
 
     def _object(self, books: Books, key: Key, entry: Data, ids: tuple[str, ...], params: dict[str, Any]) -> Answer:
@@ -330,19 +330,19 @@ class Router:
             record = books.find(object, id)
             if record is not None and (len(ids) < 2 or record.parent in (ids[0], None)):
                 return Answer(200, expand.expanded(books, record, paths), {})
-        if objects[0] == "customer" and id in books.shelf("customer").gone:
+        if objects[0] == "customer" and id in books.collection("customer").deleted:
             return Answer(200, orjson.dumps(books.stub("customer", id)), {})
         raise missing(objects[0], id)
 
     # --- writing
 
     def _write(self, books: Books, key: Key, method: str, path: str, body: bytes) -> Answer:
-        params = lists.parse(body.decode(errors="replace"))
+        params = list_parameters.parse(body.decode(errors="replace"))
         wanted = params.pop("expand", [])
         route = find(path)
         entry = _ROUTES[route[0]][1] if route else {}
         permission = entry.get("permission")
-        self.world.keys.demand(key, permission and permission.replace("_read", "_write"), books.account)
+        self.world.keys.require(key, permission and permission.replace("_read", "_write"), books.account)
         record: Record | None = None
         if route is not None and _ROUTES[route[0]][0] == "object":
             record = next((found for object in entry["objects"] if (found := books.find(object, route[1][-1]))), None)
@@ -367,11 +367,9 @@ class Router:
         return Answer(200, expand.expanded(books, record, paths), {})
 
     def _undiscount(self, books: Books, path: str) -> Answer:
-        from stripe_source.sandbox.business.people import undiscount
-
         record = self._owner(books, "customer", path.split("/")[3])
         if record.data["discount"] is None:
             raise missing("discount", record.id)
         id = record.data["discount"]["id"]
-        undiscount(books, record)
+        remove_discount(books, record)
         return Answer(200, orjson.dumps(books.stub("discount", id)), {})

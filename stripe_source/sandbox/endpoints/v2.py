@@ -1,4 +1,4 @@
-"""Lists and objects under `/v2/`: pages by url, times as text, sections that come when they are named."""
+"""Lists and objects under `/v2/`: pages by URL, times as text, sections that `include` names."""
 from __future__ import annotations
 
 import base64
@@ -9,16 +9,17 @@ from urllib.parse import urlencode
 
 import orjson
 
-from stripe_source.sandbox.endpoints import lists
-from stripe_source.sandbox.state.catalog import INCLUDED
+from stripe_source.sandbox.endpoints import filters, list_parameters
+from stripe_source.sandbox.state.books import Books
+from stripe_source.sandbox.state.catalog import V2_SECTIONS
+from stripe_source.sandbox.state.records import Data, Record
 from stripe_source.sandbox.state.requests import Answer, Refusal
-from stripe_source.sandbox.state.store import Books, Data, Record
 
 _BOUNDS = ("gt", "gte", "lt", "lte")
 
 
 def moment(value: Any, param: str) -> float:
-    """A time as it is asked for."""
+    """Return the seconds of an RFC 3339 parameter, or refuse it."""
     try:
         found = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
     except ValueError:
@@ -31,8 +32,8 @@ def moment(value: Any, param: str) -> float:
 
 
 def shown(object: str, data: Data, include: list[str]) -> Data:
-    """The object without the sections that `include` does not name."""
-    sections = INCLUDED.get(object, ())
+    """Return the object; sections that `include` does not name are null."""
+    sections = V2_SECTIONS.get(object, ())
     unknown = [name for name in include if name not in sections]
     if unknown:
         raise Refusal(400, f"Invalid include: {unknown[0]}", code="parameter_unknown", param="include")
@@ -45,27 +46,27 @@ def shown(object: str, data: Data, include: list[str]) -> Data:
                 node = node.get(part) if isinstance(node, dict) else None
             if isinstance(node, dict) and last in node:
                 node[last] = None
-    # an object that holds nothing but sections is as empty as they are
+    # `configuration` holds nothing but sections, so it is null if all of them are
     if object == "v2.core.account" and not any((data.get("configuration") or {}).values()):
         data["configuration"] = None
     return data
 
 
 def _bytes(record: Record, books: Books, include: list[str]) -> bytes:
-    if record.object not in INCLUDED:
-        return books.json(record)
+    if record.object not in V2_SECTIONS:
+        return books.to_json(record)
     return orjson.dumps(shown(record.object, record.data, include))
 
 
 def one(books: Books, record: Record, params: dict[str, Any]) -> Answer:
-    """GET of one object."""
-    sections = record.object in INCLUDED
-    lists.check(params, {"include": "list"} if sections else {}, ())
+    """Answer the GET of one object."""
+    sections = record.object in V2_SECTIONS
+    list_parameters.check(params, {"include": "list"} if sections else {}, ())
     return Answer(200, _bytes(record, books, params.get("include", [])), {})
 
 
 def page(books: Books, path: str, object: str, parent: str | None, params: dict[str, Any], known: Data) -> Answer:
-    """One page of a list, with the urls of the next one and of the one before."""
+    """Answer one page of a list, with the URLs of the next and of the previous page."""
     limit = int(params["limit"]) if "limit" in params and str(params["limit"]).isdigit() else 20
     token = params.pop("page", None)
     start = 0
@@ -74,9 +75,9 @@ def page(books: Books, path: str, object: str, parent: str | None, params: dict[
             start, limit, params = orjson.loads(base64.urlsafe_b64decode(str(token).encode()))
         except (binascii.Error, orjson.JSONDecodeError, ValueError, TypeError):
             raise Refusal(400, "The page token is invalid.", code="invalid_page_token", param="page") from None
-    lists.check(params, {**known, "limit": "int"}, ())
+    list_parameters.check(params, {**known, "limit": "int"}, ())
     if "limit" in params:
-        limit = lists.limit_of(params)
+        limit = list_parameters.limit_of(params)
     include = params.get("include", [])
     wanted = _tests(object, {name: each for name, each in params.items() if name not in ("limit", "include")})
     everything = books.listed_children((object,), parent) if parent is not None else books.listed(object)[::-1]
@@ -93,10 +94,10 @@ def page(books: Books, path: str, object: str, parent: str | None, params: dict[
         b",".join(shown), following, before), {}, len(shown))
 
 
-def _tests(object: str, params: dict[str, Any]) -> list[lists.Test]:
-    found: list[lists.Test] = []
+def _tests(object: str, params: dict[str, Any]) -> list[filters.Filter]:
+    found: list[filters.Filter] = []
     if object == "v2.core.account":
-        # closed ones are in a list of their own
+        # `closed=true` lists closed accounts, otherwise open ones are listed
         closed = params.pop("closed", "false") == "true"
         found.append(lambda record: bool(record.data.get("closed")) == closed)
         applied = params.pop("applied_configurations", None)
@@ -124,13 +125,13 @@ def _tests(object: str, params: dict[str, Any]) -> list[lists.Test]:
             found.append(lambda record, value=value: (  # type: ignore[misc]  # the default binds the loop's value
                 record.data.get("related_object") or {}).get("id") == value)
         elif isinstance(value, dict):
-            found += [lists.equal(f"{name}.{part}", each) for part, each in value.items()]
+            found += [filters.equal(f"{name}.{part}", each) for part, each in value.items()]
         else:
-            found.append(lists.equal(name, value))
+            found.append(filters.equal(name, value))
     return found
 
 
-def _bound(name: str, at: float) -> lists.Test:
+def _bound(name: str, at: float) -> filters.Filter:
     def test(record: Record) -> bool:
         created = moment(record.data["created"], "created")
         return {"gt": created > at, "gte": created >= at, "lt": created < at, "lte": created <= at}[name]

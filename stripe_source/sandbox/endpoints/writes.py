@@ -1,17 +1,18 @@
-"""POST and DELETE: enough of them that people can test their integrations."""
+"""POST and DELETE of the endpoints that integrations commonly write to."""
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from stripe_source.sandbox.business import billing, ledger, payments, people, subscriptions
+from stripe_source.sandbox.business import billing, customers, ledger, payments, subscriptions
 from stripe_source.sandbox.scenario import mutate
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.catalog import LISTS, OBJECTS, blank, has_blank
 from stripe_source.sandbox.state.events import change, emit
+from stripe_source.sandbox.state.records import Data, Record
 from stripe_source.sandbox.state.requests import Refusal, missing
-from stripe_source.sandbox.state.store import Books, Data, Record
 
-# Parameters that are no field of the object.
+# Parameters that are no fields of the object.
 _EXTRA = {
     "charge": {"source", "capture"}, "coupon": {"applies_to", "currency_options"}, "credit_note": {"amount", "lines"},
     "customer": {"source", "payment_method", "coupon", "promotion_code", "tax_id_data"},
@@ -75,7 +76,7 @@ def _fields(object: str, params: dict[str, Any]) -> Data:
     return {name: _coerce(object, name, value) for name, value in params.items()}
 
 
-def _want(books: Books, object: str, id: str, param: str | None = None) -> Record:
+def _find_or_refuse(books: Books, object: str, id: str, param: str | None = None) -> Record:
     record = books.find(object, id)
     if record is None:
         raise missing(object, id, param or "id")
@@ -89,12 +90,12 @@ def _method(books: Books, fields: Data, owner: Record | None) -> tuple[Record | 
     if given in _DECLINING:
         return None, _DECLINING[given]
     if given.startswith(("tok_", "pm_card_")):
-        return people.payment_method(books, owner), None
-    return _want(books, "payment_method", given, "payment_method"), None
+        return customers.payment_method(books, owner), None
+    return _find_or_refuse(books, "payment_method", given, "payment_method"), None
 
 
 def create(books: Books, path: str, params: dict[str, Any]) -> Record | None:
-    """POST to a list; None where nothing can be made there."""
+    """Handle a POST to a list; return None where nothing can be created."""
     object = _CREATE.get(path)
     if object is None or object in ("event", "balance_transaction", "account", "dispute", "plan"):
         return None
@@ -104,53 +105,81 @@ def create(books: Books, path: str, params: dict[str, Any]) -> Record | None:
             raise Refusal(400, f"Missing required param: {name}.", code="parameter_missing", param=name)
     owner = None
     if fields.get("customer"):
-        owner = _want(books, "customer", fields["customer"], "customer")
+        owner = _find_or_refuse(books, "customer", fields["customer"], "customer")
     for each in ("payment_behavior", "proration_behavior", "off_session", "return_url", "source_type",
                  "pending_invoice_items_behavior", "prorate"):
         fields.pop(each, None)
     if object in ("charge", "payment_intent"):
         return _pay(books, object, fields, owner)
     if object == "customer":
-        method, decline = _method(books, fields, None)
-        _refuse_decline(decline)
-        coupon = fields.pop("coupon", None)
-        fields.pop("tax_id_data", None)
-        record = mutate.create(books, object, {**_empty_customer(), **fields})
-        if method is not None:
-            people.attach(books, method, record)
-        if coupon:
-            people.discount(books, record, _want(books, "coupon", coupon, "coupon"))
-        return record
+        return _create_customer(books, fields)
     if fields.get("id") and books.find(object, fields["id"]) is not None:
         raise Refusal(400, f"{object.replace('_', ' ').capitalize()} already exists.", code="resource_already_exists",
                       param="id")
-    if object == "setup_intent":
-        fields.pop("confirm", None)
-        fields.pop("payment_method", None)
-    if object == "price" and "product_data" in fields:
-        fields["product"] = mutate.create(books, "product", dict(fields.pop("product_data"))).id
-    if object == "refund" and fields.get("charge"):
-        charge = _want(books, "charge", fields["charge"], "charge")
-        if (fields.get("amount") or 1) > payments.refundable(charge):
-            if not payments.refundable(charge):
-                raise Refusal(400, f"Charge {charge.id} has already been refunded.", code="charge_already_refunded")
-            raise Refusal(400, f"Refund amount is greater than unrefunded amount on charge ({charge.id}).",
-                          param="amount")
-    if object == "subscription":
-        for item in fields.get("items") or ():
-            _want(books, "price", item.get("price", ""), "items[0][price]")
-    if object == "payout":
-        available = books.balance.get(fields["currency"], [0, 0])[0]
-        if fields["amount"] > available:
-            raise Refusal(400, "You have insufficient funds in your Stripe account for this transfer.",
-                          code="balance_insufficient")
-    if object == "checkout.session" and fields.get("line_items"):
-        line = fields.pop("line_items")[0]
-        fields.update(price=line.get("price"), quantity=line.get("quantity", 1))
+    if object in _PREPARE:
+        _PREPARE[object](books, fields)
     try:
         return mutate.create(books, object, fields)
     except (KeyError, ValueError) as error:
         raise Refusal(400, str(error.args[0])) from None
+
+
+def _create_customer(books: Books, fields: Data) -> Record:
+    method, decline = _method(books, fields, None)
+    _refuse_decline(decline)
+    coupon = fields.pop("coupon", None)
+    fields.pop("tax_id_data", None)
+    record = mutate.create(books, "customer", {**_empty_customer(), **fields})
+    if method is not None:
+        customers.attach(books, method, record)
+    if coupon:
+        customers.apply_discount(books, record, _find_or_refuse(books, "coupon", coupon, "coupon"))
+    return record
+
+
+def _prepare_setup_intent(books: Books, fields: Data) -> None:
+    fields.pop("confirm", None)
+    fields.pop("payment_method", None)
+
+
+def _prepare_price(books: Books, fields: Data) -> None:
+    if "product_data" in fields:
+        fields["product"] = mutate.create(books, "product", dict(fields.pop("product_data"))).id
+
+
+def _prepare_refund(books: Books, fields: Data) -> None:
+    if not fields.get("charge"):
+        return
+    charge = _find_or_refuse(books, "charge", fields["charge"], "charge")
+    if (fields.get("amount") or 1) > payments.refundable(charge):
+        if not payments.refundable(charge):
+            raise Refusal(400, f"Charge {charge.id} has already been refunded.", code="charge_already_refunded")
+        raise Refusal(400, f"Refund amount is greater than unrefunded amount on charge ({charge.id}).", param="amount")
+
+
+def _prepare_subscription(books: Books, fields: Data) -> None:
+    for item in fields.get("items") or ():
+        _find_or_refuse(books, "price", item.get("price", ""), "items[0][price]")
+
+
+def _prepare_payout(books: Books, fields: Data) -> None:
+    available = books.balance.get(fields["currency"], [0, 0])[0]
+    if fields["amount"] > available:
+        raise Refusal(400, "You have insufficient funds in your Stripe account for this transfer.",
+                      code="balance_insufficient")
+
+
+def _prepare_checkout_session(books: Books, fields: Data) -> None:
+    if fields.get("line_items"):
+        line = fields.pop("line_items")[0]
+        fields.update(price=line.get("price"), quantity=line.get("quantity", 1))
+
+
+# Checks and changes of the parameters before an object is created.
+_PREPARE: dict[str, Callable[[Books, Data], None]] = {
+    "checkout.session": _prepare_checkout_session, "payout": _prepare_payout, "price": _prepare_price,
+    "refund": _prepare_refund, "setup_intent": _prepare_setup_intent, "subscription": _prepare_subscription,
+}
 
 
 def _empty_customer() -> Data:
@@ -178,7 +207,7 @@ def _pay(books: Books, object: str, fields: Data, owner: Record | None) -> Recor
         charge = payments.pay(books, amount, currency, owner, method, decline=decline, capture=capture, **known)
         _refuse_decline(decline, charge.id)
         return charge
-    intent = payments.intend(books, amount, currency, owner, **fields)
+    intent = payments.create_intent(books, amount, currency, owner, **fields)
     if confirmed:
         charge = payments.confirm(books, intent, method, decline=decline,
                                   capture=intent.data["capture_method"] != "manual")
@@ -189,7 +218,7 @@ def _pay(books: Books, object: str, fields: Data, owner: Record | None) -> Recor
 
 
 def update(books: Books, record: Record, params: dict[str, Any]) -> Record:
-    """POST to an object."""
+    """Handle a POST to an object."""
     fields = _fields(record.object, params)
     items = fields.pop("items", None)
     for each in ("proration_behavior", "payment_behavior", "off_session"):
@@ -198,9 +227,9 @@ def update(books: Books, record: Record, params: dict[str, Any]) -> Record:
         mutate.update(books, record, fields)
     for item in items or ():
         if item.get("deleted"):
-            subscriptions.remove_item(books, _want(books, "subscription_item", item["id"]))
+            subscriptions.remove_item(books, _find_or_refuse(books, "subscription_item", item["id"]))
         elif item.get("id"):
-            mutate.update(books, _want(books, "subscription_item", item["id"]), {
+            mutate.update(books, _find_or_refuse(books, "subscription_item", item["id"]), {
                 name: value for name, value in item.items() if name != "id"})
         else:
             mutate.create(books, "subscription_item", {**item, "subscription": record.id})
@@ -232,10 +261,10 @@ def _capture(books: Books, record: Record, params: Data) -> None:
     payments.capture(books, intent, int(amount) if amount else None)
 
 
-def _abandon(books: Books, record: Record, params: Data) -> None:
+def _cancel(books: Books, record: Record, params: Data) -> None:
     if record.object == "payment_intent":
         _status(record, "requires_payment_method", "requires_confirmation", "requires_capture", "requires_action")
-        payments.abandon(books, record)
+        payments.cancel_intent(books, record)
     elif record.object == "subscription_schedule":
         change(books, record, "subscription_schedule.canceled", status="canceled", canceled_at=books.now)
     else:
@@ -251,17 +280,17 @@ def _pay_invoice(books: Books, record: Record, params: Data) -> None:
     if record.data["status"] == "draft":
         billing.finalize(books, record)
     _status(record, "open")
-    billing.settle_invoice(books, record)
+    billing.collect_payment(books, record)
 
 
 def _void(books: Books, record: Record, params: Data) -> None:
     _status(record, "open", "uncollectible")
-    billing.void(books, record)
+    billing.void_invoice(books, record)
 
 
 def _uncollectible(books: Books, record: Record, params: Data) -> None:
     _status(record, "open")
-    billing.void(books, record, "uncollectible")
+    billing.void_invoice(books, record, "uncollectible")
 
 
 def _send(books: Books, record: Record, params: Data) -> None:
@@ -269,11 +298,11 @@ def _send(books: Books, record: Record, params: Data) -> None:
 
 
 def _attach(books: Books, record: Record, params: Data) -> None:
-    people.attach(books, record, _want(books, "customer", params.get("customer", ""), "customer"))
+    customers.attach(books, record, _find_or_refuse(books, "customer", params.get("customer", ""), "customer"))
 
 
 def _detach(books: Books, record: Record, params: Data) -> None:
-    people.detach(books, record)
+    customers.detach(books, record)
 
 
 def _expire(books: Books, record: Record, params: Data) -> None:
@@ -288,35 +317,35 @@ def _close(books: Books, record: Record, params: Data) -> None:
 
 _ACTIONS: dict[tuple[str, str], Callable[[Books, Record, Data], None]] = {
     ("payment_intent", "confirm"): _confirm, ("payment_intent", "capture"): _capture,
-    ("payment_intent", "cancel"): _abandon, ("charge", "capture"): _capture, ("setup_intent", "cancel"): _abandon,
-    ("subscription_schedule", "cancel"): _abandon, ("topup", "cancel"): _abandon, ("payout", "cancel"): _abandon,
+    ("payment_intent", "cancel"): _cancel, ("charge", "capture"): _capture, ("setup_intent", "cancel"): _cancel,
+    ("subscription_schedule", "cancel"): _cancel, ("topup", "cancel"): _cancel, ("payout", "cancel"): _cancel,
     ("invoice", "finalize"): _finalize, ("invoice", "pay"): _pay_invoice, ("invoice", "void"): _void,
     ("invoice", "mark_uncollectible"): _uncollectible, ("invoice", "send"): _send,
     ("payment_method", "attach"): _attach, ("payment_method", "detach"): _detach,
     ("checkout.session", "expire"): _expire, ("dispute", "close"): _close,
 }
-_BELOW: dict[tuple[str, str], Callable[[Books, Record, Data], Record]] = {
-    ("customer", "sources"): lambda books, owner, params: people.card(books, owner),
-    ("customer", "tax_ids"): lambda books, owner, params: people.tax_id(books, owner, **params),
-    ("customer", "balance_transactions"): lambda books, owner, params: people.adjust_balance(
+_CHILD_CREATORS: dict[tuple[str, str], Callable[[Books, Record, Data], Record]] = {
+    ("customer", "sources"): lambda books, owner, params: customers.card(books, owner),
+    ("customer", "tax_ids"): lambda books, owner, params: customers.tax_id(books, owner, **params),
+    ("customer", "balance_transactions"): lambda books, owner, params: customers.adjust_balance(
         books, owner, int(params.pop("amount", 0)), params.pop("currency", "usd"), **params),
-    ("transfer", "reversals"): lambda books, record, params: ledger.reverse(
+    ("transfer", "reversals"): lambda books, record, params: ledger.reverse_transfer(
         books, record, int(params.get("amount") or record.data["amount"] - record.data["amount_reversed"])),
 }
 
 
 def act(books: Books, record: Record, action: str, params: dict[str, Any]) -> Record | None:
-    """POST to something below an object: an action, or a new child; None where there is no such thing."""
+    """Handle a POST below an object: an action or a new child; return None where there is no such path."""
     if (record.object, action) in _ACTIONS:
         _ACTIONS[record.object, action](books, record, dict(params))
         return record
-    if (record.object, action) in _BELOW:
-        return _BELOW[record.object, action](books, record, dict(params))
+    if (record.object, action) in _CHILD_CREATORS:
+        return _CHILD_CREATORS[record.object, action](books, record, dict(params))
     return None
 
 
 def remove(books: Books, record: Record) -> Data:
-    """DELETE of an object."""
+    """Handle a DELETE of an object."""
     if record.object == "invoice" and record.data["status"] != "draft":
         raise Refusal(400, "You can only delete draft invoices.", code="invoice_not_editable")
     if record.object == "subscription" and record.data["status"] == "canceled":

@@ -1,10 +1,11 @@
-"""The accounts of the sandbox: its own and the connected ones."""
+"""Account objects: the platform's own account and the connected ones."""
 from __future__ import annotations
 
 from typing import Any
 
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.events import change, emit
-from stripe_source.sandbox.state.store import Books, Data, Record
+from stripe_source.sandbox.state.records import Data, Record
 
 
 def _requirements() -> Data:
@@ -13,7 +14,7 @@ def _requirements() -> Data:
 
 
 def profile(id: str, name: str, country: str, currency: str, created: int, type: str = "standard") -> Data:
-    """An account object."""
+    """Return an account object."""
     nobody = {"city": None, "country": country, "line1": None, "line2": None, "postal_code": None, "state": None}
     return {
         "id": id, "object": "account",
@@ -51,14 +52,15 @@ def profile(id: str, name: str, country: str, currency: str, created: int, type:
 
 
 def connect(books: Books, profile: Data) -> Record:
-    """Puts a connected account on the platform's list, with its bank account."""
-    # shown for accounts whose requirements the platform collects, or Stripe for it; not for those that do so themselves
+    """Add a connected account, with its bank account, to the platform's list of accounts."""
+    # Stripe shows external accounts where the platform, or Stripe for it, collects requirements: not on standard ones
     data = dict(profile) if profile["type"] == "standard" else {**profile, "external_accounts": None}
     record = books.add("account", **data)
     if profile["type"] == "custom":
         books.add(
-            "bank_account", under=record.id, account=record.id, account_holder_name=profile["business_profile"]["name"],
-            account_holder_type="company", available_payout_methods=["standard"], bank_name="STRIPE TEST BANK",
+            "bank_account", parent_id=record.id, account=record.id,
+            account_holder_name=profile["business_profile"]["name"], account_holder_type="company",
+            available_payout_methods=["standard"], bank_name="STRIPE TEST BANK",
             country=profile["country"], currency=profile["default_currency"], default_for_currency=True, last4="6789",
             routing_number="110000000", status="new")
     emit(books, "account.updated", record, {})
@@ -66,5 +68,5 @@ def connect(books: Books, profile: Data) -> Record:
 
 
 def update_account(books: Books, record: Record, **fields: Any) -> Data:
-    """Changes a connected account."""
+    """Change fields of a connected account, with the event of it."""
     return change(books, record, "account.updated", **fields)

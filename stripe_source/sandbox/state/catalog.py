@@ -1,4 +1,4 @@
-"""What is known of Stripe's API: its lists, their parameters, what can be expanded, and blank objects to fill in."""
+"""Facts about Stripe's API: lists, their parameters, what can be expanded, and blank objects."""
 from __future__ import annotations
 
 from functools import cache
@@ -13,11 +13,11 @@ API: dict[str, Any] = orjson.loads((_HERE / "api.json").read_bytes())
 LISTS: dict[str, dict[str, Any]] = API["lists"]
 OBJECTS: dict[str, dict[str, Any]] = API["objects"]
 SINGLETONS: dict[str, dict[str, Any]] = API["singletons"]
-# One serialized blank per object: parsing it anew is faster than a deep copy, and no two objects share a part.
+# Blank objects are kept serialized: parsing one is faster than a deep copy, and no two objects share a part.
 _BLANKS: dict[str, bytes] = {
     name: orjson.dumps(blank) for name, blank in orjson.loads((_HERE / "shapes.json").read_bytes()).items()
 }
-# Stripe lists that come with an object: field -> (objects of the children, path of the whole list, with expand only)
+# Lists that Stripe embeds in an object: field -> (objects of the children, path of the whole list, with expand only).
 EMBEDDED: dict[str, dict[str, tuple[tuple[str, ...], str, bool]]] = {
     "account": {"external_accounts": (("bank_account", "card"), "/v1/accounts/{id}/external_accounts", False)},
     "application_fee": {"refunds": (("fee_refund",), "/v1/application_fees/{id}/refunds", False)},
@@ -37,7 +37,7 @@ EMBEDDED: dict[str, dict[str, tuple[tuple[str, ...], str, bool]]] = {
         ("payment_intent_amount_details_line_item",), "/v1/payment_intents/{id}/amount_details_line_items", True)},
     "payment_link": {"line_items": (("item",), "/v1/payment_links/{id}/line_items", True)},
     "quote": {
-        # two lists of one object: what is after the slash tells their members apart and is never shown
+        # two lists have one object: the part after the slash tells their members apart and is never shown
         "computed.upfront.line_items": (("item/upfront",), "/v1/quotes/{id}/computed_upfront_line_items", True),
         "line_items": (("item",), "/v1/quotes/{id}/line_items", True),
     },
@@ -47,12 +47,12 @@ EMBEDDED: dict[str, dict[str, tuple[tuple[str, ...], str, bool]]] = {
     "subscription": {"items": (("subscription_item",), "/v1/subscription_items?subscription={id}", False)},
     "transfer": {"reversals": (("transfer_reversal",), "/v1/transfers/{id}/reversals", False)},
 }
-# Lists of these are in the order in which their members were made; all others are newest first.
+# Lists of these objects are oldest first; all others are newest first.
 OLDEST_FIRST = frozenset({
     "line_item", "subscription_item", "credit_note_line_item", "item", "item/upfront", "tax.calculation_line_item",
     "tax.transaction_line_item", "payment_intent_amount_details_line_item",
 })
-# Tables of children: table -> (objects, objects that share its list, the parent's object).
+# Tables of children: table -> (objects, objects that share its list, object of the parent).
 _SOURCES = ("card", "bank_account", "source")
 _MONEY = "treasury.financial_account"
 CHILDREN: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
@@ -103,7 +103,7 @@ CHILDREN: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
         ("v2_core_account_persons", ("v2.core.account_person",), None, "v2.core.account"),
     )
 }
-# Lists that show the children of the object that a parameter names.
+# Lists of the children of one object, whose id is in this parameter.
 BY_PARAMETER: dict[str, str] = {
     path: "financial_account" for path in LISTS if path.startswith("/v1/treasury/") and LISTS[path]["required"]
 } | {
@@ -120,17 +120,17 @@ for _path, _entry in LISTS.items():
         CHILDREN[_entry["table"]] = (tuple(_entry["objects"]), tuple(_entry["objects"]), _entry["parent"])
         if _entry["required"]:
             BY_PARAMETER[_path] = _entry["required"][0]
-# Objects whose field for their parent is not called after it.
-_CALLED = {"fee_refund": "fee", "setup_attempt": "setup_intent"}
-# Sections of objects of /v2/ that are null unless `include` names them; not in the lists of objects that take none.
-INCLUDED: dict[str, tuple[str, ...]] = {
+# Objects whose field for their parent does not have the name of the parent's object.
+_PARENT_FIELDS = {"fee_refund": "fee", "setup_attempt": "setup_intent"}
+# Sections of /v2/ objects that are null unless `include` names them; lists without `include` never show them.
+V2_SECTIONS: dict[str, tuple[str, ...]] = {
     "v2.core.account": (
         "configuration.customer", "configuration.merchant", "configuration.recipient", "defaults",
         "future_requirements", "identity", "requirements"),
     "v2.core.event_destination": ("webhook_endpoint.signing_secret", "webhook_endpoint.url"),
     "v2.money_management.financial_account": ("storage.deposit_insurance_eligibility",),
 }
-# Whole objects inside others, stored as ids and put in when the object is shown: field -> object.
+# Objects that Stripe shows whole inside of others; they are stored as ids: field -> object.
 INLINE: dict[str, dict[str, str]] = {
     "subscription_item": {"price": "price", "plan": "plan", "tax_rates": "tax_rate"},
     "subscription": {"default_tax_rates": "tax_rate"},
@@ -141,10 +141,10 @@ INLINE: dict[str, dict[str, str]] = {
     "item/upfront": {"price": "price"},
     "dispute": {"balance_transactions": "balance_transaction"},
 }
-# Objects that others hold whole: a change of one changes what those look like.
-HELD_WHOLE = frozenset(target for fields in INLINE.values() for target in fields.values())
-# Fields that are shown with `expand[]` only; kept beside the object.
-INCLUDE_ONLY: dict[str, tuple[str, ...]] = {
+# Objects that others show whole: a change of one changes the body of those.
+INLINED_OBJECTS = frozenset(target for fields in INLINE.values() for target in fields.values())
+# Fields that only `expand[]` shows; they are stored beside the object.
+EXPAND_ONLY: dict[str, tuple[str, ...]] = {
     "coupon": ("applies_to", "currency_options"),
     "plan": ("tiers",),
     "price": ("tiers", "currency_options"),
@@ -152,53 +152,53 @@ INCLUDE_ONLY: dict[str, tuple[str, ...]] = {
     "product": ("tax_details",),
     "customer": ("tax", "cash_balance", "invoice_credit_balance"),
 }
-# Path of the list where an object's id is looked for, when several show the same object.
-_HOME = {"payment_method": "/v1/payment_methods", "balance_transaction": "/v1/balance_transactions",
-         "tax_id": "/v1/tax_ids", "account": "/v1/accounts"}
+# The list that an id is looked up in, where several lists show the same object.
+_CANONICAL_LISTS = {"payment_method": "/v1/payment_methods", "balance_transaction": "/v1/balance_transactions",
+                    "tax_id": "/v1/tax_ids", "account": "/v1/accounts"}
 
 
 def owner_field(object: str, owner: str) -> str:
-    """What an object calls the id of its parent."""
-    return _CALLED.get(object, owner.split(".")[-1])
+    """Return the name of the field that holds the id of an object's parent."""
+    return _PARENT_FIELDS.get(object, owner.split(".")[-1])
 
 
-def shown(object: str) -> str:
-    """Stripe's name of an object: ours without what is after the slash."""
+def stripe_name(object: str) -> str:
+    """Return Stripe's name of an object: ours without the part after the slash."""
     return object.split("/", 1)[0]
 
 
 def blank(name: str) -> dict[str, Any]:
-    """A new object of that type with every field that Stripe always sends, unset."""
-    return orjson.loads(_BLANKS[shown(name)])  # type: ignore[no-any-return]  # a blank is an object
+    """Return a new object of that type, with every field that Stripe always sends, unset."""
+    return orjson.loads(_BLANKS[stripe_name(name)])  # type: ignore[no-any-return]  # a blank is an object
 
 
 def has_blank(name: str) -> bool:
-    """Whether `name` is one of the objects that the business is made of."""
-    return shown(name) in _BLANKS
+    """Return whether the business of the sandbox uses that type of object."""
+    return stripe_name(name) in _BLANKS
 
 
 @cache
-def home(name: str) -> str | None:
-    """Path of the list that an object is found in."""
-    if name in _HOME:
-        return _HOME[name]
+def list_path(name: str) -> str | None:
+    """Return the path of the list that shows an object."""
+    if name in _CANONICAL_LISTS:
+        return _CANONICAL_LISTS[name]
     paths = [path for path, entry in LISTS.items() if name in entry["objects"]]
     return min(paths, key=lambda path: (path.count("{"), len(path))) if paths else None
 
 
-# Prefixes that cannot be learnt from Stripe's samples.
+# Prefixes of ids that Stripe's samples do not show.
 _PREFIXES = {"capability": "cap", "item": "li", "tax.calculation_line_item": "tax_li"}
 
 
 @cache
 def prefix(name: str) -> str:
-    """How ids of that object begin."""
-    name = shown(name)
+    """Return the prefix of the ids of an object."""
+    name = stripe_name(name)
     known = _PREFIXES.get(name) or OBJECTS.get(name, {}).get("prefix")
     return known or "".join(part[0] for part in name.replace(".", "_").split("_")) + "_" + name.split(".")[-1][:4]
 
 
-def events(name: str) -> tuple[list[str], list[str], list[str]]:
-    """Types of the events of an object: those of its creation, its changes and its deletion."""
-    created, updated, deleted = OBJECTS.get(shown(name), {}).get("events", [[], [], []])
+def event_types(name: str) -> tuple[list[str], list[str], list[str]]:
+    """Return the types of an object's events: of its creation, of its changes, of its deletion."""
+    created, updated, deleted = OBJECTS.get(stripe_name(name), {}).get("events", [[], [], []])
     return created, updated, deleted

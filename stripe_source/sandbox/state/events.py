@@ -1,20 +1,21 @@
-"""Events: how the sandbox tells what changed."""
+"""Events of what changed, and the primitive that changes an object and emits its event."""
 from __future__ import annotations
 
 from typing import Any
 
 import orjson
 
-from stripe_source.sandbox.state import versions
+from stripe_source.sandbox.state import api_versions
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.catalog import API_VERSION, blank
-from stripe_source.sandbox.state.store import Books, Data, Record
+from stripe_source.sandbox.state.records import Data, Record
 
 KEPT_SECONDS = 30 * 86400
-_ENDS = "customer.subscription.deleted"  # a subscription that ended is still there: no stub is left of it
+_ENDS = "customer.subscription.deleted"  # an ended subscription still exists, so there is no stub of it
 
 
 def emit(books: Books, type: str, about: Record | Data, previous: Data | None = None) -> Record | None:
-    """Adds an event of that type with a snapshot of `about`; none for the time before events are kept.
+    """Add an event of that type with a snapshot of `about`; none is added for times that Stripe keeps no events of.
 
     Args:
         books: the account where it happened.
@@ -23,12 +24,12 @@ def emit(books: Books, type: str, about: Record | Data, previous: Data | None = 
         previous: old values of the top-level fields that changed.
     """
     world = books.world
-    if world.clock < world.events_from or books.untold:
+    if world.clock < world.events_from or books.events_suppressed:
         return None
     faults = world.faults
-    snapshot = books.json(about) if isinstance(about, Record) else orjson.dumps(about)
+    snapshot = books.to_json(about) if isinstance(about, Record) else orjson.dumps(about)
     if world.event_version != API_VERSION:
-        snapshot = orjson.dumps(versions.rendered(books, orjson.loads(snapshot), world.event_version))
+        snapshot = orjson.dumps(api_versions.render_in_version(books, orjson.loads(snapshot), world.event_version))
     if faults.deleted_stubs and type.endswith(".deleted") and type != _ENDS:
         last = orjson.loads(snapshot)
         snapshot = orjson.dumps(books.stub(last["object"], last["id"]))
@@ -43,42 +44,42 @@ def emit(books: Books, type: str, about: Record | Data, previous: Data | None = 
     )
     if books is not world.books:
         event["account"] = books.account
-    record = _tell(books, event)
+    record = _store_event(books, event)
     if faults.duplicates and faults.rng.random() < faults.duplicates:
-        _tell(books, {**event, "id": books.new_id("event", faults.rng)})
+        _store_event(books, {**event, "id": books.new_id("event", faults.rng)})
     return record
 
 
-def _tell(books: Books, event: Data) -> Record:
+def _store_event(books: Books, event: Data) -> Record:
     world, lag = books.world, books.world.faults.lag
     world.seq += 1
     record = Record("event", event, world.clock, world.seq, None)
-    books.shelf("event").put(record)
+    books.collection("event").put(record)
     if lag is not None and lag.events:
-        books.late[record.id] = world.clock + world.faults.rng.randint(0, lag.events)
-    world.version += 1
+        books.delayed_events[record.id] = world.clock + world.faults.rng.randint(0, lag.events)
+    world.revision += 1
     return record
 
 
-def notice(books: Books, type: str, about: Record | Data) -> None:
-    """Adds an event that announces something: nothing has changed."""
-    if books.now >= books.world.notices_from:
+def announce(books: Books, type: str, about: Record | Data) -> None:
+    """Add an event that announces something without a change; none is added during the history of a new world."""
+    if books.now >= books.world.announcements_from:
         emit(books, type, about)
 
 
 def change(books: Books, record: Record, event: str | None = None, /, **fields: Any) -> Data:
-    """Changes fields of an object and tells it; returns what they were before."""
+    """Change fields of an object and emit its event; return the old values of the fields that changed."""
     previous: Data = {}
     if books.world.faults.lag is not None:
-        books.remember(record)
-    told = books.world.clock >= books.world.events_from
+        books.keep_for_stale_lists(record)
+    recorded = books.world.clock >= books.world.events_from
     for name, value in fields.items():
         old = record.data.get(name)
         if old != value:
-            if told:
+            if recorded:
                 previous[name] = _differing(old, value) if isinstance(old, dict) and isinstance(value, dict) else old
             record.data[name] = value
-    books.touch(record)
+    books.invalidate(record)
     if event:
         emit(books, event, record, previous)
     return previous

@@ -1,4 +1,4 @@
-"""Faults that can be switched on: refusals, broken bodies, silence, limits."""
+"""Faults of the server that tests switch on: error statuses, broken bodies, delays, limits, lists that lag."""
 from __future__ import annotations
 
 import re
@@ -16,10 +16,10 @@ class Lag:
     """How far Stripe's lists may be behind, in seconds of the world's clock.
 
     Args:
-        events: an event is in `/v1/events` after 0 to so many seconds, each after a time of its own: out of order.
-        lists: a list shows an object as it was until 0 to so many seconds ago, each by a time of its own: a new one
-            is missing, a changed one is as it was before, a deleted one is still there, and so are embedded lists.
-            Single objects are always up to date.
+        events: `/v1/events` lists each event after a random delay of 0 to so many seconds, hence out of order.
+        lists: lists, embedded ones included, show each change after a random delay of 0 to so many seconds: a new
+            object is missing, a changed one has its old values, a deleted one is still listed. A GET of one object
+            is always up to date.
     """
 
     events: int = 0
@@ -33,7 +33,7 @@ class Lag:
 
 @dataclass(eq=False)
 class Fault:
-    """One thing that goes wrong; see `Faults.add`."""
+    """One kind of failure that requests meet; `Faults.add` explains the fields."""
 
     path: str | None
     status: int | None
@@ -53,7 +53,7 @@ class Fault:
     _faults: Faults | None = field(default=None, repr=False)
 
     def matches(self, method: str, path: str) -> bool:
-        """Whether it is this fault's turn; counts what it lets pass."""
+        """Return whether a request meets this fault; requests that it lets pass are counted."""
         if self.method is not None and method != self.method:
             return False
         if self.path is not None and path != self.path and not re.fullmatch(self.path, path):
@@ -65,7 +65,7 @@ class Fault:
         return True
 
     def error(self) -> dict[str, Any]:
-        """The body of its refusal."""
+        """Return the error body that the fault answers."""
         status = self.status or 500
         message, code = _MESSAGES.get(status, ("Something went wrong on the sandbox's end, as it was told to.", None))
         error: dict[str, Any] = {"message": message, "type": "api_error" if status >= 500 else "invalid_request_error"}
@@ -73,7 +73,7 @@ class Fault:
         return {"error": {**error, **({"code": code} if code else {})}}
 
     def remove(self) -> None:
-        """Switches it off."""
+        """Switch the fault off."""
         if self._faults is not None and self in self._faults.active:
             self._faults.active.remove(self)
 
@@ -83,19 +83,19 @@ class Faults:
 
     Attributes:
         latency: seconds that every answer takes.
-        limits: whether Stripe's documented rates are enforced, with 429.
+        limits: whether Stripe's documented rate limits are enforced, with 429.
         per_endpoint: requests a second of one endpoint and account.
-        per_account: requests a second of one account; None for the documented one of the mode.
+        per_account: requests a second of one account; None stands for the documented rate of the mode.
         lag: how far lists are behind; None: not at all.
-        duplicates: share of events that come twice, with two ids.
-        shuffle_ties: whether events of one second are in an order of their own: Stripe promises none.
+        duplicates: share of events that are listed twice, with two ids.
+        shuffle_ties: whether events of one second are listed in random order: Stripe promises none.
         deleted_stubs: whether `*.deleted` events hold `{id, object, deleted}` only.
-        silent_counters: whether `times_redeemed` counts without an event.
+        silent_counters: whether `times_redeemed` is counted without an event.
     """
 
     def __init__(self, seed: int = 1) -> None:
         self.active: list[Fault] = []
-        self.rng = Random(f"faults/{seed}")  # of its own: the same things happen with faults and without
+        self.rng = Random(f"faults/{seed}")  # apart from the world's: the same things happen with faults and without
         self.latency = 0.0
         self.limits = False
         self.per_endpoint = 25.0
@@ -112,20 +112,20 @@ class Faults:
         truncate: bool = False, garbage: bool = False, disconnect: bool = False, wrong: str | None = None,
         after: int = 0, method: str | None = None, code: str | None = None,
     ) -> Fault:
-        """Switches a fault on.
+        """Switch a fault on; return it.
 
         Args:
-            path: the path it befalls, or a regular expression for it; None befalls all.
-            status: answers that status with an error body.
-            times: how often; None until it is removed.
+            path: path of the requests that meet it, or a regular expression for paths; None stands for all.
+            status: the server answers this status, with an error body.
+            times: how many requests meet it; None: all until it is removed.
             headers: further headers of the answer, such as `Stripe-Should-Retry`.
-            body: answers this instead.
+            body: the server answers this body instead.
             delay: seconds before the answer.
-            truncate: promises the whole body and sends half of it.
-            garbage: sends something that is not JSON.
-            disconnect: closes the connection without an answer.
-            wrong: an answer that is JSON but not what was asked for: "list", "object", "null", or "error" (200, with
-                an error inside).
+            truncate: the server announces the whole body and sends half of it.
+            garbage: the server sends something that is not JSON.
+            disconnect: the server closes the connection without an answer.
+            wrong: the server answers JSON of another shape than requested: "list", "object", "null", or "error" (200,
+                with an error inside).
             after: so many matching requests pass first.
             method: GET, POST or DELETE only.
             code: Stripe's error code in the error body.
@@ -137,18 +137,18 @@ class Faults:
         return fault
 
     def clear(self) -> None:
-        """Switches everything off."""
+        """Switch all faults off."""
         self.active.clear()
         self.latency, self.limits = 0.0, False
         self.lag, self.duplicates = None, 0.0
         self.shuffle_ties = self.deleted_stubs = self.silent_counters = False
 
     def pick(self, method: str, path: str) -> Fault | None:
-        """The fault that befalls this request."""
+        """Return the fault that this request meets, or None."""
         return next((fault for fault in self.active if fault.matches(method, path)), None)
 
     def limited(self, account: str, endpoint: str, livemode: bool) -> str | None:
-        """The reason for a 429, or None. Each second brings as many requests as the rate says; a second is saved."""
+        """Return the reason for a 429, or None: a token bucket that holds the requests of one second."""
         total = self.per_account or (100.0 if livemode else 25.0)
         for name, rate, reason in ((endpoint, self.per_endpoint, "endpoint-rate"), ("", total, "global-rate")):
             now = self.clock()

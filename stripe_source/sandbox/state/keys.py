@@ -1,19 +1,16 @@
-"""Keys: who may ask what. Secret, restricted, publishable, expired ones, and tokens of apps."""
+"""API keys and what each of them may read: secret, restricted, publishable and expired ones, and tokens of apps."""
 from __future__ import annotations
 
 import base64
 import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from stripe_source.sandbox.state.books import WorldState
 from stripe_source.sandbox.state.requests import Refusal
 
-if TYPE_CHECKING:
-    from stripe_source.sandbox.world import World
-
 TOKEN_SECONDS = 3600
-# Permissions that come with another one, as Stripe's reference of permissions has it.
+# Permissions that another one includes, by Stripe's reference of permissions.
 _IMPLIED = {
     "rak_balance_transaction_source_read": ("rak_balance_read", "rak_application_fee_read", "rak_transfer_read"),
     "rak_checkout_session_read": ("rak_payment_intent_read", "rak_product_read", "rak_setup_intent_read"),
@@ -26,17 +23,17 @@ _IMPLIED = {
 
 @dataclass
 class Key:
-    """One key and what it may do; no permissions listed means all of them."""
+    """One key and its permissions; None stands for all permissions."""
 
     text: str
     permissions: frozenset[str] | None = None
     expired: bool = False
-    until: int | None = None
+    expires_at: int | None = None
     account: str | None = None
 
     @property
     def prefix(self) -> str:
-        """The part that is no secret."""
+        """The part of the key that is not secret."""
         return "_".join(self.text.split("_")[:2]) + "_"
 
     def __repr__(self) -> str:
@@ -46,7 +43,7 @@ class Key:
 class Keys:
     """All keys of a world."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: WorldState) -> None:
         self.world = world
         self.mode = "live" if world.livemode else "test"
         self._known: dict[str, Key] = {}
@@ -54,7 +51,7 @@ class Keys:
         self.publishable = self._new(f"pk_{self.mode}_")
         self.client_id = "ca_" + self._random(32)
         self.refresh_token = "rt_" + self._random(40)
-        self._spent: set[str] = set()
+        self._used_refresh_tokens: set[str] = set()
 
     def _random(self, length: int) -> str:
         return base64.b64encode(self.world.rng.randbytes(length), b"xY").decode()[:length]
@@ -65,7 +62,7 @@ class Keys:
         return text
 
     def restricted(self, permissions: Iterable[str]) -> str:
-        """A restricted key with these permissions, such as `rak_charge_read`; write implies read."""
+        """Return a new restricted key with these permissions, such as `rak_charge_read`; write implies read."""
         given = set(permissions)
         for each in list(given):
             if each.endswith("_write"):
@@ -75,15 +72,15 @@ class Keys:
         return self._new(f"rk_{self.mode}_", frozenset(given))
 
     def expire(self, text: str) -> None:
-        """The key is refused from now on: 401 `api_key_expired`."""
+        """Let a key expire: from now on it is refused with 401 `api_key_expired`."""
         self._known[text].expired = True
 
     def revoke(self, text: str) -> None:
-        """The key is forgotten."""
+        """Delete a key: from now on it is refused as unknown."""
         del self._known[text]
 
     def identify(self, authorization: str | None) -> Key:
-        """The key of an Authorization header, or the refusal that Stripe answers."""
+        """Return the key of an Authorization header, or raise the refusal that Stripe answers."""
         if not authorization:
             raise Refusal(401, "You did not provide an API key. You need to provide your API key in the Authorization "
                                "header, using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').",
@@ -105,12 +102,12 @@ class Keys:
             raise Refusal(401, f"Invalid API Key provided: {masked}")
         if key.expired:
             raise Refusal(401, f"Expired API Key provided: {masked}", code="api_key_expired")
-        if key.until is not None and self.world.now >= key.until:
+        if key.expires_at is not None and self.world.now >= key.expires_at:
             raise Refusal(401, f"Expired access token provided: {masked}", code="api_key_expired")
         return key
 
-    def demand(self, key: Key, permission: str | None, account: str) -> None:
-        """Refuses a restricted key that lacks a permission."""
+    def require(self, key: Key, permission: str | None, account: str) -> None:
+        """Refuse a restricted key that lacks a permission."""
         if permission is not None and key.permissions is not None and permission not in key.permissions:
             raise Refusal(
                 403, f"The provided key '{key.prefix}{'*' * 20}{key.text[-4:]}' does not have the required permissions "
@@ -118,7 +115,7 @@ class Keys:
                 "request to continue.", code="more_permissions_required")
 
     def exchange(self, grant: dict[str, str], secret: str | None) -> dict[str, object]:
-        """A new access token for the refresh token, which is exchanged too: the old one works no more."""
+        """Return a new access token and a new refresh token; the old refresh token is no longer valid."""
         if secret is None or secret != self.secret:
             raise OAuthRefusal(401, "invalid_client", "No such API key, or it may not exchange tokens.")
         if grant.get("grant_type") != "refresh_token":
@@ -127,19 +124,19 @@ class Keys:
         if not given:
             raise OAuthRefusal(400, "invalid_request", "No refresh token provided.")
         if given != self.refresh_token:
-            text = "was used before" if given in self._spent else "does not exist"
+            text = "was used before" if given in self._used_refresh_tokens else "does not exist"
             raise OAuthRefusal(400, "invalid_grant", f"This refresh token {text}.")
-        self._spent.add(given)
+        self._used_refresh_tokens.add(given)
         self.refresh_token = "rt_" + self._random(40)
         token = self._new(f"sk_{self.mode}_")
-        self._known[token].until = self.world.now + TOKEN_SECONDS
+        self._known[token].expires_at = self.world.now + TOKEN_SECONDS
         return {"access_token": token, "expires_in": TOKEN_SECONDS, "livemode": self.world.livemode,
                 "refresh_token": self.refresh_token, "scope": "stripe_apps", "token_type": "bearer",
                 "stripe_user_id": self.world.books.account, "stripe_publishable_key": self.publishable}
 
 
 class OAuthRefusal(Exception):
-    """An answer in the shape of OAuth errors."""
+    """A refusal with the body of OAuth errors."""
 
     def __init__(self, status: int, error: str, description: str) -> None:
         super().__init__(description)

@@ -1,4 +1,4 @@
-"""Requests as the server remembers them, and refusals as it answers them."""
+"""Requests as they are logged, answers, and refusals with the body of Stripe's errors."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import orjson
 
 @dataclass(frozen=True)
 class Request:
-    """One request that was answered; of the key no more than its prefix."""
+    """One request that was answered; of the key it has the prefix only."""
 
     method: str
     path: str
@@ -22,7 +22,7 @@ class Request:
 
 @dataclass
 class Answer:
-    """What goes back: status, body, headers, and of lists how many objects are in it."""
+    """An answer: status, body, headers, and for lists the number of objects."""
 
     status: int
     body: bytes
@@ -31,13 +31,13 @@ class Answer:
 
 
 class Refusal(Exception):
-    """An answer in the shape of Stripe's errors.
+    """A refusal with the body of Stripe's errors.
 
     Args:
         status: HTTP status.
         message: what went wrong.
         code: Stripe's code.
-        param: the parameter that is to blame.
+        param: the parameter that is wrong.
         type: Stripe's type of the error.
         headers: further headers.
     """
@@ -57,18 +57,18 @@ class Refusal(Exception):
         self.error = {**error, **more}
 
     def answer(self, request_id: str) -> Answer:
-        """The answer, with the link that Stripe adds."""
+        """Return the answer, with the link to the request log that Stripe adds."""
         error = {**self.error, "request_log_url": f"https://dashboard.stripe.com/test/logs/{request_id}"}
         return Answer(self.status, orjson.dumps({"error": error}, option=orjson.OPT_INDENT_2), self.headers)
 
 
 def missing(object: str, id: str, param: str = "id", status: int = 404) -> Refusal:
-    """There is no such object."""
+    """Return the refusal for an object that does not exist."""
     name = {"invoiceitem": "invoiceitem", "payment_intent": "payment_intent"}.get(object, object.replace("_", " "))
     return Refusal(status, f"No such {name}: '{id}'", code="resource_missing", param=param)
 
 
 def unknown_path(method: str, path: str) -> Refusal:
-    """There is no such endpoint."""
+    """Return the refusal for an endpoint that does not exist."""
     return Refusal(404, f"Unrecognized request URL ({method}: {path}). Please see https://stripe.com/docs or we can "
                         "help at https://support.stripe.com/.")

@@ -1,4 +1,4 @@
-"""How objects looked in older API versions, for events of accounts whose default version is not the newest."""
+"""Objects in the form of older API versions, for events of accounts whose default version is older."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -6,17 +6,17 @@ from typing import Any
 
 import orjson
 
-from stripe_source.sandbox.state.store import Books, Data
+from stripe_source.sandbox.state.books import Books
+from stripe_source.sandbox.state.records import Data
 
 BASIL, CLOVER, DAHLIA = "2025-03-31.basil", "2025-09-30.clover", "2026-03-25.dahlia"
 _UI_MODES = {"hosted_page": "hosted", "embedded_page": "embedded", "elements": "custom"}
 
 
-def rendered(books: Books, data: Data, version: str) -> Data:
-    """An object as that version has it, with the objects inside it; changes `data`.
+def render_in_version(books: Books, data: Data, version: str) -> Data:
+    """Change an object, and the objects inside of it, to the form that they have in that version; return it.
 
-    Only what Stripe changed so that old readers of it would go wrong, and of that what common objects have: fields that
-    were merely added are left in.
+    Covers breaking changes of common objects only; fields that newer versions added are left in.
     """
     for since, changes in _CHANGES:
         if version[:10] < since[:10]:
@@ -37,20 +37,20 @@ def _walk(books: Books, node: Any, changes: dict[str, Callable[[Books, Data], No
 
 
 def _whole(books: Books, object: str, id: Any) -> Any:
-    """The object as older versions had it inside another."""
+    """Return the whole object, which older versions embedded where newer ones have an id."""
     record = books.find(object, id)
     if record is not None:
-        return books.plain(record)
-    gone = books.shelf(object).gone.get(id)
-    return orjson.loads(orjson.dumps(gone.data)) if gone else id
+        return books.to_dict(record)
+    deleted = books.collection(object).deleted.get(id)
+    return orjson.loads(orjson.dumps(deleted.data)) if deleted else id
 
 
-def _part(value: Any) -> Data:
+def _dict_or_empty(value: Any) -> Data:
     return value if isinstance(value, dict) else {}
 
 
-def _parts(value: Any, name: str) -> list[Data]:
-    """Members of a list that have that field."""
+def _members_with(value: Any, name: str) -> list[Data]:
+    """Return the members of a list that have that field."""
     return [each for each in value if isinstance(each, dict) and name in each] if isinstance(value, list) else []
 
 
@@ -61,22 +61,22 @@ def _session(books: Books, data: Data) -> None:
     data["ui_mode"] = _UI_MODES.get(data.get("ui_mode") or "", data.get("ui_mode"))
 
 
-# --- before clover: a coupon stood inside a discount, and inside a promotion code
+# --- before clover: discounts and promotion codes embedded the coupon
 
 
 def _discount(books: Books, data: Data) -> None:
-    data["coupon"] = _whole(books, "coupon", _part(data.pop("source", None)).get("coupon"))
+    data["coupon"] = _whole(books, "coupon", _dict_or_empty(data.pop("source", None)).get("coupon"))
 
 
 def _promotion(books: Books, data: Data) -> None:
-    data["coupon"] = _whole(books, "coupon", _part(data.pop("promotion", None)).get("coupon"))
+    data["coupon"] = _whole(books, "coupon", _dict_or_empty(data.pop("promotion", None)).get("coupon"))
 
 
-# --- before basil: periods on the subscription, payments and taxes on the invoice, prices on its lines
+# --- before basil: subscriptions had the periods, invoices had payments and taxes, lines had prices
 
 
 def _subscription(books: Books, data: Data) -> None:
-    items = _part(data.get("items")).get("data") or []
+    items = _dict_or_empty(data.get("items")).get("data") or []
     for name in ("current_period_start", "current_period_end"):
         data[name] = items[0].pop(name, None) if items else None
         for item in items:
@@ -89,10 +89,10 @@ def _subscription(books: Books, data: Data) -> None:
 
 
 def _invoice(books: Books, data: Data) -> None:
-    parent = _part(_part(data.pop("parent", None)).get("subscription_details"))
+    parent = _dict_or_empty(_dict_or_empty(data.pop("parent", None)).get("subscription_details"))
     part = next(iter(books.children(("invoice_payment",), str(data.get("id")))), None)
-    intent = books.find("payment_intent", _part(part.data["payment"]).get("payment_intent") if part else None)
-    taxes = _parts(data.pop("total_taxes", None), "tax_rate_details")
+    intent = books.find("payment_intent", _dict_or_empty(part.data["payment"]).get("payment_intent") if part else None)
+    taxes = _members_with(data.pop("total_taxes", None), "tax_rate_details")
     data.update(
         subscription=parent.get("subscription"), subscription_details={"metadata": parent.get("metadata")},
         payment_intent=intent.id if intent else None, charge=intent.data["latest_charge"] if intent else None,
@@ -104,28 +104,28 @@ def _invoice(books: Books, data: Data) -> None:
 
 def _tax(tax: Data) -> Data:
     return {"amount": tax["amount"], "inclusive": tax["tax_behavior"] == "inclusive",
-            "tax_rate": _part(tax["tax_rate_details"]).get("tax_rate"),
+            "tax_rate": _dict_or_empty(tax["tax_rate_details"]).get("tax_rate"),
             "taxability_reason": tax["taxability_reason"], "taxable_amount": tax["taxable_amount"]}
 
 
 def _priced(books: Books, data: Data) -> None:
-    id = _part(_part(data.pop("pricing", None)).get("price_details")).get("price")
+    id = _dict_or_empty(_dict_or_empty(data.pop("pricing", None)).get("price_details")).get("price")
     data["price"], data["plan"] = (_whole(books, each, id) if id else None for each in ("price", "plan"))
     if not isinstance(data["plan"], dict):
         data["plan"] = None
 
 
 def _line(books: Books, data: Data) -> None:
-    parent = _part(data.pop("parent", None))
+    parent = _dict_or_empty(data.pop("parent", None))
     of_item, of_subscription = (
-        _part(parent.get(f"{each}_item_details")) for each in ("invoice", "subscription"))
+        _dict_or_empty(parent.get(f"{each}_item_details")) for each in ("invoice", "subscription"))
     _priced(books, data)
     data.update(
         type="subscription" if of_subscription else "invoiceitem", invoice_item=of_item.get("invoice_item"),
         subscription_item=of_subscription.get("subscription_item"),
         proration=bool((of_subscription or of_item).get("proration")),
         proration_details={"credited_items": None}, tax_rates=[],
-        tax_amounts=[_tax(each) for each in _parts(data.pop("taxes", None), "tax_rate_details")])
+        tax_amounts=[_tax(each) for each in _members_with(data.pop("taxes", None), "tax_rate_details")])
 
 
 def _item(books: Books, data: Data) -> None:
@@ -139,13 +139,13 @@ def _item(books: Books, data: Data) -> None:
 def _of_invoice(books: Books, data: Data) -> None:
     intent = data.get("payment_intent") if data["object"] == "charge" else data.get("id")
     data["invoice"] = next((part.data["invoice"] for part in books.all("invoice_payment")
-                            if intent and _part(part.data["payment"]).get("payment_intent") == intent), None)
+                            if intent and _dict_or_empty(part.data["payment"]).get("payment_intent") == intent), None)
 
 
 def _note(books: Books, data: Data) -> None:
-    refunds = _parts(data.pop("refunds", None), "refund")
+    refunds = _members_with(data.pop("refunds", None), "refund")
     data["refund"] = refunds[0]["refund"] if refunds else None
-    data["tax_amounts"] = [_tax(each) for each in _parts(data.pop("total_taxes", None), "tax_rate_details")]
+    data["tax_amounts"] = [_tax(each) for each in _members_with(data.pop("total_taxes", None), "tax_rate_details")]
 
 
 _CHANGES: tuple[tuple[str, dict[str, Callable[[Books, Data], None]]], ...] = (

@@ -1,4 +1,4 @@
-"""Products that an account has to be given first, and what Stripe answers where it was not."""
+"""Stripe products that have to be enabled for an account, and what Stripe answers where they are not."""
 from __future__ import annotations
 
 from functools import cache
@@ -7,7 +7,7 @@ from stripe_source.sandbox.state.catalog import LISTS
 from stripe_source.sandbox.state.requests import Refusal
 
 _VISIT = "Please visit https://dashboard.stripe.com/{}/overview to get started."
-# Beginning of the paths -> status, what is said.
+# What the paths of a product begin with -> status and message of the refusal.
 PRODUCTS: dict[str, tuple[int, str]] = {
     "/v1/apps/": (403, "This endpoint can be called by Stripe Apps only, and your account has none."),
     "/v1/billing/feedback_options": (403, "Feedback options are not enabled for your account."),
@@ -36,12 +36,12 @@ _TABLES = {entry["table"]: path for path, entry in LISTS.items()}
 
 @cache
 def product(path: str) -> str | None:
-    """The product that a path belongs to, by the beginning of its paths."""
+    """Return what the paths of a path's product begin with, or None."""
     return next((start for start in PRODUCTS if path.startswith(start)), None)
 
 
-def demand(path: str, populated: set[str]) -> None:
-    """Refuses a path of a product that has no objects in any of its tables."""
+def require(path: str, populated: set[str]) -> None:
+    """Refuse a path of a product none of whose tables has objects."""
     wanted = product(path)
     if wanted is not None and not any(product(_TABLES.get(table, "")) == wanted for table in populated):
         status, text = PRODUCTS[wanted]

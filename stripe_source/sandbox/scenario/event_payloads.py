@@ -1,14 +1,15 @@
-"""Payloads of events that are asked for: an object as it is, or one that can be read nowhere, as Stripe has several."""
+"""Payloads of events that a test emits: an existing object, or one that no endpoint returns."""
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from stripe_source.sandbox.business import singles, subscriptions
+from stripe_source.sandbox.business import singletons, subscriptions
 from stripe_source.sandbox.business.ledger import balance
-from stripe_source.sandbox.state.catalog import OBJECTS, events
-from stripe_source.sandbox.state.store import Books, Data, Record
+from stripe_source.sandbox.state.books import Books
+from stripe_source.sandbox.state.catalog import OBJECTS, event_types
+from stripe_source.sandbox.state.records import Data, Record
 
-# Events about objects that are there, besides those of their creation, changes and deletion.
+# Events about existing objects, besides those of creation, change and deletion.
 _ABOUT = {
     "customer.source.expiring": "card", "customer.subscription.trial_will_end": "subscription",
     "invoice.will_be_due": "invoice", "subscription_schedule.expiring": "subscription_schedule",
@@ -18,26 +19,26 @@ _ABOUT = {
 
 
 def known(books: Books, id: str) -> Record | Data:
-    """An object by its id alone, or what it was before it was deleted."""
-    for shelf in books.shelves.values():
-        if id in shelf.records:
-            return shelf.records[id]
-        if id in shelf.gone:
-            return shelf.gone[id].data
+    """Return the object with that id, or its last state if it was deleted."""
+    for collection in books.collections.values():
+        if id in collection.records:
+            return collection.records[id]
+        if id in collection.deleted:
+            return collection.deleted[id].data
     raise KeyError(f"There is no object `{id}` in account `{books.account}`.")
 
 
 def about(books: Books, type: str) -> Record | Data:
-    """What an event of that type would be about."""
+    """Return the object that an event of that type is about."""
     if type in _MADE:
         return _MADE[type](books)
-    wanted = [object for object in OBJECTS if any(type in types for types in events(object))]
+    wanted = [object for object in OBJECTS if any(type in types for types in event_types(object))]
     if type in _ABOUT:
         wanted = [_ABOUT[type]]
-    found = [record for object in wanted if object in books.shelves for record in books.all(object)]
+    found = [record for object in wanted if object in books.collections for record in books.all(object)]
     if not found or (type.endswith(".deleted") and type != "customer.subscription.deleted"):
         raise ValueError(f"There is nothing that `{type}` could be about; pass an object.")
-    return max(found, key=lambda record: record.place)
+    return max(found, key=lambda record: record.sort_key)
 
 
 def _customer(books: Books) -> str:
@@ -46,7 +47,7 @@ def _customer(books: Books) -> str:
 
 
 def _application(books: Books) -> Data:
-    return {"id": books.world.keys.client_id, "object": "application", "name": "Some app"}
+    return {"id": books.world.application_id, "object": "application", "name": "Some app"}
 
 
 def _alert(books: Books) -> Data:
@@ -83,7 +84,7 @@ def _upcoming(books: Books) -> Data:
 
 
 def _request(books: Books) -> Data:
-    """An authorization that is still to be decided on: it is in no list yet."""
+    """Return an authorization that is still to be decided on; lists do not show it yet."""
     return {"id": "iauth_1" + books.new_id("charge")[4:], "object": "issuing.authorization", "amount": 0,
             "approved": False, "created": books.now, "currency": "usd", "livemode": books.world.livemode,
             "pending_request": {"amount": 500, "currency": "usd", "is_amount_controllable": False},
@@ -113,9 +114,9 @@ _MADE: dict[str, Callable[[Books], Record | Data]] = {
     "account.application.authorized": _application, "account.application.deauthorized": _application,
     "balance.available": balance, "billing.alert.triggered": _alert, "billing_portal.session.created": _portal,
     "capability.updated": _capability, "cash_balance.funds_available": _cash,
-    "entitlements.active_entitlement_summary.updated": lambda books: singles.entitlements(books, _customer(books)),
+    "entitlements.active_entitlement_summary.updated": lambda books: singletons.entitlements(books, _customer(books)),
     "invoice.upcoming": _upcoming, "issuing_authorization.request": _request,
     "reporting.report_type.updated": _report, "source.mandate_notification": _mandate,
     "source.transaction.created": _source_transaction,
 }
-TYPES = frozenset(_ABOUT) | frozenset(_MADE)  # besides those of creation, changes and deletion
+TYPES = frozenset(_ABOUT) | frozenset(_MADE)  # event types besides those of creation, change and deletion

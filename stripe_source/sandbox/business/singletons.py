@@ -1,12 +1,13 @@
-"""Objects of which there is one: settings of the account, what is left of a credit grant, what tax was made of."""
+"""Objects that are computed or exist once: settings, balances of credit grants, tax associations, meter usage."""
 from __future__ import annotations
 
 from typing import Any
 
 import orjson
 
+from stripe_source.sandbox.state.books import Books
+from stripe_source.sandbox.state.records import Data, Record
 from stripe_source.sandbox.state.requests import Refusal, missing
-from stripe_source.sandbox.state.store import Books, Data, Record
 
 DAY = 86400
 _FRESH: dict[str, Data] = {
@@ -27,16 +28,16 @@ _FRESH: dict[str, Data] = {
 
 
 def settings(books: Books, name: str) -> Data:
-    """The settings of that name, as they are stored."""
-    if name not in books.singles:
-        books.singles[name] = orjson.loads(orjson.dumps(_FRESH[name]))
-        if "livemode" in books.singles[name]:
-            books.singles[name]["livemode"] = books.world.livemode
-    return books.singles[name]
+    """Return the stored settings of that name; they are created on first use."""
+    if name not in books.singletons:
+        books.singletons[name] = orjson.loads(orjson.dumps(_FRESH[name]))
+        if "livemode" in books.singletons[name]:
+            books.singletons[name]["livemode"] = books.world.livemode
+    return books.singletons[name]
 
 
 def summary(books: Books, grant: Record) -> Data:
-    """What is left of a credit grant."""
+    """Return the balance summary of a credit grant."""
     spent = sum(
         _value(entry, "debit") - _value(entry, "credit")
         for entry in books.children(("billing.credit_balance_transaction",), grant.id))
@@ -55,14 +56,15 @@ def _value(entry: Record, side: str) -> int:
 
 
 def entitlements(books: Books, customer: str) -> Data:
-    """What a customer is entitled to, as an event has it: it has no id, and its list is cut."""
-    return {"object": "entitlements.active_entitlement_summary", "customer": customer, "entitlements": books.embed(
-        ("entitlements.active_entitlement",), "/v1/customer/{id}/entitlements", customer),
-        "livemode": books.world.livemode}
+    """Return the summary of a customer's entitlements that events hold; it has no id, and its list is cut at ten."""
+    active = books.embedded_list(
+        ("entitlements.active_entitlement",), "/v1/customer/{id}/entitlements", customer)
+    return {"object": "entitlements.active_entitlement_summary", "customer": customer, "entitlements": active,
+            "livemode": books.world.livemode}
 
 
 def owner_of_credit(params: dict[str, Any]) -> tuple[str, str]:
-    """Whose credit is asked for; Stripe says nothing without."""
+    """Return the parameter that names the owner of the credit, and the owner; Stripe requires one."""
     for name in ("customer", "customer_account"):
         if params.get(name):
             return name, params[name]
@@ -70,7 +72,7 @@ def owner_of_credit(params: dict[str, Any]) -> tuple[str, str]:
 
 
 def credit_balance(books: Books, params: dict[str, Any]) -> Data:
-    """`/v1/billing/credit_balance_summary`: of one grant, or of all that an owner has."""
+    """Answer `/v1/billing/credit_balance_summary`: the balances of one grant, or of all grants of an owner."""
     name, owner = owner_of_credit(params)
     wanted = params.get("filter")
     if not isinstance(wanted, dict) or wanted.get("type") not in ("credit_grant", "applicability_scope"):
@@ -87,19 +89,19 @@ def credit_balance(books: Books, params: dict[str, Any]) -> Data:
 
 
 def association(books: Books, params: dict[str, Any]) -> Data:
-    """`/v1/tax/associations/find`: which tax transactions belong to a payment intent."""
+    """Answer `/v1/tax/associations/find`: the tax transactions of a payment intent."""
     intent = params.get("payment_intent")
     if not intent:
         raise Refusal(400, "Missing required param: payment_intent.", code="parameter_missing", param="payment_intent")
     for record in books.all("tax.association"):
         if record.data.get("payment_intent") == intent:
-            return books.plain(record)
+            return books.to_dict(record)
     raise Refusal(404, f"No tax association found for PaymentIntent '{intent}'.", code="resource_missing",
                   param="payment_intent")
 
 
 def usage(books: Books, meter: str, params: dict[str, Any]) -> list[Record]:
-    """Summaries of a meter for one customer and span, newest first."""
+    """Return the usage summaries of a meter for one customer and span of time, newest first."""
     span = [int(params["start_time"]), int(params["end_time"])]
     grouping = params.get("value_grouping_window")
     unit = {"day": DAY, "hour": 3600}.get(str(grouping), 60)
@@ -113,7 +115,7 @@ def usage(books: Books, meter: str, params: dict[str, Any]) -> list[Record]:
         raise missing("customer", params["customer"], "customer", 400)
     found = [
         each for each in books.children(("billing.meter_event_summary",), meter)
-        if each.second == params["customer"] and span[0] <= each.data["start_time"] < span[1]]
+        if each.second_parent == params["customer"] and span[0] <= each.data["start_time"] < span[1]]
     found.sort(key=lambda each: -int(each.data["start_time"]))
     if grouping is None and found:  # one sum for the whole span
         total = {**found[0].data, "aggregated_value": sum(each.data["aggregated_value"] for each in found),

@@ -1,11 +1,13 @@
-"""Customers and what they keep with the business: payment methods, cards, bank accounts, tax ids, their balance."""
+"""Customers and what belongs to them: payment methods, cards, bank accounts, tax ids, balance, discount."""
 from __future__ import annotations
 
 from typing import Any
 
-from stripe_source.sandbox.business.ledger import no_details
+from stripe_source.sandbox.business.ledger import empty_billing_details
+from stripe_source.sandbox.business.products import new_discount
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.events import change, emit
-from stripe_source.sandbox.state.store import Books, Data, Record
+from stripe_source.sandbox.state.records import Data, Record
 
 _FIRST = ("Ada", "Bjørn", "Chloé", "Daan", "Émile", "Fatima", "Grace", "Hiroshi", "Inês", "José", "Kateřina", "Liam",
           "Małgorzata", "Noor", "Olivia", "Priya", "Quentin", "Rasmus", "Søren", "Tomás", "Ülkü", "Valentina", "Wei",
@@ -24,7 +26,7 @@ _DISPLAY = {"visa": "Visa", "mastercard": "MasterCard", "amex": "American Expres
 
 
 def address(books: Books, place: tuple[str, str, str, str | None] | None = None) -> Data:
-    """An address somewhere in the world."""
+    """Return an address in a random place, or in the given one."""
     rng = books.world.rng
     country, city, postal, state = place or rng.choice(PLACES)
     return {"city": city, "country": country, "line1": f"{rng.randrange(1, 990)} Harbour Street",
@@ -32,7 +34,7 @@ def address(books: Books, place: tuple[str, str, str, str | None] | None = None)
 
 
 def customer(books: Books, **fields: Any) -> Record:
-    """A new customer, with a name and address unless told otherwise."""
+    """Create a customer; `fields` replace the random name, address and so on."""
     rng = books.world.rng
     number = books.count("customers")
     name = rng.choice(_FIRMS) if number % 11 == 0 else f"{rng.choice(_FIRST)} {rng.choice(_LAST)}"
@@ -51,7 +53,7 @@ def customer(books: Books, **fields: Any) -> Record:
 
 
 def card_details(books: Books) -> Data:
-    """What card a payment method is."""
+    """Return the `card` of a payment method."""
     rng = books.world.rng
     brand, last4 = rng.choice(_BRANDS)
     return {"brand": brand, "checks": {"address_line1_check": None, "address_postal_code_check": "pass",
@@ -64,7 +66,7 @@ def card_details(books: Books) -> Data:
 
 
 def payment_method(books: Books, owner: Record | None, type: str = "card", **fields: Any) -> Record:
-    """A way to pay, attached to a customer if there is one."""
+    """Create a payment method, attached to a customer if one is given."""
     details: Data
     if type == "card":
         details = {"card": card_details(books)}
@@ -82,7 +84,7 @@ def payment_method(books: Books, owner: Record | None, type: str = "card", **fie
         details = {"custom": {"display_name": "Voucher", "logo": None, "type": "cpmt_1SandboxVoucher"}}
     else:
         details = {type: {}}
-    billing = no_details()
+    billing = empty_billing_details()
     if owner is not None:
         billing.update(email=owner.data["email"], name=owner.data["name"])
     record = books.add("payment_method", **{
@@ -93,13 +95,13 @@ def payment_method(books: Books, owner: Record | None, type: str = "card", **fie
 
 
 def attach(books: Books, method: Record, owner: Record) -> None:
-    """Gives a payment method to a customer."""
+    """Attach a payment method to a customer."""
     change(books, method, customer=owner.id)
     emit(books, "payment_method.attached", method)
 
 
 def detach(books: Books, method: Record) -> None:
-    """Takes a payment method from its customer; it stays readable by id."""
+    """Detach a payment method from its customer; a GET by id still finds it."""
     owner = books.find("customer", method.data["customer"])
     previous = change(books, method, customer=None)
     if owner is not None and owner.data["invoice_settings"]["default_payment_method"] == method.id:
@@ -109,7 +111,7 @@ def detach(books: Books, method: Record) -> None:
 
 
 def default_method(books: Books, owner: Record) -> Record:
-    """The payment method that a customer's invoices are charged to; made where there is none."""
+    """Return the default payment method of a customer's invoices; it is created where there is none."""
     method = books.find("payment_method", owner.data["invoice_settings"]["default_payment_method"])
     if method is None:
         method = payment_method(books, owner)
@@ -119,13 +121,13 @@ def default_method(books: Books, owner: Record) -> Record:
 
 
 def card(books: Books, owner: Record, **fields: Any) -> Record:
-    """A card stored in the older way, as a source."""
+    """Create a card as a source, the older way to store one."""
     details = card_details(books)
     record = books.add("card", **{
         "customer": owner.id, "brand": _DISPLAY[details["brand"]], "country": "US", "exp_month": details["exp_month"],
         "exp_year": details["exp_year"], "fingerprint": details["fingerprint"], "funding": details["funding"],
         "last4": details["last4"], "name": owner.data["name"], "regulated_status": "unregulated", **fields},
-        under=owner.id)
+        parent_id=owner.id)
     emit(books, "customer.source.created", record)
     if owner.data["default_source"] is None:
         change(books, owner, "customer.updated", default_source=record.id)
@@ -133,12 +135,12 @@ def card(books: Books, owner: Record, **fields: Any) -> Record:
 
 
 def bank_account(books: Books, owner: Record, **fields: Any) -> Record:
-    """A bank account stored as a source."""
+    """Create a bank account as a source."""
     record = books.add("bank_account", **{
         "customer": owner.id, "account_holder_name": owner.data["name"], "account_holder_type": "individual",
         "bank_name": "STRIPE TEST BANK", "country": "US", "currency": "usd", "last4": "6789", "status": "new",
         "fingerprint": f"{books.world.rng.getrandbits(64):016x}", "routing_number": "110000000", **fields},
-        under=owner.id)
+        parent_id=owner.id)
     emit(books, "customer.source.created", record)
     if owner.data["default_source"] is None:
         change(books, owner, "customer.updated", default_source=record.id)
@@ -146,54 +148,52 @@ def bank_account(books: Books, owner: Record, **fields: Any) -> Record:
 
 
 def remove_source(books: Books, source: Record) -> None:
-    """Deletes a card or bank account of a customer."""
+    """Delete a card or bank account of a customer."""
     owner = books.find("customer", source.parent)
     books.remove(source)
-    emit(books, "customer.source.deleted", books.shelf(source.object).gone[source.id].data)
+    emit(books, "customer.source.deleted", books.collection(source.object).deleted[source.id].data)
     if owner is not None and owner.data["default_source"] == source.id:
         rest = books.children(("card", "bank_account"), owner.id)
         change(books, owner, "customer.updated", default_source=rest[0].id if rest else None)
 
 
 def tax_id(books: Books, owner: Record | None, **fields: Any) -> Record:
-    """A tax number, of a customer or of the account itself."""
+    """Create a tax id, of a customer or of the account itself."""
     number = books.count("tax_ids")
     values = {
         "type": "eu_vat", "country": "DE", "value": f"DE{100000000 + number}", "customer": owner.id if owner else None,
         "owner": {"type": "customer", "customer": owner.id, "customer_account": None} if owner else {"type": "self"},
         "verification": {"status": "verified", "verified_address": None, "verified_name": None} if owner else None,
     }
-    record = books.add("tax_id", **{**values, **fields}, under=owner.id if owner else None)
+    record = books.add("tax_id", **{**values, **fields}, parent_id=owner.id if owner else None)
     if owner is not None:
         emit(books, "customer.tax_id.created", record)
     return record
 
 
 def remove_tax_id(books: Books, record: Record) -> None:
-    """Deletes a tax number."""
+    """Delete a tax id."""
     books.remove(record)
     if record.parent is not None:
-        emit(books, "customer.tax_id.deleted", books.shelf("tax_id").gone[record.id].data)
+        emit(books, "customer.tax_id.deleted", books.collection("tax_id").deleted[record.id].data)
 
 
 def adjust_balance(
     books: Books, owner: Record, amount: int, currency: str, type: str = "adjustment", **fields: Any
 ) -> Record:
-    """Changes what a customer owes (positive) or is owed (negative)."""
+    """Add to the balance of a customer: positive is debt, negative is credit."""
     ending = owner.data["balance"] + amount
     record = books.add("customer_balance_transaction", **{
         "amount": amount, "currency": currency, "customer": owner.id, "ending_balance": ending, "type": type, **fields},
-        under=owner.id)
+        parent_id=owner.id)
     change(books, owner, "customer.updated", balance=ending, currency=owner.data["currency"] or currency)
     return record
 
 
-def discount(books: Books, owner: Record, coupon: Record, promotion: Record | None = None) -> Data:
-    """Gives a customer a coupon."""
+def apply_discount(books: Books, owner: Record, coupon: Record, promotion: Record | None = None) -> Data:
+    """Apply a coupon to a customer."""
     if owner.data["discount"] is not None:
-        undiscount(books, owner)
-    from stripe_source.sandbox.business.goods import new_discount
-
+        remove_discount(books, owner)
     made = new_discount(books, coupon, customer=owner.id, promotion=promotion)
     change(books, owner, discount=made)
     emit(books, "customer.discount.created", made)
@@ -201,8 +201,8 @@ def discount(books: Books, owner: Record, coupon: Record, promotion: Record | No
     return made
 
 
-def undiscount(books: Books, owner: Record) -> None:
-    """Takes the coupon away again."""
+def remove_discount(books: Books, owner: Record) -> None:
+    """Remove the discount of a customer."""
     old = owner.data["discount"]
     change(books, owner, discount=None)
     emit(books, "customer.discount.deleted", old)

@@ -1,4 +1,4 @@
-"""Time lines: when the objects of a table were created."""
+"""Time lines: at which seconds the objects of a table were created."""
 from __future__ import annotations
 
 import math
@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
-from stripe_source.errors import InvalidOption
+from stripe_source.sandbox.errors import InvalidSetting
 
 HOUR, DAY, YEAR = 3600, 86_400, 31_557_600
 IN_ONE_SECOND = 5_000
@@ -14,43 +14,43 @@ Spread = str | Sequence[int] | Callable[[int, int, int], Iterable[int]]
 
 
 def even(n: int, start: int, end: int) -> Iterable[int]:
-    """At equal distances."""
+    """Return times at equal distances."""
     return (start + (end - start) * (2 * number + 1) // (2 * n) for number in range(n))
 
 
 def growing(n: int, start: int, end: int) -> Iterable[int]:
-    """Ever more: twenty times as many a day at the end as at the start."""
+    """Return ever more times: twenty times as many a day at the end as at the start."""
     return (start + int((end - start) * math.log1p(19 * (number + 0.5) / n) / math.log(20)) for number in range(n))
 
 
 def day(n: int, start: int, end: int) -> Iterable[int]:
-    """All on one day, UTC, in the middle."""
+    """Return times on one day, UTC, in the middle."""
     midnight = (start + end) // 2 // DAY * DAY
     return even(n, midnight, midnight + DAY)
 
 
 def second(n: int, start: int, end: int) -> Iterable[int]:
-    """5,000 of them, or all, in one second in the middle; the others evenly around."""
-    there = min(n, IN_ONE_SECOND)
-    before = (n - there) // 2
+    """Return one second in the middle 5,000 times, or for all objects; the others are spread evenly around it."""
+    crowd = min(n, IN_ONE_SECOND)
+    before = (n - crowd) // 2
     middle = (start + end) // 2
-    return chain(even(before, start, middle), [middle] * there, even(n - there - before, middle + 1, end))
+    return chain(even(before, start, middle), [middle] * crowd, even(n - crowd - before, middle + 1, end))
 
 
 def gaps(n: int, start: int, end: int) -> Iterable[int]:
-    """A full year, an empty one, and so on; two halves where there are no two years."""
+    """Return times in every second year; in the first half only, where there are no two years."""
     each = min(YEAR, (end - start) // 2)
     starts = range(start, end - each + 1, 2 * each)
     return (starts[number * len(starts) // n] + each * (number * len(starts) % n) // n for number in range(n))
 
 
 def pair(n: int, start: int, end: int) -> Iterable[int]:
-    """Two, one at each end, however many were asked for."""
+    """Return two times, one at each end, however many objects are wanted."""
     return [start, end - 1][:n]
 
 
 def bursts(n: int, start: int, end: int) -> Iterable[int]:
-    """Busy hours: nine of ten within at most a hundred hours, the others evenly between."""
+    """Return nine of ten times within at most a hundred busy hours; the others are spread evenly."""
     busy, hours = n * 9 // 10, max(1, min(100, n // 100))
     first = [start + (end - start) * (2 * hour + 1) // (2 * hours) for hour in range(hours)]
     return sorted(chain(
@@ -65,13 +65,13 @@ SPREADS: dict[str, Callable[[int, int, int], Iterable[int]]] = {
 
 
 def timeline(spread: Spread, n: int, start: int, end: int) -> array[int]:
-    """Seconds of `n` objects from `start` until before `end`, oldest first; a spread of one's own may make more."""
+    """Return the times of `n` objects in `start <= time < end`, oldest first; a custom spread may return others."""
     if callable(spread):
         return array("q", sorted(spread(n, start, end)))
     if isinstance(spread, str):
         if spread not in SPREADS:
-            raise InvalidOption("spread", spread, SPREADS)
+            raise InvalidSetting("spread", spread, SPREADS)
         return array("q", SPREADS[spread](n, start, end))
     if len(spread) != n:
-        raise InvalidOption("spread", f"{len(spread)} seconds", reason=f"There are {n} objects.")
+        raise InvalidSetting("spread", f"{len(spread)} seconds", reason=f"There are {n} objects.")
     return array("q", sorted(spread))

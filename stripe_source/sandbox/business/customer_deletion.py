@@ -1,16 +1,16 @@
-"""What goes with a customer that is deleted."""
+"""Deletion of a customer, with what belongs to it."""
 from __future__ import annotations
 
-from stripe_source.sandbox.business.people import detach, remove_source, remove_tax_id, undiscount
+from stripe_source.sandbox.business.billing import remove_invoice_item
+from stripe_source.sandbox.business.customers import detach, remove_discount, remove_source, remove_tax_id
+from stripe_source.sandbox.business.subscriptions import cancel
+from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.events import emit
-from stripe_source.sandbox.state.store import Books, Record
+from stripe_source.sandbox.state.records import Record
 
 
 def remove_customer(books: Books, owner: Record) -> None:
-    """Deletes a customer: subscriptions are canceled, what was stored goes, payments stay."""
-    from stripe_source.sandbox.business.billing import remove_invoice_item
-    from stripe_source.sandbox.business.subscriptions import cancel
-
+    """Delete a customer: subscriptions are canceled, stored payment methods and ids are removed, payments stay."""
     for subscription in [each for each in books.all("subscription") if each.data["customer"] == owner.id]:
         if subscription.data["status"] != "canceled":
             cancel(books, subscription)
@@ -24,8 +24,8 @@ def remove_customer(books: Books, owner: Record) -> None:
         if item.data["invoice"] is None:
             remove_invoice_item(books, item)
     if owner.data["discount"] is not None:
-        undiscount(books, owner)
+        remove_discount(books, owner)
     for entry in list(books.children(("customer_balance_transaction",), owner.id)):
         books.remove(entry)
     books.remove(owner)
-    emit(books, "customer.deleted", books.shelf("customer").gone[owner.id].data)
+    emit(books, "customer.deleted", books.collection("customer").deleted[owner.id].data)
