@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
 from stripe_source.destination.filesystem import Files
+from stripe_source.dlt_patches.apply import dlt_patches
 
 if TYPE_CHECKING:
     import dlt
@@ -82,7 +83,7 @@ def compact(pipeline: dlt.Pipeline) -> dict[str, Compacted]:
     """
     from stripe_source.resources.lock import pipeline_lock
 
-    with pipeline_lock(pipeline):
+    with pipeline_lock(pipeline), dlt_patches(pipeline):
         client, done = _client(pipeline), {}
         with client:
             for table in pipeline.default_schema.data_table_names(seen_data_only=True):

@@ -14,12 +14,12 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from stripe_source.api.pages import Figures
 from stripe_source.destination.create_tables import create_tables, empty_table
 from stripe_source.destination.duckdb_session import OpenDuckDB
-from stripe_source.dlt_patches.apply import apply_patches
+from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.errors import Busy, redact
 from stripe_source.extract.account import AccountIdentity, identify, run_async, run_async_beside
 from stripe_source.load.failures import destination_error, error_of_step
 from stripe_source.load.load_loop import Loaded, load_pending, load_portions
-from stripe_source.load.process import faster_dlt, use_few_malloc_arenas
+from stripe_source.load.process import collect_rarely, use_few_malloc_arenas
 from stripe_source.load.progress import Progress, Silent, coverage_callback
 from stripe_source.load.sync_result import SyncResult, add_results, sum_figures
 from stripe_source.options import Options
@@ -64,11 +64,13 @@ def sync(
     use_few_malloc_arenas()
     notes: list[str] = []
     try:
-        with pipeline_lock(pipeline), run_async_beside(_identify(chosen)) as answer, faster_dlt():  # which loads pyarrow for a while
+        with (
+            pipeline_lock(pipeline), run_async_beside(_identify(chosen)) as answer,
+            collect_rarely(), dlt_patches(pipeline),  # which loads pyarrow for a while
+        ):
             whose, asked = answer()  # before anything is made: a refused key leaves no table
             progress.tables([table.name for table in chosen.tables])
             progress.phase("preparing")
-            apply_patches(pipeline)
             load_pending(pipeline, notes)
             runs, loaded = _load(pipeline, chosen, whose, progress, notes)
             results = runs[-1].results

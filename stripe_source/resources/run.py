@@ -13,7 +13,6 @@ import dlt
 from stripe_source.destination.connection import sql_client
 from stripe_source.destination.create_tables import empty_table
 from stripe_source.destination.stored_rows import StoredRows
-from stripe_source.dlt_patches.apply import apply_patches
 from stripe_source.errors import MixedData, StripeSourceError, redact
 from stripe_source.extract.account import AccountIdentity
 from stripe_source.extract.backfill.spans import BackfillProgress
@@ -31,7 +30,7 @@ from stripe_source.extract.verdicts import Verdict, verdict_for
 from stripe_source.options import Options
 from stripe_source.resources.history import SUFFIX, Versions, versions_map
 from stripe_source.resources.load_id import current_load_id
-from stripe_source.resources.lock import lock_current_pipeline
+from stripe_source.resources.lock import hold_current_run
 from stripe_source.resources.table_load import BYTES_PER_LOAD, TableLoad
 from stripe_source.resources.table_result import CHANGES, TableResult
 from stripe_source.tables.schema_map import TableMap, table_map
@@ -109,9 +108,7 @@ class Extraction:
     def register(self, ask: TableRequest, selected: Sequence[str], state: dict[str, Any]) -> None:
         """A resource is ready to take its table; when all selected ones are, the reading begins."""
         if not self._asks:
-            if current_load_id():
-                apply_patches(dlt.current.pipeline())
-            self._free = lock_current_pipeline() if current_load_id() else None  # first of all: where it is refused, nothing has begun
+            self._free = hold_current_run() if current_load_id() else None  # first of all: where it is refused, nothing has begun
             self.extractor, self._sql, self._left, self.results, self._held = None, None, set(), {}, {}
             self._refused = set()
         if ask.table.name not in self._asks and ask.table.name in self.options.history:

@@ -16,7 +16,7 @@ import pytest
 from dlt.common.schema import utils
 
 from stripe_source.destination.duckdb_session import OpenDuckDB
-from stripe_source.dlt_patches.apply import apply_patches
+from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.dlt_patches.performance import (
     TRACE_STEPS,
     large_parquet_writes,
@@ -35,7 +35,7 @@ def pipeline_into(folder: Path) -> dlt.Pipeline:
 
 
 def load(pipeline: dlt.Pipeline, rows: list[Row], *, hard: bool = False, format: Any = "parquet") -> None:
-    """A load as ours are: Arrow, merged by a key, in the schema `stripe`."""
+    """A load as ours are: Arrow, merged by a key, into a table with our hint."""
 
     @dlt.source(name="stripe", section="stripe")
     def source() -> Any:
@@ -46,10 +46,11 @@ def load(pipeline: dlt.Pipeline, rows: list[Row], *, hard: bool = False, format:
             schema = pa.schema([("account", pa.string()), ("id", pa.string()), ("n", pa.int64()), ("gone", pa.bool_())])
             yield pa.Table.from_pylist(rows, schema)
 
-        return things
+        ours: Any = {"x-stripe-object": "thing"}
+        return things.apply_hints(additional_table_hints=ours)
 
-    apply_patches(pipeline)
-    pipeline.run(source(), loader_file_format=format)
+    with dlt_patches(pipeline):
+        pipeline.run(source(), loader_file_format=format)
 
 
 def held(pipeline: dlt.Pipeline) -> list[tuple[Any, ...]]:
