@@ -108,8 +108,8 @@ class SharedChange:
             with self._lock:
                 self._users -= 1
                 if self._made and not self._users:
-                    made, self._made = self._made, None
-                    made.__exit__(None, None, None)
+                    ending, self._made = self._made, None
+                    ending.__exit__(None, None, None)
 
 
 class Patch(SharedChange):
