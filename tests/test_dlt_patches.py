@@ -24,7 +24,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from stripe_source import sandbox
 from stripe_source.api.client import Client
-from stripe_source.destination.duckdb_session import OpenDuckDB
+from stripe_source.destination.duckdb_session import DuckDBSession
 from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.dlt_patches.duckdb import MERGE_FROM_PARQUET
 from stripe_source.dlt_patches.performance import (
@@ -236,15 +236,15 @@ def test_what_waits_in_the_log_is_written_between_loads(
     Much is written at any time, and little when few loads are to come.
     """
     if not at_last:
-        monkeypatch.setattr("stripe_source.destination.duckdb_session.OpenDuckDB.LOG", 1)
+        monkeypatch.setattr("stripe_source.destination.duckdb_session.DuckDBSession.LOG", 1)
     pipeline, log = pipeline_into(tmp_path), tmp_path / "pace.duckdb.wal"
     load(pipeline, [thing("a", 1)])
-    with OpenDuckDB(pipeline) as database:
+    with DuckDBSession(pipeline) as database:
         database.keep_open()
         load(pipeline, [thing("b", 2)])
         waited = log.stat().st_size
-        database.loaded(at_last)
-        database.settle()
+        database.write_in_background(at_last)
+        database.wait_for_writing()
         written = log.stat().st_size if log.exists() else 0
         load(pipeline, [thing("c", 3)])
 
@@ -284,17 +284,17 @@ def test_what_dlt_knows_of_its_annotations_is_what_it_works_out(tmp_path: Path) 
 
 def test_groups_of_rows_are_left_as_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """DuckDB does not write old rows again for each load; afterwards it may, as it does by itself."""
-    monkeypatch.setattr("stripe_source.destination.duckdb_session.OpenDuckDB.LOG", 1)
+    monkeypatch.setattr("stripe_source.destination.duckdb_session.DuckDBSession.LOG", 1)
     pipeline = pipeline_into(tmp_path)
     query = "SELECT count(DISTINCT row_group_id) FROM pragma_storage_info('data.things')"
     usual = "SELECT value FROM duckdb_settings() WHERE name = 'max_vacuum_tasks'"
     load(pipeline, [thing("0", 0)])
-    with OpenDuckDB(pipeline) as database:
+    with DuckDBSession(pipeline) as database:
         database.keep_open()
         for n in range(1, 6):
             load(pipeline, [thing(str(n), n)])
-            database.loaded()
-            database.settle()
+            database.write_in_background()
+            database.wait_for_writing()
     with duckdb.connect(str(tmp_path / "pace.duckdb")) as connection:
         groups, setting = connection.execute(query).fetchone(), connection.execute(usual).fetchone()
 
@@ -453,8 +453,8 @@ def state():
     return found
 
 def rest():
-    return [list(sys.modules["dlt.pipeline.trace"].TRACKING_MODULES), gc.get_threshold(), logging.getLogger("dlt").filters[:],
-            logging.getLogger().handlers[:]]
+    return [list(sys.modules["dlt.pipeline.trace"].TRACKING_MODULES), gc.get_threshold(),
+            logging.getLogger("dlt").filters[:], logging.getLogger().handlers[:]]
 
 before, others = state(), rest()
 import stripe_source, stripe_source.source, stripe_source.load.sync, stripe_source.verification.verify

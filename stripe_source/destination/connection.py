@@ -1,4 +1,4 @@
-"""Dlt clients without traces; one translation of their errors."""
+"""dlt's clients of a destination, opened without a trace, and the translation of their errors into ours."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -55,21 +55,34 @@ def missing_file(client: Any) -> bool:
 
 @contextmanager
 def destination_errors(pipeline: dlt.Pipeline) -> Iterator[None]:
-    """Raise the destination's trouble as ours."""
+    """Raise errors of the destination as ours."""
     from dlt.common.destination.exceptions import DestinationException
     from dlt.pipeline.exceptions import PipelineStepFailed
 
     try:
         yield
     except (DestinationException, PipelineStepFailed, OSError) as error:
-        cause: BaseException = error
-        for _ in range(10):  # dlt wraps what happened in its steps several times
-            inner = getattr(cause, "exception", None) or cause.__cause__
-            cause = inner if isinstance(inner, BaseException) else cause
+        raise translated(pipeline, error) from error
+
+
+def causes_of(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what caused it, the deepest last. dlt carries the cause of a failed step as `exception`."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        inner = getattr(error, "exception", None)
+        error = inner if isinstance(inner, BaseException) and id(inner) not in seen else error.__cause__
+
+
+def translated(pipeline: dlt.Pipeline, failure: BaseException) -> StripeSourceError:
+    """Our error for a failure of dlt: the one that caused it, or the destination's trouble."""
+    causes = list(causes_of(failure))
+    for cause in causes:
         if isinstance(cause, StripeSourceError):
-            raise cause from error
-        name = pipeline.destination.destination_name if pipeline.destination else None
-        raise DestinationError(redact(str(cause).strip() or repr(cause)), destination=name) from error
+            return cause
+    name = pipeline.destination.destination_name if pipeline.destination else None
+    return DestinationError(redact(str(causes[-1]).strip() or repr(causes[-1])), destination=name)
 
 
 @contextmanager

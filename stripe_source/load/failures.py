@@ -3,14 +3,14 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import dlt
 from dlt.common.destination.exceptions import DestinationException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from stripe_source.errors import DestinationError, StripeSourceError, redact
+from stripe_source.destination.connection import causes_of, translated
+from stripe_source.errors import DestinationError, StripeSourceError
 
 LITTLE_ROOM = 100_000  # bytes; with less than this left, a disk is full
 
@@ -19,16 +19,6 @@ def is_terminal(failure: BaseException) -> bool:
     from dlt.common.exceptions import TerminalException
 
     return any(isinstance(error, TerminalException) for error in causes_of(failure))
-
-
-def causes_of(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what caused it, the deepest last. dlt carries the cause of a failed step as `exception`."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        inner = getattr(error, "exception", None)
-        error = inner if isinstance(inner, BaseException) and id(inner) not in seen else error.__cause__
 
 
 def error_of_step(pipeline: dlt.Pipeline, failure: PipelineStepFailed) -> BaseException:
@@ -46,11 +36,11 @@ def error_of_step(pipeline: dlt.Pipeline, failure: PipelineStepFailed) -> BaseEx
 
 def destination_error(pipeline: dlt.Pipeline, failure: BaseException) -> StripeSourceError:
     errors = list(causes_of(failure))
-    name = pipeline.destination.destination_name if pipeline.destination else None
     full = any(isinstance(error, OSError) and error.errno == errno.ENOSPC for error in errors)
+    name = pipeline.destination.destination_name if pipeline.destination else None
     if full or free_space(pipeline.working_dir) < LITTLE_ROOM:  # dlt may stumble over what could not be written, later
         return DestinationError(f"The disk is full: {pipeline.working_dir} has no room left.", destination=name)
-    return DestinationError(redact(str(errors[-1]).strip() or repr(errors[-1])), destination=name)
+    return translated(pipeline, failure)
 
 
 def free_space(folder: str) -> int:

@@ -10,7 +10,7 @@ import dlt
 from dlt.common.runtime import signals
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from stripe_source.destination.duckdb_session import OpenDuckDB
+from stripe_source.destination.duckdb_session import DuckDBSession
 from stripe_source.load.failures import is_terminal
 from stripe_source.load.other_loads import OtherLoads
 from stripe_source.load.progress import Progress
@@ -28,7 +28,7 @@ class Loaded:
     location: str = ""
 
 
-def load_portions(pipeline: dlt.Pipeline, run: Extraction, progress: Progress, database: OpenDuckDB) -> Loaded | None:
+def load_portions(pipeline: dlt.Pipeline, run: Extraction, progress: Progress, database: DuckDBSession) -> Loaded | None:
     """Load what is read, in portions, while the reading goes on; None where another process has loaded meanwhile.
 
     The first of them may be the tables themselves, without a row, while the first pages are read.
@@ -51,11 +51,11 @@ def load_portions(pipeline: dlt.Pipeline, run: Extraction, progress: Progress, d
             if there.count(mine)[0] != others:
                 drop_and_restore(pipeline)
                 return None
-            database.settle()
+            database.wait_for_writing()
             try:
                 done = pipeline.load()
             except PipelineStepFailed as failure:
-                if not database.relax(failure):
+                if not database.raise_memory_limit(failure):
                     raise
                 done = pipeline.load()
             mine += done.loads_ids
@@ -73,7 +73,7 @@ def load_portions(pipeline: dlt.Pipeline, run: Extraction, progress: Progress, d
         if run.creating_tables:
             run.creating_tables = False
         elif run.extractor and run.extractor.channel.reading:
-            database.loaded(run.near_end)
+            database.write_in_background(run.near_end)
         if len(mine) % 3 == 0:
             gc.collect()  # dlt leaves its schemas in cycles, and the collector comes rarely
 

@@ -13,7 +13,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from stripe_source.api.pages import Figures
 from stripe_source.destination.create_tables import create_tables, empty_table
-from stripe_source.destination.duckdb_session import OpenDuckDB
+from stripe_source.destination.duckdb_session import DuckDBSession
 from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.errors import Busy, redact
 from stripe_source.extract.account import AccountIdentity, identify, run_async, run_async_beside
@@ -124,7 +124,7 @@ def _load(
             with signals.intercepted_signals():
                 _prepare(pipeline, run)
                 signals.raise_if_signalled()
-            with OpenDuckDB(pipeline, len(chosen.tables)) as database:
+            with DuckDBSession(pipeline, len(chosen.tables)) as database:
                 loaded = load_portions(pipeline, run, progress, database)
         finally:
             run.stop()

@@ -10,7 +10,8 @@ import dlt
 from dlt.common.destination.exceptions import DestinationException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from stripe_source.errors import DestinationError, InvalidOption, StripeSourceError, redact
+from stripe_source.destination.connection import translated
+from stripe_source.errors import InvalidOption
 from stripe_source.load.progress import Progress, Silent
 from stripe_source.resources.lock import pipeline_lock
 from stripe_source.source import resolve_options
@@ -85,13 +86,6 @@ def verify(
             after.repaired, after.before = repaired, result
             return after
     except (DestinationException, PipelineStepFailed, OSError) as error:
-        cause: BaseException = error
-        for _ in range(10):  # dlt wraps what happened in its steps several times
-            inner = getattr(cause, "exception", None) or cause.__cause__
-            cause = inner if isinstance(inner, BaseException) else cause
-        if isinstance(cause, StripeSourceError):
-            raise cause from error
-        name = pipeline.destination.destination_name if pipeline.destination else None
-        raise DestinationError(redact(str(cause).strip() or repr(cause)), destination=name) from error
+        raise translated(pipeline, error) from error
     finally:
         told.phase("done")
