@@ -163,7 +163,10 @@ class StoredRows:
         names = self._shape.table.key if names is None else names
         if len(names) == 1:
             return f"{self._sql.column(names[0])} IN ({', '.join(self._sql.text(key[0]) for key in keys)})"
-        pairs = [[f"{self._sql.column(n)} = {self._value(n, v)}" for n, v in zip(names, key, strict=True)] for key in keys]
+        pairs = [
+            [f"{self._sql.column(name)} = {self._value(name, part)}" for name, part in zip(names, key, strict=True)]
+            for key in keys
+        ]
         return " OR ".join(f"({' AND '.join(each)})" for each in pairs) if names else "1 = 1"  # one row per account
 
     def _columns(self) -> list[Column]:
