@@ -23,7 +23,7 @@ from stripe_source.errors import DestinationError
 from stripe_source.load.sync import sync
 from stripe_source.sandbox.bulk.world import Bulk
 
-SMALL = "import stripe_source.load.sync as l, stripe_source.extract.channel as r; l.PORTION = l.FURTHER = r.WAITING = 500; "
+SMALL = "import stripe_source.load.sync as l, stripe_source.extract.channel as r; l.ROWS_PER_LOAD = l.ROWS_PER_FURTHER_TABLE = r.ROWS_AHEAD = 500; "
 
 
 @pytest.fixture
