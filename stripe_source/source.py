@@ -1,17 +1,18 @@
 """The dlt source: one resource per Stripe table, with dlt's own cursors, keys and column hints."""
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import dlt
 from dlt.common.configuration import resolve_configuration
+from dlt.common.configuration.container import Container
+from dlt.common.pipeline import PipelineContext
 from dlt.common.typing import TSecretStrValue
 
 from stripe_source.api.client import API_BASE
-from stripe_source.dlt_patches.quiet_log import is_unexpected
+from stripe_source.dlt_patches.apply import prepare_destination
 from stripe_source.options import DEFAULT_RATE, Options, resolve
 from stripe_source.resources.read import read_changes, read_table
 from stripe_source.resources.resource import history_resource, table_resource
@@ -19,8 +20,6 @@ from stripe_source.resources.run import Extraction
 from stripe_source.resources.table_result import CHANGES
 from stripe_source.tables.markers import EVENTS_MARKER
 from stripe_source.tables.schema_map import TableMap, table_map
-
-logging.getLogger("dlt").addFilter(is_unexpected)
 
 
 @dlt.source(name="stripe", section="stripe")
@@ -91,6 +90,7 @@ def stripe_source(
     """
     given = dict(locals())
     run = given.pop("_run") or Extraction(resolve_options(**given))
+    _prepare_active_pipeline()
     for table in run.options.tables:
         if run.unfinished and table.name not in run.unfinished:
             continue  # this is a further load of the same reading
@@ -104,6 +104,13 @@ def stripe_source(
             yield from read_changes(run)
 
         yield dlt.resource(feed, name=CHANGES, section="stripe")
+
+
+def _prepare_active_pipeline() -> None:
+    """Prepare the destination of the active pipeline now: dlt loads what an earlier run left before it extracts."""
+    context = Container()[PipelineContext]
+    if context.is_active():
+        prepare_destination(cast("dlt.Pipeline", context.pipeline()))
 
 
 def _history_rows(run: Extraction, shape: TableMap) -> Iterator[Any]:

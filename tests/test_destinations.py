@@ -9,13 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+import pyarrow as pa
 import pytest
 from destinations import BY_HAND, DATASET, PLACES, TABLES, Absent, Place, differences, python
 
 from stripe_source import sandbox
+from stripe_source.destination.connection import sql_client
+from stripe_source.destination.row_reader import RowReader, Span
+from stripe_source.destination.stored_rows import StoredRows
 from stripe_source.errors import InvalidOption
 from stripe_source.load.compact import compact, latest
 from stripe_source.load.sync import sync
+from stripe_source.tables.registry import BY_NAME
+from stripe_source.tables.schema_map import table_map
 from stripe_source.verification.verify import verify
 
 pytestmark = [
@@ -225,3 +231,25 @@ def test_files_are_verified_and_mended(table_format: str | None, tmp_path: Path)
 
     assert (equal.exit_code, found.exit_code, mended.exit_code) == (0, 0, 0)
     assert shown == [("Anew",)]
+
+
+@pytest.mark.parametrize("name", ["DuckDB", "SQLite"])
+def test_both_readers_of_a_destination_give_the_same_values(name: str, tmp_path: Path) -> None:
+    """What a run reads of stored rows, and what `verify` reads, are the same for each cell."""
+    with place(name, tmp_path) as there, sandbox.serve(seed=7, scale=0.02) as stripe:
+        pipeline = dlt.pipeline("places", destination=there.make(), dataset_name=DATASET,
+                                pipelines_dir=str(tmp_path / "dlt"))
+        sync(pipeline, tables="prices", api_base=stripe.url, api_key=stripe.api_key)
+        account = stripe.world.dump()["accounts"][0].object["id"]
+        shape, schema = table_map(BY_NAME["prices"]), pipeline.default_schema
+        stored = StoredRows(sql_client(pipeline), schema, shape, account)
+        keys = dict.fromkeys(stored.fingerprints(), 1_700_000_000)
+        written = pa.concat_tables(stored.deleted_rows(keys, None))
+        compared = pa.concat_tables(RowReader(pipeline, schema, account).rows(BY_NAME["prices"], Span()))
+
+    changed = {"_deleted", "_deleted_at", "_changed_at", "_dlt_load_id", "_dlt_id"}
+    names = [each for each in compared.column_names if each not in changed]
+    values = {each: written[each].cast(compared[each].type) for each in names}
+    rows = pa.table(values).sort_by("id").to_pylist()
+    assert len(rows) == len(keys) > 0
+    assert rows == compared.select(names).sort_by("id").to_pylist()

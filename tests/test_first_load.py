@@ -230,7 +230,7 @@ def test_a_load_that_lacks_memory_gets_it(
     tmp_path: Path, new_pipeline: Callable[..., dlt.Pipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DuckDB is kept small while a long load goes on; where that is too small, it is let go."""
-    monkeypatch.setattr("stripe_source.destination.duckdb_session.OpenDuckDB.LIMIT", "12MB")
+    monkeypatch.setattr("stripe_source.destination.duckdb_session.DuckDBSession.LIMIT", "12MB")
     bulk = Bulk({"charges": 2_500})
     with sandbox.serve(world=bulk) as stripe:
         sync(new_pipeline(), tables="charges", api_base=stripe.url, api_key=stripe.api_key)

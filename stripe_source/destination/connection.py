@@ -1,4 +1,4 @@
-"""Dlt clients without traces; one translation of their errors."""
+"""dlt's clients of a destination, opened without a trace, and the translation of their errors into ours."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ def missing_file(client: Any) -> bool:
 
 @contextmanager
 def destination_errors(pipeline: dlt.Pipeline) -> Iterator[None]:
-    """Raise the destination's trouble as ours."""
+    """Raise errors of the destination as ours."""
     from dlt.common.destination.exceptions import DestinationException
     from dlt.pipeline.exceptions import PipelineStepFailed
 

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 _OURS = {"memory_limit", "max_memory", "threads", "checkpoint_threshold", "wal_autocheckpoint"}  # unless one is chosen
 
 
-class OpenDuckDB:
+class DuckDBSession:
     """Keeps a DuckDB file open between the loads of a long run, and its memory small; nothing elsewhere.
 
     dlt closes the file after every job, and DuckDB writes what is in its log each time. An open database keeps all that
-    it touched in memory, up to 80 % of the machine's; this limit is `relax`ed where a load does not fit. What was
-    committed waits in the log, from which DuckDB writes it into the tables while the next rows are read, as nobody else
-    can write meanwhile. As long as the file is open no other process can read it.
+    it touched in memory, up to 80 % of the machine's; the limit is lower here, and `raise_memory_limit` lifts it where
+    a load does not fit. Committed rows wait in the log, from which DuckDB writes them into the tables while the next
+    rows are read, as nobody else can write meanwhile. No other process can read the file as long as it is open.
 
     What is written becomes a group of rows of its own, and DuckDB makes one of several small ones when it writes the
     log: 390,000 rows in 16 loads, written after each, cost 15 s of its work, and 4 s without that (DuckDB 2.0.1,
@@ -44,11 +44,11 @@ class OpenDuckDB:
         self._limited = False
         self._writing: threading.Thread | None = None
 
-    def __enter__(self) -> OpenDuckDB:
+    def __enter__(self) -> DuckDBSession:
         return self
 
     def keep_open(self) -> None:
-        """A further load follows."""
+        """Open the file, as a further load follows."""
         destination = self._pipeline.destination
         if self._client or destination is None or destination.destination_type != "dlt.destinations.duckdb":
             return
@@ -63,18 +63,18 @@ class OpenDuckDB:
             self._client.execute_sql("SET max_vacuum_tasks = 0")
             self._limited = True
 
-    def loaded(self, at_last: bool = False) -> None:
-        """A load is over, and rows are read for the next one: DuckDB may write meanwhile.
+    def write_in_background(self, at_last: bool = False) -> None:
+        """Let DuckDB write its log into the tables, as a load is over and rows are read for the next one.
 
         Args:
-            at_last: few loads follow: what is not written now is written in the end, when nothing else is done.
+            at_last: few loads follow, so that what is not written now is written when all has been read.
         """
         if self._limited and (at_last or self._waiting() >= self._log):
             self._writing = threading.Thread(target=self._write, args=[self._client.native_connection.cursor()])
             self._writing.start()
 
-    def settle(self) -> None:
-        """A load begins."""
+    def wait_for_writing(self) -> None:
+        """Wait until DuckDB has written, as a load begins."""
         if self._writing:
             self._writing.join()
             self._writing = None
@@ -95,7 +95,7 @@ class OpenDuckDB:
     def __exit__(self, *_: object) -> None:
         from dlt.destinations.exceptions import DatabaseException
 
-        self.settle()
+        self.wait_for_writing()
         if self._client is None:
             return
         with suppress(DatabaseException):  # what does not fit is written when the last connection is closed
@@ -106,8 +106,8 @@ class OpenDuckDB:
         self._client.close_connection()
         self._client = None
 
-    def relax(self, failure: BaseException) -> bool:
-        """Give DuckDB the memory that a load lacked; False where that was not the trouble."""
+    def raise_memory_limit(self, failure: BaseException) -> bool:
+        """Give DuckDB the memory that a load lacked; False where the load failed for another reason."""
         if not self._limited or "memory" not in str(failure).lower():
             return False
         self._client.execute_sql("RESET memory_limit")

@@ -1,15 +1,13 @@
 """Whole rows of the destination, read back in the shape in which they can be compared with Stripe's."""
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from stripe_source.destination.connection import sql_client
-from stripe_source.rows.values import EPOCH, arrow_type
+from stripe_source.destination.sql import KEYS_PER_QUERY, DestinationSql, python_value, unix_second
+from stripe_source.rows.values import arrow_type
 from stripe_source.tables.placement import Placement
 from stripe_source.tables.schema_map import Column, table_map
 from stripe_source.tables.table import Table
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from dlt import Schema
 
-ROWS_PER_FETCH = 10_000  # rows that are taken from the destination at once
-VALUES_PER_QUERY = 500  # values in one IN (...): within the limits of all destinations
 FEW_VALUES = 5_000  # values that are asked for by IN (...); with more the whole table is read
 
 
@@ -42,30 +38,6 @@ def plain_type(column: Column) -> pa.DataType:
     return pa.int64() if column.data_type == "timestamp" else arrow_type(column)
 
 
-def plain_value(value: Any, data_type: str) -> Any:
-    """A value as a database driver gave it, as it is compared.
-
-    >>> plain(datetime(1970, 1, 1, 0, 0, 1), "timestamp"), plain({"a": 1}, "json"), plain(1, "bool")
-    (1000000, '{"a": 1}', True)
-    """
-    if value is None:
-        return None
-    if data_type == "timestamp":
-        if isinstance(value, str):
-            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
-        if isinstance(value, date) and not isinstance(value, datetime):
-            value = datetime(value.year, value.month, value.day)
-        moment = value if value.tzinfo else value.replace(tzinfo=timezone.utc)
-        past = moment - EPOCH
-        return (past.days * 86_400 + past.seconds) * 1_000_000 + past.microseconds
-    if data_type == "json":
-        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    if data_type == "decimal":
-        return value if isinstance(value, Decimal) else Decimal(str(value))
-    python: dict[str, Any] = {"text": str, "bigint": int, "bool": bool, "double": float}
-    return python[data_type](value)
-
-
 class RowReader:
     """Reads the tables of one account in the dataset of a pipeline.
 
@@ -78,6 +50,7 @@ class RowReader:
     def __init__(self, pipeline: dlt.Pipeline, schema: Schema, account: str) -> None:
         self._client: Any = sql_client(pipeline)
         self._schema, self.account = schema, account
+        self._sql = DestinationSql(self._client, schema, account)
         self._depth = 0
 
     def __enter__(self) -> RowReader:
@@ -145,7 +118,7 @@ class RowReader:
     def newest(self, table: Table) -> int | None:
         """The newest `_changed_at` in unix seconds: when Stripe was last asked for something that is held here."""
         rows = self.ask(f"SELECT MAX({self.column('_changed_at')}) FROM {self.name(table)} WHERE {self.ours()}")
-        return int(plain_value(rows[0][0], "timestamp") // 1_000_000) if rows and rows[0][0] is not None else None
+        return unix_second(rows[0][0]) if rows and rows[0][0] is not None else None
 
     def edges(self, table: Table, places: Iterable[int]) -> dict[int, int]:
         """When the rows at these places, counted from 0 in the order of their creation, were created."""
@@ -156,7 +129,7 @@ class RowReader:
         )
         wanted = ", ".join(str(place + 1) for place in places)
         rows = self.ask(f"SELECT place, moment FROM ({numbered}) numbered WHERE place IN ({wanted})") if wanted else []
-        return {int(place) - 1: int(plain_value(moment, "timestamp") // 1_000_000) for place, moment in rows}
+        return {int(place) - 1: unix_second(moment) for place, moment in rows}
 
     def rows(self, table: Table, span: Span) -> Iterator[pa.Table]:
         """The rows of a table, flagged ones too, in portions."""
@@ -164,8 +137,8 @@ class RowReader:
 
     def rows_with(self, table: Table, column: str, values: Sequence[str]) -> Iterator[pa.Table]:
         """The rows that have one of these values in a column of text."""
-        for first in range(0, len(values), VALUES_PER_QUERY):
-            some = ", ".join(map(self.text, values[first:first + VALUES_PER_QUERY]))
+        for first in range(0, len(values), KEYS_PER_QUERY):
+            some = ", ".join(map(self.text, values[first:first + KEYS_PER_QUERY]))
             yield from self._portions(table, [f"{self.column(column)} IN ({some})"])
 
     def _portions(self, table: Table, tests: Sequence[str]) -> Iterator[pa.Table]:
@@ -186,43 +159,32 @@ class RowReader:
         return int(rows[0][0]) if rows else 0
 
     def _fetch(self, query: str) -> Iterator[list[tuple[Any, ...]]]:
-        from dlt.destinations.exceptions import DatabaseUndefinedRelation
-
         with self:
-            try:
-                with self._client.execute_query(query) as cursor:
-                    while rows := cursor.fetchmany(ROWS_PER_FETCH):
-                        yield rows
-            except DatabaseUndefinedRelation:
-                return  # dropped behind dlt's back: nothing is held
+            yield from self._sql.fetch_connected(query)
 
     def name(self, table: Table) -> str:
         """A table as SQL names it."""
-        return str(self._client.make_qualified_table_name(self._stored(table)))
+        return self._sql.table(table.name)
 
     def column(self, name: str) -> str:
         """A column as SQL names it."""
-        return str(self._client.escape_column_name(self._normal(name)))
+        return self._sql.column(name)
 
     def text(self, value: str) -> str:
         """A text as a literal."""
-        from sqlglot import exp
-
-        return exp.Literal.string(value).sql(dialect=self._dialect)
+        return self._sql.text(value)
 
     def ours(self, prefix: str = "") -> str:
         """The test for rows of this account."""
-        return f"{prefix}{self.column('_account_id')} = {self.text(self.account)}"
+        return self._sql.of_account(prefix)
 
     def alive(self, prefix: str = "") -> str:
         """The test for rows of this account that are not flagged as deleted."""
-        return f"{self.ours(prefix)} AND {prefix}{self.column('_deleted')} = {self.bool(False)}"
+        return f"{self._sql.of_account(prefix)} AND {self._sql.not_deleted(prefix)}"
 
     def bool(self, value: bool) -> str:
         """A boolean as a literal."""
-        from sqlglot import exp
-
-        return (exp.true() if value else exp.false()).sql(dialect=self._dialect)
+        return self._sql.bool(value)
 
     def within(self, table: Table, span: Span, prefix: str = "") -> list[str]:
         """The tests for rows that were created in a span."""
@@ -230,30 +192,20 @@ class RowReader:
             return []
         time = prefix + self.column(table.time)
         tests = [(">=", span.since), ("<", span.until)]
-        return [f"{time} {sign} {self._moment(second)}" for sign, second in tests if second is not None]
-
-    def _moment(self, second: int) -> str:
-        from sqlglot import exp
-
-        text = datetime.fromtimestamp(second, timezone.utc).isoformat(sep=" ")
-        return exp.cast(exp.Literal.string(text), "timestamptz").sql(dialect=self._dialect)
+        return [f"{time} {sign} {self._sql.moment(second)}" for sign, second in tests if second is not None]
 
     def _stored(self, table: Table) -> str:
-        return self._schema.naming.normalize_table_identifier(table.name)
+        return self._sql.table_key(table.name)
 
     def _normal(self, column: str) -> str:
-        return self._schema.naming.normalize_path(column)
-
-    @property
-    def _dialect(self) -> Any:
-        return self._client.capabilities.sqlglot_dialect
+        return self._sql.column_key(column)
 
 
 def _arrow(columns: Sequence[Column], rows: Sequence[tuple[Any, ...]]) -> pa.Table:
     import pyarrow as pa
 
     arrays = [
-        pa.array([plain_value(value, column.data_type) for value in values], plain_type(column))
+        pa.array([python_value(value, column.data_type) for value in values], plain_type(column))
         for column, values in zip(columns, zip(*rows, strict=True), strict=True)
     ]
     return pa.table(arrays, names=[column.name for column in columns])

@@ -1,41 +1,92 @@
-"""What loads of ours need in some destinations so that every value arrives: all of it is here, and none elsewhere.
+"""All that this source changes in dlt: for how long, and for which pipeline.
 
-Each of these takes the place of a step of dlt 1.31, for tables of ours only, once `suit` has been called:
+There are two kinds:
 
-- Postgres: dlt takes our rows there as CSV, in which a null is nothing and an empty text is `""`, and tells Postgres to
-  take both for null. With the ADBC driver installed it takes Parquet, and fails on a table without rows.
-- SQLAlchemy: JSON comes from Parquet as text, and is written as JSON that is a text.
-- MySQL and MariaDB: text is `TEXT`, which holds 64 KB (dlt's own schema is longer) and takes `cus_A` and `cus_a` for
-  the same key.
-- DuckDB: dlt copies Parquet into a staging table, deletes what has the same keys, and copies again. Here the rows go
-  from the file to the table, in one transaction. Measured 2026-11-26, 200,000 charges in loads of 16,000: 11 s of
-  DuckDB's work in place of 18.
-- Iceberg: pyiceberg's upsert fails where a load has not the columns of the table in their order, compares every value
-  in Python, commits every 1,000 rows, and removes nothing.
+- Settings of a pipeline's own destination object, by dlt's official ways (`prepare_destination`): capabilities, and
+  destinations and job clients derived from dlt's. They hold as long as the pipeline object, for our tables only.
+- Patches, which replace a function of dlt in the whole process (`performance.py`). They are entered with a run and
+  left with it; the runs of several threads share them. They change no result.
 """
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
 
-from stripe_source.dlt_patches.duckdb import patch_duckdb
-from stripe_source.dlt_patches.iceberg import patch_iceberg
-from stripe_source.dlt_patches.postgres import csv_for_our_tables, patch_postgres
-from stripe_source.dlt_patches.sqlalchemy import patch_mysql, patch_sqlalchemy
+from stripe_source.dlt_patches.performance import PATCHES
+from stripe_source.dlt_patches.quiet_log import hide_expected_warnings
 
 if TYPE_CHECKING:
     import dlt
 
-def apply_patches(pipeline: dlt.Pipeline) -> None:
-    """See to it that the loads of a pipeline arrive as they are. Again, it does nothing."""
-    destination = pipeline.destination
-    kind = destination.destination_type.rpartition(".")[2] if destination else ""
-    if destination and kind == "postgres":
-        destination.caps_params.setdefault("loader_file_format_selector", csv_for_our_tables)
-        patch_postgres()
-    elif kind == "duckdb":
-        patch_duckdb()
-    elif kind == "sqlalchemy":
-        patch_sqlalchemy()
-        patch_mysql()
-    elif destination and kind == "filesystem" and destination.caps_params.get("preferred_table_format") == "iceberg":
-        patch_iceberg()
+
+@contextmanager
+def dlt_patches(pipeline: dlt.Pipeline, *, to_the_end: bool = True) -> Iterator[None]:
+    """Let a pipeline load our tables rightly, and faster, until this is left.
+
+    Args:
+        pipeline: whose run it is.
+        to_the_end: all that is read is loaded before this is left, or by a later run that enters it as well. So files
+            may have a format that only jobs of ours load rightly.
+    """
+    with ExitStack() as stack:
+        prepare_destination(pipeline)
+        if to_the_end:
+            stack.enter_context(_faster_format(pipeline))
+        for change in (hide_expected_warnings, *PATCHES):
+            stack.enter_context(change())
+        yield
+
+
+def prepare_destination(pipeline: dlt.Pipeline) -> None:
+    """Give a pipeline's destination the settings by which our tables arrive as they are, in this and later loads.
+
+    A second time it does nothing. Only dlt's own destination classes are concerned, not classes derived from them.
+    """
+    from dlt import destinations
+
+    destination: Any = pipeline.destination
+    if type(destination) is destinations.postgres:
+        from stripe_source.dlt_patches.postgres import CsvPostgres, inserts_for_our_tables
+
+        pipeline.destination = destination = _derived(destination, CsvPostgres)
+        destination.caps_params.setdefault("loader_file_format_selector", inserts_for_our_tables)
+    elif type(destination) is destinations.duckdb:
+        from stripe_source.dlt_patches.duckdb import MERGE_FROM_PARQUET, MergingDuckDb
+
+        if MERGE_FROM_PARQUET.usable():
+            pipeline.destination = _derived(destination, MergingDuckDb)
+    elif type(destination) is destinations.sqlalchemy:
+        from stripe_source.dlt_patches.sqlalchemy import type_mapper
+
+        destination.caps_params.setdefault("type_mapper", type_mapper)
+    elif type(destination) is destinations.filesystem and not destination.is_hf:
+        from stripe_source.dlt_patches.iceberg import MergingFilesystem
+
+        pipeline.destination = _derived(destination, MergingFilesystem)
+
+
+def _derived(destination: Any, derived: Any) -> Any:
+    """A destination like another one, of a class that is derived from its class."""
+    return derived(**destination.config_params, **destination.caps_params)
+
+
+@contextmanager
+def _faster_format(pipeline: dlt.Pipeline) -> Iterator[None]:
+    """Let a Postgres destination take our tables as CSV, unless its file format was chosen."""
+    from dlt import destinations
+
+    if not isinstance(pipeline.destination, destinations.postgres):
+        yield
+        return
+    from stripe_source.dlt_patches.postgres import COPY_CSV, CsvPostgres, csv_for_our_tables, inserts_for_our_tables
+
+    key, capabilities = "loader_file_format_selector", pipeline.destination.caps_params
+    ours = isinstance(pipeline.destination, CsvPostgres) and capabilities.get(key) is inserts_for_our_tables
+    if ours and COPY_CSV.usable():
+        capabilities[key] = csv_for_our_tables
+    try:
+        yield
+    finally:
+        if ours:
+            capabilities[key] = inserts_for_our_tables

@@ -1,50 +1,83 @@
-"""Parquet merged in one transaction."""
+"""DuckDB: Parquet merged in one transaction, by a destination derived from dlt's."""
 from __future__ import annotations
 
 import threading
 from collections import defaultdict
 from typing import Any
 
+from dlt.destinations import duckdb
+from dlt.destinations.impl.duckdb.duck import DuckDbClient, DuckDbCopyJob
 
-def patch_duckdb() -> None:
-    from dlt.destinations.impl.duckdb.duck import DuckDbClient, DuckDbCopyJob
+from stripe_source.dlt_patches.scope import WrittenFor, patches_enabled
+from stripe_source.dlt_patches.tables import column_names, is_ours
 
-    theirs, follow = DuckDbClient.create_load_job, DuckDbClient.create_table_chain_completed_followup_jobs
-    if theirs.__module__ == __name__:
-        return
+_SQL_CLIENT = "dlt.destinations.job_client_impl:SqlJobClientBase"
+MERGE_FROM_PARQUET = WrittenFor(
+    "merge_from_parquet", "1.31",
+    {
+        "dlt.destinations.impl.duckdb.duck:DuckDbClient.create_load_job": "67f01df5f4e950e2",
+        "dlt.destinations.impl.duckdb.duck:DuckDbCopyJob.run": "d34102e95234b27c",
+        f"{_SQL_CLIENT}.create_table_chain_completed_followup_jobs": "302eb44819bcf276",
+    },
+    "DuckDB merges through the staging dataset, which takes longer",
+)
+_merged: set[str] = set()  # jobs of this process: those of another one may have gone to the staging table
+_one_by_one: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
-    merged: set[str] = set()  # jobs of this process: those of another one may have gone to the staging table
-    one_by_one: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
-    class Merge(DuckDbCopyJob):
-        def run(self) -> None:
-            with one_by_one[self.load_table_name]:  # two files of a load that have one key would be in each other's way
-                _merge_file(self._job_client, self._load_table, self._file_path)
-            merged.add(self.job_file_info().job_id())
+class MergingDuckDb(duckdb):
+    """dlt's DuckDB destination, which merges our tables without its staging dataset.
 
-    def create_load_job(self: Any, table: Any, file_path: str, load_id: str, restore: bool = False) -> Any:
-        job = theirs(self, table, file_path, load_id, restore)
+    dlt copies Parquet into a staging table, deletes what has the same keys, and copies again. Here the rows go from
+    the file to the table, in one transaction. Measured 2026-11-26, 200,000 charges in loads of 16,000: 11 s of
+    DuckDB's work in place of 18.
+    """
+
+    @property
+    def destination_type(self) -> str:
+        """The type under which dlt keeps this destination in a pipeline's state."""
+        return "dlt.destinations.duckdb"
+
+    @property
+    def client_class(self) -> type[DuckDbClient]:
+        """The job client."""
+        return MergingDuckDbClient
+
+
+class MergingDuckDbClient(DuckDbClient):
+    """dlt's job client, with jobs of ours for our tables."""
+
+    def create_load_job(self, table: Any, file_path: str, load_id: str, restore: bool = False) -> Any:
+        """The job for a file."""
+        job = super().create_load_job(table, file_path, load_id, restore)
         merges = table["write_disposition"] == "merge" and table.get("x-merge-strategy", "delete-insert") == (
             "delete-insert")
-        ours = type(self) is DuckDbClient and self.schema.name == "stripe" and merges and _keys(table)
-        return Merge(file_path) if ours and type(job) is DuckDbCopyJob and file_path.endswith(".parquet") else job
+        ours = patches_enabled() and is_ours(table) and merges and column_names(table, "primary_key")
+        return MergeJob(file_path) if ours and type(job) is DuckDbCopyJob and file_path.endswith(".parquet") else job
 
-    def follow_up(self: Any, table_chain: Any, completed_table_chain_jobs: Any = None) -> Any:
+    def create_table_chain_completed_followup_jobs(
+        self, table_chain: Any, completed_table_chain_jobs: Any = None
+    ) -> Any:
+        """The jobs that follow those of a table: none where all of its rows are merged already."""
         jobs = {job.job_file_info.job_id() for job in completed_table_chain_jobs or ()}
-        done = bool(jobs) and jobs <= merged
-        merged.difference_update(jobs)
-        return [] if done else follow(self, table_chain, completed_table_chain_jobs)
-
-    DuckDbClient.create_load_job = create_load_job  # type: ignore[method-assign]
-    DuckDbClient.create_table_chain_completed_followup_jobs = follow_up  # type: ignore[method-assign]
+        done = bool(jobs) and jobs <= _merged
+        _merged.difference_update(jobs)
+        return [] if done else super().create_table_chain_completed_followup_jobs(
+            table_chain, completed_table_chain_jobs)
 
 
-def _keys(table: Any) -> list[str]:
-    return [name for name, hint in table["columns"].items() if hint.get("primary_key")]
+class MergeJob(DuckDbCopyJob):
+    """Merges one Parquet file."""
+
+    def run(self) -> None:
+        """Merge the file; of several files of a table one at a time, as those that share a key would conflict."""
+        with _one_by_one[self.load_table_name]:
+            _merge_file(self._job_client, self._load_table, self._file_path)
+        _merged.add(self.job_file_info().job_id())
 
 
 def _merge_file(job_client: Any, table: Any, file: str) -> None:
-    """Put the rows of a Parquet file in the place of those with their keys, but for flagged ones that are to go.
+    """Put the rows of a Parquet file in the place of those with their keys, but leave out flagged ones that are to go.
 
     Of rows of one key in the file, one is taken.
     """
@@ -54,11 +87,10 @@ def _merge_file(job_client: Any, table: Any, file: str) -> None:
     with client.with_alternative_dataset_name(dataset):  # dlt means to load into the staging dataset
         name = client.make_qualified_table_name(table["name"])
     rows = "read_parquet('" + file.replace("'", "''") + "')"
-    keys = [escape(key) for key in _keys(table)]
+    keys = [escape(key) for key in column_names(table, "primary_key")]
     same = " AND ".join(f"gone.{key} = come.{key}" for key in keys)
     several = client.execute_sql(f"SELECT count(*) - count(DISTINCT ({', '.join(keys)},)) FROM {rows}")[0][0]
-    flags = [escape(column) for column, hint in table["columns"].items() if hint.get("hard_delete")]
-    alive = " AND ".join(f"{flag} IS NOT TRUE" for flag in flags) or "TRUE"
+    alive = " AND ".join(f"{escape(flag)} IS NOT TRUE" for flag in column_names(table, "hard_delete")) or "TRUE"
     once = f" QUALIFY row_number() OVER (PARTITION BY {', '.join(keys)}) = 1" if several else ""
     with client.begin_transaction():
         client.execute_sql(f"DELETE FROM {name} AS gone WHERE EXISTS (SELECT 1 FROM {rows} AS come WHERE {same})")

@@ -1,8 +1,14 @@
-"""Merge in one commit."""
+"""Iceberg: a merge in one commit, by a destination derived from dlt's."""
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.destinations import filesystem
+from dlt.destinations.impl.filesystem.filesystem import FilesystemClient, IcebergLoadFilesystemJob
+
+from stripe_source.dlt_patches.tables import column_names, is_ours
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -10,21 +16,49 @@ if TYPE_CHECKING:
 KEYS_PER_FILTER = 500  # keys in one filter of Iceberg, where no part of the key is the same in all of them
 
 
-def patch_iceberg() -> None:
-    from dlt.common.libs import pyiceberg
+class MergingFilesystem(filesystem):
+    """dlt's filesystem destination, which merges our Iceberg tables in one commit.
 
-    theirs = pyiceberg.merge_iceberg_table
-    if theirs.__module__ == __name__:
-        return
+    pyiceberg's upsert, which dlt calls, fails where a load does not have the columns of the table in their order,
+    compares every value in Python, commits every 1,000 rows, and removes nothing.
+    """
 
-    def merge(table: Any, data: pa.Table, schema: Any, load_table_name: str) -> None:
-        ours = {"_account_id", "_changed_at", "_dlt_id"} <= schema["columns"].keys()
-        (_merge_rows if ours else theirs)(table, data, schema, load_table_name)
+    @property
+    def destination_type(self) -> str:
+        """The type under which dlt keeps this destination in a pipeline's state."""
+        return "dlt.destinations.filesystem"
 
-    pyiceberg.merge_iceberg_table = merge
+    @property
+    def client_class(self) -> type[FilesystemClient]:
+        """The job client."""
+        return MergingFilesystemClient
 
 
-def _merge_rows(table: Any, data: pa.Table, schema: Any, load_table_name: str) -> None:
+class MergingFilesystemClient(FilesystemClient):
+    """dlt's job client, with jobs of ours for our Iceberg tables."""
+
+    def get_load_job_class(self, table: Any, file_path: str) -> Any:
+        """The class of the job for a file."""
+        found = super().get_load_job_class(table, file_path)
+        merges = is_ours(table) and table["write_disposition"] == "merge"
+        return MergeJob if merges and found is IcebergLoadFilesystemJob else found
+
+
+class MergeJob(IcebergLoadFilesystemJob):
+    """Merges the files of a load into an Iceberg table."""
+
+    def run(self) -> None:
+        """Merge them; where there is no table yet, let dlt make it first, which then calls this again."""
+        rows = self.arrow_dataset
+        try:
+            table = self._job_client.load_open_table("iceberg", self.load_table_name, schema=rows.schema)
+        except DestinationUndefinedEntity:
+            super().run()
+            return
+        _merge_rows(table, rows.to_table(), self._load_table)
+
+
+def _merge_rows(table: Any, data: pa.Table, schema: Any) -> None:
     """Put rows in the place of those with their keys, in one commit; where flagged rows are to go, leave them out."""
     import pyarrow.compute as pc
     from dlt.common.libs.pyiceberg import ensure_iceberg_compatible_arrow_data
@@ -34,10 +68,9 @@ def _merge_rows(table: Any, data: pa.Table, schema: Any, load_table_name: str) -
         return
     with table.update_schema() as update:
         update.union_by_name(data.schema)
-    columns = schema["columns"]
-    keys = [name for name, hint in columns.items() if hint.get("primary_key")]
+    keys = column_names(schema, "primary_key")
     alive = data
-    for flag in (name for name, hint in columns.items() if hint.get("hard_delete")):
+    for flag in column_names(schema, "hard_delete"):
         alive = alive.filter(pc.invert(alive[flag]))
     with table.transaction() as transaction:
         for test in _key_filters(data.select(keys)) if table.current_snapshot() else ():

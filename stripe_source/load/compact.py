@@ -9,6 +9,7 @@ from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from stripe_source.destination.connection import sql_client
 from stripe_source.destination.filesystem import Files
 from stripe_source.destination.pipelines import restore_pipeline
+from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.errors import InvalidOption
 from stripe_source.resources.lock import pipeline_lock
 
@@ -81,7 +82,7 @@ def compact(pipeline: dlt.Pipeline) -> dict[str, Compacted]:
         InvalidOption: the destination is another one.
         Busy: the pipeline runs.
     """
-    with pipeline_lock(pipeline):
+    with pipeline_lock(pipeline), dlt_patches(pipeline):
         client, compacted = _client(pipeline), {}
         with client:
             for table in pipeline.default_schema.data_table_names(seen_data_only=True):

@@ -11,7 +11,7 @@ from dlt.common.pipeline import LoadInfo
 from dlt.common.runtime import signals
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from stripe_source.destination.duckdb_session import OpenDuckDB
+from stripe_source.destination.duckdb_session import DuckDBSession
 from stripe_source.load.failures import is_terminal
 from stripe_source.load.other_loads import OtherLoads
 from stripe_source.load.progress import Progress
@@ -30,7 +30,7 @@ class Loaded:
 
 
 def load_until_done(
-    pipeline: dlt.Pipeline, extraction: Extraction, progress: Progress, database: OpenDuckDB
+    pipeline: dlt.Pipeline, extraction: Extraction, progress: Progress, database: DuckDBSession
 ) -> Loaded | None:
     """Load what is read, one load after the other, while reading goes on; the first one may only create the tables.
 
@@ -71,18 +71,18 @@ def load_until_done(
         if extraction.creating_tables:
             extraction.creating_tables = False
         elif extraction.extractor and extraction.extractor.channel.reading:
-            database.loaded(extraction.near_end)
+            database.write_in_background(extraction.near_end)
         if len(own_ids) % 3 == 0:
             gc.collect()  # dlt leaves its schemas in cycles, and the collector comes rarely
 
 
-def _load(pipeline: dlt.Pipeline, database: OpenDuckDB) -> LoadInfo:
+def _load(pipeline: dlt.Pipeline, database: DuckDBSession) -> LoadInfo:
     """Load what is normalized; once more with more memory where it did not fit."""
-    database.settle()
+    database.wait_for_writing()
     try:
         return pipeline.load()
     except PipelineStepFailed as failure:
-        if not database.relax(failure):
+        if not database.raise_memory_limit(failure):
             raise
         return pipeline.load()
 

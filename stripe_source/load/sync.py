@@ -14,13 +14,13 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from stripe_source.api.pages import Figures
 from stripe_source.destination.create_tables import create_tables, empty_table
 from stripe_source.destination.dlt_errors import destination_error
-from stripe_source.destination.duckdb_session import OpenDuckDB
-from stripe_source.dlt_patches.apply import apply_patches
+from stripe_source.destination.duckdb_session import DuckDBSession
+from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.errors import Busy
 from stripe_source.extract.account import AccountIdentity, identify, run_async, run_async_beside
 from stripe_source.load.failures import error_of_step
 from stripe_source.load.load_loop import Loaded, load_pending, load_until_done
-from stripe_source.load.process import faster_dlt, use_few_malloc_arenas
+from stripe_source.load.process import collect_rarely, use_few_malloc_arenas
 from stripe_source.load.progress import Progress, Silent, coverage_callback
 from stripe_source.load.sync_result import SyncResult, add_results, sum_figures
 from stripe_source.options import Options
@@ -70,7 +70,8 @@ def sync(
         with (
             pipeline_lock(pipeline),
             run_async_beside(_identify(run.options)) as answer,
-            faster_dlt(),  # imports pyarrow while Stripe answers
+            collect_rarely(),
+            dlt_patches(pipeline),  # imports pyarrow while Stripe answers
         ):
             identity, figures = answer()  # before anything is made: a refused key leaves no table
             run.figures.append(figures)
@@ -105,7 +106,6 @@ class _Run:
         """Load everything; where that took long, load again what has happened since the first page."""
         self.progress.tables([table.name for table in self.options.tables])
         self.progress.phase("preparing")
-        apply_patches(self.pipeline)
         load_pending(self.pipeline, self.notes)
         self._load(self.options, identity)
         follows_feed = EVENTS_MARKER in self.options.markers.values() and self.options.end is None
@@ -130,7 +130,7 @@ class _Run:
                 with signals.intercepted_signals():
                     _prepare_tables(self.pipeline, extraction)
                     signals.raise_if_signalled()
-                with OpenDuckDB(self.pipeline, len(options.tables)) as database:
+                with DuckDBSession(self.pipeline, len(options.tables)) as database:
                     loaded = load_until_done(self.pipeline, extraction, self.progress, database)
             finally:
                 extraction.stop()

@@ -1,8 +1,8 @@
-"""One run of a pipeline at a time: a lock on this machine, and a look at the destination for runs on other machines.
+"""One run of a pipeline at a time on this machine, and what is held as long as a run lasts.
 
 The lock is a file beside the folder of the pipeline, `<pipelines_dir>/<pipeline>.lock`. The operating system holds it
-for a process and takes it back when that ends, however it ends; the file itself stays, and means nothing. Who runs is
-noted beside it, in `<pipeline>.run`, for the message that the other one gets.
+for a process and takes it back when that process ends, however it ends; the file itself stays, and means nothing. The
+process that holds it is named beside it, in `<pipeline>.run`, for the message to another one.
 """
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import dlt
-from dlt.pipeline import trace
 from filelock import FileLock, Timeout
 
+from stripe_source.dlt_patches.apply import dlt_patches, prepare_destination
+from stripe_source.dlt_patches.run_end import call_at_run_end
 from stripe_source.errors import Busy
 
 
@@ -30,32 +30,36 @@ def pipeline_lock(pipeline: dlt.Pipeline) -> Iterator[None]:
     Raises:
         Busy: another run holds it.
     """
-    free = _acquire(pipeline)
+    release = _acquire(pipeline)
     try:
         yield
     finally:
-        free()
+        release()
 
 
-def lock_current_pipeline() -> Callable[[], None]:
-    """Hold the lock of the pipeline that is extracting now, until its run has ended; `alone` may hold it already.
+def hold_current_run() -> Callable[[], None]:
+    """Hold the lock of the pipeline that is extracting now, and the patches of dlt, until its run has ended.
+
+    Where `pipeline_lock` holds the lock for it already, nothing is done: its caller sees to the patches as well. Where
+    dlt does not report the end of the run, no patch is entered, and the lock is held until the extraction has ended.
 
     Returns:
-        What to call when the reading has ended: it lets go of the lock where dlt will not tell when the run has.
+        What to call when the extraction has ended.
     """
     pipeline = dlt.current.pipeline()
     if _locks.get(_file(pipeline)) is pipeline:
         return _nothing
-    free = _acquire(pipeline)
-    if not pipeline.config.enable_runtime_trace:
-        return free
-    _releases[id(pipeline)] = free
-    if _release_after_run not in trace.TRACKING_MODULES:
-        trace.TRACKING_MODULES.append(_release_after_run)
+    with ExitStack() as stack:
+        stack.callback(_acquire(pipeline))
+        prepare_destination(pipeline)
+        held = stack.pop_all()
+    if not call_at_run_end(pipeline, held.close):
+        return held.close
+    held.enter_context(dlt_patches(pipeline, to_the_end=False))
     return _nothing
 
 
-_locks: dict[Path, dlt.Pipeline] = {}  # the locks that this process holds, and for whom
+_locks: dict[Path, dlt.Pipeline] = {}  # the locks that this process holds, and for which pipeline
 
 
 def _file(pipeline: dlt.Pipeline) -> Path:
@@ -63,7 +67,7 @@ def _file(pipeline: dlt.Pipeline) -> Path:
 
 
 def _acquire(pipeline: dlt.Pipeline) -> Callable[[], None]:
-    """Take the lock of a pipeline, and note who did; answers with what lets go of it."""
+    """Take the lock of a pipeline, and note which process did; return the function that releases it."""
     file = _file(pipeline)
     note = file.with_suffix(".run")
     lock = FileLock(file, timeout=0, thread_local=False)  # dlt may read a resource in another thread
@@ -74,7 +78,7 @@ def _acquire(pipeline: dlt.Pipeline) -> Callable[[], None]:
     _locks[file] = pipeline
     since = datetime.now(timezone.utc).isoformat(sep=" ", timespec="seconds")
 
-    def free() -> None:
+    def release() -> None:
         _locks.pop(file, None)
         note.unlink(missing_ok=True)
         lock.release()
@@ -82,27 +86,17 @@ def _acquire(pipeline: dlt.Pipeline) -> Callable[[], None]:
     try:
         note.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}))
     except OSError:
-        free()
+        release()
         raise
-    return free
+    return release
 
 
 def _owner_of(note: Path) -> dict[str, Any]:
-    """Who runs, as far as it was noted."""
+    """The process that holds the lock, as far as it was noted."""
     with suppress(OSError, ValueError):
         noted = json.loads(note.read_text())
         return {name: noted.get(name) for name in ("pid", "host", "since")}
     return {}
 
 
-def _nothing(*_: Any) -> None: ...
-
-
-def _ended(_: Any, pipeline: dlt.Pipeline, __: bool) -> None:
-    _releases.pop(id(pipeline), _nothing)()
-
-
-_releases: dict[int, Callable[[], None]] = {}  # what lets go of the locks that `hold` took, by pipeline
-_release_after_run = SimpleNamespace(  # dlt calls it when the run of a pipeline begins and ends
-    on_start_trace=_nothing, on_start_trace_step=_nothing, on_end_trace_step=_nothing, on_end_trace=_ended
-)
+def _nothing() -> None: ...

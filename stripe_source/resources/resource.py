@@ -7,6 +7,7 @@ from typing import Any
 import dlt
 from dlt.extract import DltResource
 
+from stripe_source.dlt_patches.tables import OBJECT_HINT
 from stripe_source.options import Options
 from stripe_source.resources.history import versions_map
 from stripe_source.resources.marker import MARKERS
@@ -30,7 +31,7 @@ def history_resource(shape: TableMap, rows: Callable[[], Iterator[Any]]) -> DltR
         items, name=versions.table.name, primary_key=list(versions.key), write_disposition="merge", columns=columns,
         file_format="parquet", section="stripe", schema_contract="evolve",  # it follows its table
     )
-    return made.apply_hints(additional_table_hints={"description": versions.description})
+    return made.apply_hints(additional_table_hints=_table_hints(versions))
 
 
 def table_resource(options: Options, shape: TableMap, rows: Callable[..., Iterator[Any]]) -> DltResource:
@@ -71,5 +72,9 @@ def describe_resource(shape: TableMap, items: Callable[..., Iterator[Any]], hard
         items, name=table.name, primary_key=list(shape.key), write_disposition="merge", columns=columns,
         file_format="parquet", references=references, section="stripe",
     )
-    words: Any = {"description": shape.description, "x-stripe-object": ", ".join(table.object)}
-    return made.apply_hints(additional_table_hints=words)
+    return made.apply_hints(additional_table_hints=_table_hints(shape))
+
+
+def _table_hints(shape: TableMap) -> Any:
+    """What a table says of itself, besides its columns."""
+    return {"description": shape.description, OBJECT_HINT: ", ".join(shape.table.object)}

@@ -13,7 +13,6 @@ import dlt
 from stripe_source.destination.connection import sql_client
 from stripe_source.destination.create_tables import empty_table
 from stripe_source.destination.stored_rows import StoredRows
-from stripe_source.dlt_patches.apply import apply_patches
 from stripe_source.errors import MixedData, StripeSourceError
 from stripe_source.extract.account import AccountIdentity
 from stripe_source.extract.backfill.spans import BackfillProgress
@@ -26,7 +25,7 @@ from stripe_source.options import Options
 from stripe_source.redaction import redact
 from stripe_source.resources.history import SUFFIX, Versions, versions_map
 from stripe_source.resources.load_id import current_load_id
-from stripe_source.resources.lock import lock_current_pipeline
+from stripe_source.resources.lock import hold_current_run
 from stripe_source.resources.state import SourceState, TableState
 from stripe_source.resources.table_load import BYTES_PER_LOAD, TableLoad
 from stripe_source.resources.table_result import CHANGES, TableResult
@@ -126,8 +125,7 @@ class Extraction:
 
     def _begin(self) -> None:
         if current_load_id():
-            self._unlock = lock_current_pipeline()  # first of all: where it is refused, nothing has begun
-            apply_patches(dlt.current.pipeline())
+            self._unlock = hold_current_run()  # first of all: where it is refused, nothing has begun
         self.extractor, self._client, self._ended, self.results = None, None, set(), {}
         self._stored, self._refused = {}, set()
 

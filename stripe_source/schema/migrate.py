@@ -12,6 +12,7 @@ from dlt.extract import DltResource
 from stripe_source.destination.connection import destination_errors, location_of, open_client
 from stripe_source.destination.create_tables import create_tables, empty_table
 from stripe_source.destination.pipelines import attach_pipeline
+from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.errors import InvalidOption
 from stripe_source.load.load_loop import load_pending
 from stripe_source.resources.lock import pipeline_lock
@@ -113,7 +114,7 @@ def schema_migrate(
     """
     began = time.monotonic()
     wanted, source = _wanted_tables(pipeline, tables, exclude, from_pipeline)
-    with pipeline_lock(pipeline), destination_errors(pipeline):
+    with pipeline_lock(pipeline), destination_errors(pipeline), dlt_patches(pipeline):
         pipeline.activate()
         notes: list[str] = []
         if not dry_run:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dlt
 
 from stripe_source.destination.row_reader import RowReader
-from stripe_source.dlt_patches.apply import apply_patches
+from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.options import Options
 from stripe_source.resources.resource import table_resource
 from stripe_source.rows.fingerprint import repair_fingerprint
@@ -66,10 +66,10 @@ def repair_rows(
             deletes = "hard" if reader.hard(table) else "soft"
             yield table_resource(replace(options, markers=markers, deletes=deletes), table_map(table), rows)
 
-    apply_patches(pipeline)
-    pipeline.extract(tables(), loader_file_format="parquet")
-    pipeline.normalize()
-    pipeline.load()
+    with dlt_patches(pipeline):
+        pipeline.extract(tables(), loader_file_format="parquet")
+        pipeline.normalize()
+        pipeline.load()
     return written
 
 

@@ -3,8 +3,13 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,18 +18,28 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from destinations import DATASET, PLACES, differences
 from dlt.common.schema import utils
+from dlt.pipeline.exceptions import PipelineStepFailed
 
-from stripe_source.destination.duckdb_session import OpenDuckDB
-from stripe_source.dlt_patches.apply import apply_patches
+from stripe_source import sandbox
+from stripe_source.api.client import Client
+from stripe_source.destination.duckdb_session import DuckDBSession
+from stripe_source.dlt_patches.apply import dlt_patches
+from stripe_source.dlt_patches.duckdb import MERGE_FROM_PARQUET
 from stripe_source.dlt_patches.performance import (
+    PATCHES,
     TRACE_STEPS,
     large_parquet_writes,
     remember_schema_hashes,
     remember_type_hints,
     short_traces,
 )
+from stripe_source.dlt_patches.postgres import COPY_CSV
+from stripe_source.dlt_patches.scope import Patch, WrittenFor, fingerprint
 from stripe_source.load.process import collect_rarely
+from stripe_source.load.sync import sync
+from stripe_source.source import stripe_source
 
 Row = dict[str, Any]
 
@@ -35,7 +50,7 @@ def pipeline_into(folder: Path) -> dlt.Pipeline:
 
 
 def load(pipeline: dlt.Pipeline, rows: list[Row], *, hard: bool = False, format: Any = "parquet") -> None:
-    """A load as ours are: Arrow, merged by a key, in the schema `stripe`."""
+    """A load as ours are: Arrow, merged by a key, into a table with our hint."""
 
     @dlt.source(name="stripe", section="stripe")
     def source() -> Any:
@@ -46,10 +61,11 @@ def load(pipeline: dlt.Pipeline, rows: list[Row], *, hard: bool = False, format:
             schema = pa.schema([("account", pa.string()), ("id", pa.string()), ("n", pa.int64()), ("gone", pa.bool_())])
             yield pa.Table.from_pylist(rows, schema)
 
-        return things
+        ours: Any = {"x-stripe-object": "thing"}
+        return things.apply_hints(additional_table_hints=ours)
 
-    apply_patches(pipeline)
-    pipeline.run(source(), loader_file_format=format)
+    with dlt_patches(pipeline):
+        pipeline.run(source(), loader_file_format=format)
 
 
 def held(pipeline: dlt.Pipeline) -> list[tuple[Any, ...]]:
@@ -155,7 +171,6 @@ def test_files_are_whole_when_dlt_closes_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_trace_of_a_run_has_its_last_steps_and_is_written_when_it_is_over(fails: bool, tmp_path: Path) -> None:
     """After several loads, and after one that failed: what `dlt pipeline trace` shows, and what is in memory."""
-    from dlt.pipeline.exceptions import PipelineStepFailed
     from dlt.pipeline.trace import load_trace
 
     pipeline = pipeline_into(tmp_path)
@@ -221,15 +236,15 @@ def test_what_waits_in_the_log_is_written_between_loads(
     Much is written at any time, and little when few loads are to come.
     """
     if not at_last:
-        monkeypatch.setattr("stripe_source.destination.duckdb_session.OpenDuckDB.LOG", 1)
+        monkeypatch.setattr("stripe_source.destination.duckdb_session.DuckDBSession.LOG", 1)
     pipeline, log = pipeline_into(tmp_path), tmp_path / "pace.duckdb.wal"
     load(pipeline, [thing("a", 1)])
-    with OpenDuckDB(pipeline) as database:
+    with DuckDBSession(pipeline) as database:
         database.keep_open()
         load(pipeline, [thing("b", 2)])
         waited = log.stat().st_size
-        database.loaded(at_last)
-        database.settle()
+        database.write_in_background(at_last)
+        database.wait_for_writing()
         written = log.stat().st_size if log.exists() else 0
         load(pipeline, [thing("c", 3)])
 
@@ -269,19 +284,183 @@ def test_what_dlt_knows_of_its_annotations_is_what_it_works_out(tmp_path: Path) 
 
 def test_groups_of_rows_are_left_as_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """DuckDB does not write old rows again for each load; afterwards it may, as it does by itself."""
-    monkeypatch.setattr("stripe_source.destination.duckdb_session.OpenDuckDB.LOG", 1)
+    monkeypatch.setattr("stripe_source.destination.duckdb_session.DuckDBSession.LOG", 1)
     pipeline = pipeline_into(tmp_path)
     query = "SELECT count(DISTINCT row_group_id) FROM pragma_storage_info('data.things')"
     usual = "SELECT value FROM duckdb_settings() WHERE name = 'max_vacuum_tasks'"
     load(pipeline, [thing("0", 0)])
-    with OpenDuckDB(pipeline) as database:
+    with DuckDBSession(pipeline) as database:
         database.keep_open()
         for n in range(1, 6):
             load(pipeline, [thing(str(n), n)])
-            database.loaded()
-            database.settle()
+            database.write_in_background()
+            database.wait_for_writing()
     with duckdb.connect(str(tmp_path / "pace.duckdb")) as connection:
         groups, setting = connection.execute(query).fetchone(), connection.execute(usual).fetchone()
 
     assert held(pipeline) == [(str(n), n) for n in range(6)]
     assert groups == (6,) and setting != ("0",)
+
+
+def state_of_dlt() -> list[Any]:
+    """All that a run changes for a while, and the logger's filters."""
+    from dlt.common import validation
+    from dlt.common.configuration import resolve
+    from dlt.common.configuration.providers import environ
+    from dlt.common.data_writers.writers import ParquetDataWriter
+    from dlt.pipeline import trace
+
+    extract, pipeline = import_module("dlt.extract.extract"), import_module("dlt.pipeline.pipeline")
+    return [
+        vars(ParquetDataWriter)["_create_writer"], utils.generate_version_hash, vars(validation)["get_type_hints"],
+        resolve.is_secret_hint, vars(environ)["is_secret_hint"], vars(extract)["yaml"], pipeline.merge_traces,
+        pipeline.save_trace, list(trace.TRACKING_MODULES), list(logging.getLogger("dlt").filters),
+    ]
+
+
+def test_a_patch_stays_out_where_dlt_has_another_function(caplog: pytest.LogCaptureFixture) -> None:
+    """It says so once, with what that means; where the functions are those that it was written for, it is used."""
+    target = "dlt.common.schema.utils:generate_version_hash"
+    entered: list[str] = []
+
+    def change() -> Iterator[None]:
+        """A change."""
+        entered.append("")
+        yield
+
+    same, other, gone, older = (
+        Patch(change, WrittenFor(name, version, {function: digest}, "it takes longer"))
+        for name, version, function, digest in (
+            ("same", "1.31", target, fingerprint(target)[:16]), ("other", "1.31", target, "0" * 16),
+            ("gone", "1.31", target + "s", "0" * 16), ("older", "1.30", target, fingerprint(target)[:16]),
+        )
+    )
+    with same():
+        pass
+    assert (len(entered), caplog.messages) == (1, [])
+    for _ in range(2):
+        with other(), gone(), older():
+            pass
+
+    assert len(entered) == 1
+    assert [message.split(" of dlt")[0] for message in caplog.messages] == [
+        "the patch `other`", "the patch `gone`", "the patch `older`"]
+    assert all(message.endswith("it takes longer") for message in caplog.messages)
+
+
+def test_every_patch_is_used_with_the_dlt_that_is_installed() -> None:
+    """The fingerprints are those of this dlt."""
+    every = [*(each.written_for for each in PATCHES), MERGE_FROM_PARQUET, COPY_CSV]
+
+    assert [each.difference() for each in every] == [""] * 7
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_run_leaves_dlt_as_it_was(fails: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plain `pipeline.run`, and one whose extraction fails: patched meanwhile, and the very same afterwards."""
+    before, during = state_of_dlt(), []
+    client = Client.get
+
+    async def get(self: Client, *args: Any, **kwargs: Any) -> Any:
+        during.append(state_of_dlt())
+        if fails:
+            raise ZeroDivisionError
+        return await client(self, *args, **kwargs)
+
+    monkeypatch.setattr(Client, "get", get)
+    with sandbox.serve(seed=3, scale=0.01) as stripe, suppress(PipelineStepFailed):
+        pipeline_into(tmp_path).run(stripe_source(tables="customers", api_base=stripe.url, api_key=stripe.api_key))
+
+    assert during and all(one != other for one, other in zip(before, during[0], strict=True))
+    assert state_of_dlt() == before
+
+
+def test_two_threads_share_a_patch_until_the_last_has_left_it(tmp_path: Path) -> None:
+    """One leaves by an error while the other is in it."""
+    before, inside, left = state_of_dlt(), threading.Barrier(2), threading.Event()
+    seen: dict[str, list[Any]] = {}
+
+    def first() -> None:
+        with suppress(ZeroDivisionError), dlt_patches(pipeline_into(tmp_path / "first")):
+            inside.wait(60)
+            raise ZeroDivisionError
+        seen["between"] = state_of_dlt()
+        left.set()
+
+    def second() -> None:
+        with dlt_patches(pipeline_into(tmp_path / "second")):
+            inside.wait(60)
+            left.wait(60)
+            seen["last"] = state_of_dlt()
+
+    threads = [threading.Thread(target=each) for each in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert seen["between"] == seen["last"]
+    assert [one == other for one, other in zip(before, seen["last"], strict=True)].count(False) == 9
+    assert state_of_dlt() == before
+
+
+@pytest.mark.filterwarnings("ignore:implicitly coercing SELECT")  # of dlt's merge on SQLAlchemy
+@pytest.mark.parametrize("name", ["DuckDB", "Postgres", "SQLite"])
+def test_loads_without_patches_bring_the_same_rows(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`STRIPE_SOURCE_PATCHES=off`: the first load, and one with changes, empty texts and JSON, equal the dump."""
+    monkeypatch.setenv("STRIPE_SOURCE_PATCHES", "off")
+    monkeypatch.setattr(utils, "generate_version_hash", original := utils.generate_version_hash)
+    tables = "customers;products"
+    with PLACES[name](tmp_path) as place, sandbox.serve(seed=7, scale=0.02) as stripe:
+        pipeline = dlt.pipeline("off", destination=place.make(), dataset_name=DATASET,
+                                pipelines_dir=str(tmp_path / "dlt"))
+
+        def difference() -> list[str]:
+            sync(pipeline, tables=tables, api_base=stripe.url, api_key=stripe.api_key)
+            dump = stripe.world.dump()
+            account = dump["accounts"][0].object["id"]
+            return [line for each in tables.split(";")
+                    for line in differences(place.rows(each), each, dump[each], account)]
+
+        assert difference() == []
+        customer = next(truth.object["id"] for truth in stripe.world.dump()["customers"] if not truth.deleted)
+        stripe.world.update("customer", customer, description="", metadata={"a": '"'})
+        stripe.world.live(10)
+        assert difference() == []
+        assert next(row["description"] for row in place.rows("customers") if row["id"] == customer) == ""
+    with dlt_patches(pipeline):
+        assert utils.generate_version_hash is original
+
+
+def test_importing_the_package_changes_nothing_of_dlt() -> None:
+    """Neither its functions nor its trackers nor the log."""
+    program = """
+import gc, sys, json, logging
+import dlt, dlt.pipeline.trace, dlt.pipeline.pipeline, dlt.extract.extract, dlt.common.data_writers.writers
+import dlt.destinations.impl.duckdb.duck, dlt.destinations.impl.filesystem.filesystem
+
+def state():
+    found = {}
+    for name, module in list(sys.modules.items()):
+        if name.split(".")[0] == "dlt" and module:
+            for key, value in list(vars(module).items()):
+                found[name, key] = id(value)
+                if isinstance(value, type) and value.__module__ == name:
+                    found.update({(name, key, each): id(attribute) for each, attribute in list(vars(value).items())
+                                  if callable(attribute)})
+    return found
+
+def rest():
+    return [list(sys.modules["dlt.pipeline.trace"].TRACKING_MODULES), gc.get_threshold(),
+            logging.getLogger("dlt").filters[:], logging.getLogger().handlers[:]]
+
+before, others = state(), rest()
+import stripe_source, stripe_source.source, stripe_source.load.sync, stripe_source.verification.verify
+after = state()
+print(json.dumps([[str(k) for k in before if after.get(k) != before[k]], rest() == others]))
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+
+    assert json.loads(said) == [[], True]
