@@ -18,6 +18,7 @@ from stripe_source.api.pages import Page
 from stripe_source.api.rate_limits import Governor
 from stripe_source.errors import ApiError, ResourceMissing
 from stripe_source.extract.backfill.sweep import Sweep
+from stripe_source.tables.table import Range
 
 NOW = 1_790_000_000
 
@@ -290,6 +291,14 @@ def test_newest_first_keeps_to_its_bounds() -> None:
     assert [thing["created"] for thing in got] == [30, 20]
 
 
+def test_a_bound_that_leaves_out_its_second_is_sent_one_less() -> None:
+    """`created_after` names the second before the first one that is wanted."""
+    after = ListRequest("/v1/reports", {"type": "a"}, range=Range("created_after", "created_before", exclusive=True))
+
+    assert after.between(20, 40, 5) == {"type": "a", "created_after": 19, "created_before": 40, "limit": 5}
+    assert LIST.between(20, 40) == {"created[gte]": 20, "created[lt]": 40}
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(NOW - 1_000, NOW), min_size=1, max_size=400), st.data())
 def test_after_brings_what_came_later_oldest_first(at: list[int], data: st.DataObject) -> None:
@@ -316,7 +325,7 @@ def test_a_second_that_a_page_cut_in_two_is_read_again(fails_at: int) -> None:
     at = [NOW - n // 7 * 1_000 for n in range(5_000)]
     sweep, got = Sweep(Stripe(at, fails_at=fails_at), LIST, None, NOW + 1), list[dict[str, Any]]()
 
-    async def take(batch: Batch) -> None:
+    async def take(batch: ObjectBatch) -> None:
         got.extend(batch.objects)
 
     with pytest.raises(ApiError):
@@ -349,7 +358,7 @@ def test_both_readers_of_a_second_are_waited_for(slowly: int) -> None:
     """What one of them brings may be taken slowly: its last page arrives, though the other one is done before."""
     stripe, got = FromBelow(DENSE), Counter[str]()
 
-    async def take(batch: Batch) -> None:
+    async def take(batch: ObjectBatch) -> None:
         ids = [thing["id"] for thing in batch.objects]
         for _ in range(0 if stripe.given.isdisjoint(ids) else slowly):
             await asyncio.sleep(0)
@@ -413,7 +422,7 @@ def test_an_object_of_the_very_second_that_a_search_ended_at_is_read(
 
     With many spans, so that the search goes on while they are read.
     """
-    monkeypatch.setattr("stripe_source.backfill.PAGES", 4)
+    monkeypatch.setattr("stripe_source.extract.backfill.spans.PAGES_PER_SPAN", 4)
     at = [NOW - n * step for n in range(10_000)]
     watched = Watched(at)
     swept(Sweep(watched, LIST, None, NOW + 1, ordered=ordered))

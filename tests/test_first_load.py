@@ -305,6 +305,7 @@ def test_a_load_that_was_cut_short_long_ago_begins_again(
         ({"start": HOURLY[500]}, {}, 2_400),
         ({"start": HOURLY[200], "end": HOURLY[2_000]}, {"start": HOURLY[200]}, 2_200),
     ],
+    ids=["refreshed_then", "refreshed_first", "without_start", "without_end"],
 )
 def test_a_load_that_is_asked_for_otherwise_begins_again(
     first: dict[str, Any], then: dict[str, Any], read: int, tmp_path: Path, new_pipeline: Callable[..., dlt.Pipeline]

@@ -5,8 +5,8 @@ from datetime import datetime, timezone
 
 import pyarrow as pa
 
-from stripe_source.schema_map import Column
-from stripe_source.spool import Spool
+from stripe_source.tables.schema_map import Column
+from stripe_source.verification.scratch_db import ScratchDatabase
 
 COLUMNS = Column("id", "text", ("id",)), Column("name", "text", ("name",)), Column("created", "timestamp", ("created",))
 FIRST = 1_760_000_000
@@ -23,21 +23,21 @@ def rows(*given: tuple[str, str, int | None]) -> pa.Table:
 
 def test_of_an_object_that_came_twice_the_last_one_is_kept() -> None:
     """It changed while its list was walked: what was read first is out of date."""
-    with Spool() as spool:
-        pile = spool.pile(COLUMNS)
-        spool.put(pile, rows(("a", "old", 0), ("b", "only", 1), ("c", "1", 2), ("c", "2", 2)))
-        spool.put(pile, rows(("a", "new", 0)))
-        spool.once(pile, ["id"])
+    with ScratchDatabase() as scratch:
+        table = scratch.pile(COLUMNS)
+        scratch.put(table, rows(("a", "old", 0), ("b", "only", 1), ("c", "1", 2), ("c", "2", 2)))
+        scratch.put(table, rows(("a", "new", 0)))
+        scratch.once(table, ["id"])
 
-        assert spool.keys(pile, ["id", "name"]) == {("a", "new"), ("b", "only"), ("c", "2")}
+        assert scratch.keys(table, ["id", "name"]) == {("a", "new"), ("b", "only"), ("c", "2")}
 
 
 def test_a_span_of_time_has_its_first_second_and_not_its_last() -> None:
     """Rows without a time belong to every span."""
-    with Spool() as spool:
-        pile = spool.pile(COLUMNS)
+    with ScratchDatabase() as scratch:
+        table = scratch.pile(COLUMNS)
         seconds = {"before": 9, "first": 10, "last": 19, "after": 20, "none": None}
-        spool.put(pile, rows(*((id, "", second) for id, second in seconds.items())))
-        spool.within(pile, "created", FIRST + 10, FIRST + 20)
+        scratch.put(table, rows(*((id, "", second) for id, second in seconds.items())))
+        scratch.within(table, "created", FIRST + 10, FIRST + 20)
 
-        assert spool.keys(pile, ["id"]) == {("first",), ("last",), ("none",)}
+        assert scratch.keys(table, ["id"]) == {("first",), ("last",), ("none",)}
