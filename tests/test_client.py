@@ -738,6 +738,22 @@ def test_a_parent_that_is_gone_is_no_cursor() -> None:
         walk(lambda _: failure(404, "No such customer", code="resource_missing", param="customer"))
 
 
+def test_an_object_that_is_said_to_be_gone_and_comes_again_is_handed_over_once() -> None:
+    """A server that is behind does not know the cursor; the next one that is asked does, and lists it once more."""
+    shop = Shop(25)
+
+    def behind(request: web.Request) -> Reply:
+        if len(shop.after) == 1:
+            shop.after.append(request.query["starting_after"])
+            return failure(400, "No such charge", code="resource_missing", param="starting_after")
+        return shop(request)
+
+    ids, _ = walk(behind)
+
+    assert [f"ch_{number}" for number in range(25, 0, -1)] == ids
+    assert ["", "ch_16", "ch_17", "ch_7"] == shop.after
+
+
 def test_a_page_of_a_long_list_may_lose_most_of_its_objects() -> None:
     """Seventy in a row are deleted after they were read: the walk steps back over them, and misses nothing."""
     shop = Shop(250)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from pathlib import Path
 
 from . import Mutant
@@ -11,8 +12,11 @@ ROOT = Path(__file__).parents[2]
 
 def known() -> list[Mutant]:
     """The mutants of all parts."""
+    tests = str(ROOT / "tests")
+    if tests not in sys.path:
+        sys.path.insert(0, tests)  # as pytest has it, so that parts are the same modules however this is started
     parts = sorted(file.stem for file in Path(__file__).parent.glob("part_*.py"))
-    return [mutant for part in parts for mutant in importlib.import_module(f".{part}", __package__).MUTANTS]
+    return [mutant for part in parts for mutant in importlib.import_module(f"mutants.{part}").MUTANTS]
 
 
 def sources(root: Path = ROOT) -> dict[Path, str]:
