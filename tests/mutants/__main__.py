@@ -30,7 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     """Try the mutants."""
     options = _options(argv)
     mutants = [mutant for mutant in known() if options.only in f"{mutant.old}\n{mutant.new}\n{mutant.found_by}"]
-    lost = [mutant for mutant in mutants if len(places(mutant, sources())) != 1]
+    texts = sources()
+    lost = [mutant for mutant in mutants if len(places(mutant, texts)) != 1]
     for mutant in lost:
         print(f"not there once: {_named(mutant)}")
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
