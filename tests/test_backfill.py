@@ -18,6 +18,7 @@ from stripe_source.api.pages import Page
 from stripe_source.api.rate_limits import Governor
 from stripe_source.errors import ApiError, ResourceMissing
 from stripe_source.extract.backfill.sweep import Sweep
+from stripe_source.tables.table import Range
 
 NOW = 1_790_000_000
 
@@ -290,6 +291,14 @@ def test_newest_first_keeps_to_its_bounds() -> None:
     assert [thing["created"] for thing in got] == [30, 20]
 
 
+def test_a_bound_that_leaves_out_its_second_is_sent_one_less() -> None:
+    """`created_after` names the second before the first one that is wanted."""
+    after = ListRequest("/v1/reports", {"type": "a"}, range=Range("created_after", "created_before", exclusive=True))
+
+    assert after.between(20, 40, 5) == {"type": "a", "created_after": 19, "created_before": 40, "limit": 5}
+    assert LIST.between(20, 40) == {"created[gte]": 20, "created[lt]": 40}
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(NOW - 1_000, NOW), min_size=1, max_size=400), st.data())
 def test_after_brings_what_came_later_oldest_first(at: list[int], data: st.DataObject) -> None:
@@ -305,3 +314,139 @@ def test_after_an_object_that_is_gone_is_an_error_of_its_own() -> None:
     """The caller decides what to do when the marker object is no longer there."""
     with pytest.raises(ResourceMissing):
         walked(read_onwards(Stripe([1, 2]), LIST, "ch_gone"))
+
+
+# ---- seconds that are cut in two, and both their ends
+
+
+@pytest.mark.parametrize("fails_at", [3, 9, 19, 29])
+def test_a_second_that_a_page_cut_in_two_is_read_again(fails_at: int) -> None:
+    """Seven objects in each second, a hundred on a page: what is left over begins with the second that was begun."""
+    at = [NOW - n // 7 * 1_000 for n in range(5_000)]
+    sweep, got = Sweep(Stripe(at, fails_at=fails_at), LIST, None, NOW + 1), list[dict[str, Any]]()
+
+    async def take(batch: ObjectBatch) -> None:
+        got.extend(batch.objects)
+
+    with pytest.raises(ApiError):
+        asyncio.run(sweep.run(take))
+    again = swept(Sweep(Stripe(at), LIST, None, NOW + 1, gaps=sweep.gaps()))
+
+    assert 0 < len(got) < len(at)
+    assert {thing["id"] for thing in got + again} == {f"ch_{n}" for n in range(1, len(at) + 1)}
+    assert len(got + again) <= len(at) + 7 * 8  # a second of each span at the most comes twice
+
+
+DENSE = [NOW - 1_000_000 + 1 + n * 50 for n in range(4_000)] + [NOW - 1_000_000] * 5_000 + [
+    NOW - 1_000_000 - 1 - n for n in range(4_000)]
+
+
+class FromBelow(Stripe):
+    """Notes what it gave by `ending_before`."""
+
+    given: frozenset[str] = frozenset()
+
+    async def page(self, path: str, params: Any = None, *, account: str | None = None, keep: Any = None) -> Page:
+        page = await super().page(path, params, account=account, keep=keep)
+        if params and params.get("ending_before"):
+            self.given |= {thing["id"] for thing in page.objects}
+        return page
+
+
+@pytest.mark.parametrize("slowly", [0, 1, 30, 200])
+def test_both_readers_of_a_second_are_waited_for(slowly: int) -> None:
+    """What one of them brings may be taken slowly: its last page arrives, though the other one is done before."""
+    stripe, got = FromBelow(DENSE), Counter[str]()
+
+    async def take(batch: ObjectBatch) -> None:
+        ids = [thing["id"] for thing in batch.objects]
+        for _ in range(0 if stripe.given.isdisjoint(ids) else slowly):
+            await asyncio.sleep(0)
+        got.update(ids)
+
+    asyncio.run(Sweep(stripe, LIST, None, NOW + 1).run(take))
+
+    assert len(stripe.given) >= 100
+    assert got == Counter(thing["id"] for thing in stripe.objects)
+
+
+class Overlapping(Stripe):
+    """Its pages by `ending_before` begin before the place they were asked for: with what the page before had."""
+
+    def __init__(self, times: list[int], overlap: int) -> None:
+        super().__init__(times)
+        self.overlap = overlap
+
+    async def page(self, path: str, params: Any = None, *, account: str | None = None, keep: Any = None) -> Page:
+        page = await super().page(path, params, account=account, keep=keep)
+        if params and params.get("ending_before"):
+            after = [thing["id"] for thing in self.objects].index(params["ending_before"])
+            same = [thing for thing in self.objects[after:after + self.overlap] if thing["created"] == NOW - 1_000_000]
+            page.objects = page.objects[len(same):] + same
+        return page
+
+
+@pytest.mark.parametrize("overlap", [1, 50, 100])
+def test_what_comes_twice_from_below_is_handed_over_once(overlap: int) -> None:
+    """A list that does not page backwards as it should costs nobody a second row."""
+    stripe = Overlapping(DENSE, overlap)
+    got = swept(Sweep(stripe, LIST, None, NOW + 1))
+
+    assert stripe.back > 0
+    assert Counter(thing["id"] for thing in got) == Counter(thing["id"] for thing in stripe.objects)
+
+
+# ---- where a list begins
+
+
+class Watched(Stripe):
+    """Notes before which seconds it was asked for one object and had none."""
+
+    def __init__(self, times: list[int]) -> None:
+        super().__init__(times)
+        self.none_before: list[int] = []
+
+    async def page(self, path: str, params: Any = None, *, account: str | None = None, keep: Any = None) -> Page:
+        page = await super().page(path, params, account=account, keep=keep)
+        if params and params.get("limit") == 1 and not page.objects:
+            self.none_before.append(params["created[lt]"])
+        return page
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("step", [3_000, 31_536])
+def test_an_object_of_the_very_second_that_a_search_ended_at_is_read(
+    step: int, ordered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest object may lie where nothing older was found: that second belongs to what is read.
+
+    With many spans, so that the search goes on while they are read.
+    """
+    monkeypatch.setattr("stripe_source.extract.backfill.spans.PAGES_PER_SPAN", 4)
+    at = [NOW - n * step for n in range(10_000)]
+    watched = Watched(at)
+    swept(Sweep(watched, LIST, None, NOW + 1, ordered=ordered))
+    oldest = max(watched.none_before)
+    stripe = Watched([*at, oldest])
+    got = swept(Sweep(stripe, LIST, None, NOW + 1, ordered=ordered))
+
+    assert oldest < min(at) and oldest in stripe.none_before
+    assert sorted(thing["created"] for thing in got) == sorted([*at, oldest])
+
+
+class Inclusive(Stripe):
+    """Takes `created[lt]` for `created[lte]`."""
+
+    async def page(self, path: str, params: Any = None, *, account: str | None = None, keep: Any = None) -> Page:
+        given = dict(params or {})
+        if "created[lt]" in given:
+            given["created[lt]"] += 1
+        return await super().page(path, given, account=account, keep=keep)
+
+
+def test_a_server_whose_upper_bound_belongs_to_the_span_is_read_as_it_comes() -> None:
+    """Spans would overlap by a second; that is seen before there are any, and every object comes once."""
+    stripe = Inclusive([NOW - n for n in range(3_000)])
+    got = swept(Sweep(stripe, LIST, None, NOW + 1))
+
+    assert Counter(thing["id"] for thing in got) == Counter(thing["id"] for thing in stripe.objects)

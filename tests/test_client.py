@@ -285,6 +285,15 @@ def test_https_and_loopback_are_fine(url: str) -> None:
     assert url.rstrip("/") == check_url("api_base", url)
 
 
+@pytest.mark.parametrize("url", ["http://evillocalhost", "http://notlocalhost:4242", "http://localhost.evil.com"])
+def test_a_host_that_only_sounds_local_is_not(url: str) -> None:
+    """Anybody may own such a name; `localhost` and what lies below it are this machine's own."""
+    with pytest.raises(InvalidOption, match="in clear"):
+        check_url("api_base", url)
+
+    assert "http://stripe.localhost:4242" == check_url("api_base", "http://stripe.localhost:4242/")
+
+
 @pytest.mark.parametrize("path", ["v1/charges", "//evil.com/v1", "https://evil.com"])
 def test_a_path_cannot_lead_to_another_host(path: str) -> None:
     """Paths are put behind `api_base`."""
@@ -313,6 +322,25 @@ def test_an_answer_without_a_readable_date_has_ours(date: str) -> None:
     answer, _, _, _ = run(asked(Reply(json={}, headers={"Date": date}), now=lambda: 5.7))
 
     assert 5 == answer.date
+
+
+def test_a_clock_that_was_told_once_is_kept() -> None:
+    """An answer without a date does not turn Stripe's clock back to ours; a later one moves it on."""
+    later = "Mon, 23 Nov 2026 12:00:05 GMT"
+    script = Reply(json={}), Reply(json={}, headers={"Date": ""}), failure(404, headers={"Date": later})
+
+    async def story() -> list[int]:
+        told = []
+        async with serving(*script) as server, client_of(server, now=lambda: 5.0) as client:
+            told.append(client.clock)
+            for _ in range(2):
+                await client.get("/v1/balance")
+                told.append(client.clock)
+            with pytest.raises(InvalidRequest):
+                await client.get("/v1/balance")
+            return [*told, client.clock]
+
+    assert [5, NOON_SECONDS, NOON_SECONDS, NOON_SECONDS + 5] == run(story())
 
 
 def test_a_page_is_what_stripe_sent() -> None:
@@ -617,6 +645,22 @@ def test_a_list_that_goes_in_circles_is_stopped() -> None:
         walk(answer)
 
 
+def test_a_list_that_brings_the_same_objects_in_another_order_is_stopped() -> None:
+    """Each page ends with another object, so that no cursor comes twice; all of them have been read."""
+    orders = iter(["abc", "cab", "bca"])
+
+    async def story() -> tuple[list[str], int]:
+        seen: list[str] = []
+        async with serving(lambda _: Reply(json=listing(*next(orders), more=True))) as server:
+            async with client_of(server) as client:
+                with pytest.raises(EndlessPaging):
+                    async for page in client.pages("/v1/charges"):
+                        seen += [item["id"] for item in page.objects]
+            return seen, len(server.requests)
+
+    assert (["a", "b", "c"], 2) == run(story())
+
+
 def test_a_list_whose_objects_have_no_id_cannot_go_on() -> None:
     """There is nothing to begin the next page behind."""
     with pytest.raises(EndlessPaging):
@@ -692,6 +736,49 @@ def test_a_parent_that_is_gone_is_no_cursor() -> None:
     """`param` tells them apart."""
     with pytest.raises(ResourceMissing):
         walk(lambda _: failure(404, "No such customer", code="resource_missing", param="customer"))
+
+
+def test_an_object_that_is_said_to_be_gone_and_comes_again_is_handed_over_once() -> None:
+    """A server that is behind does not know the cursor; the next one that is asked does, and lists it once more."""
+    shop = Shop(25)
+
+    def behind(request: web.Request) -> Reply:
+        if len(shop.after) == 1:
+            shop.after.append(request.query["starting_after"])
+            return failure(400, "No such charge", code="resource_missing", param="starting_after")
+        return shop(request)
+
+    ids, _ = walk(behind)
+
+    assert [f"ch_{number}" for number in range(25, 0, -1)] == ids
+    assert ["", "ch_16", "ch_17", "ch_7"] == shop.after
+
+
+def test_a_page_of_a_long_list_may_lose_most_of_its_objects() -> None:
+    """Seventy in a row are deleted after they were read: the walk steps back over them, and misses nothing."""
+    shop = Shop(250)
+    shop.delete_before = {2: [f"ch_{number}" for number in range(151, 221)]}
+    ids, _ = walk(shop, limit=100)
+
+    assert [f"ch_{number}" for number in range(250, 0, -1)] == ids
+    assert 3 + 70 == len(shop.after)
+
+
+def test_a_parent_that_goes_while_its_list_is_read_is_no_cursor() -> None:
+    """The second page says that the customer is gone: no step back to another cursor would bring it back."""
+
+    def answer(request: web.Request) -> Reply:
+        if "starting_after" in request.query:
+            return failure(404, "No such customer", code="resource_missing", param="customer")
+        return Reply(json=listing("a", "b", "c", more=True))
+
+    async def story() -> tuple[str | None, int]:
+        async with serving(answer) as server, client_of(server) as client:
+            with pytest.raises(ResourceMissing) as caught:
+                await read(client.pages("/v1/customers/cus_1/balance_transactions"))
+            return caught.value.param, len(server.requests)
+
+    assert ("customer", 2) == run(story())
 
 
 def v2_page(*ids: str, following: str | None) -> Reply:
@@ -1180,6 +1267,30 @@ def test_a_refresh_token_that_was_used_is_explained() -> None:
         assert "invalid_grant" == caught.value.code
         assert "App `ca_1` could not renew its token" in str(caught.value)
         assert BODY not in str(caught.value)
+
+    with_oauth(story)
+
+
+@pytest.mark.parametrize("refusal", [failure(429), failure(500), failure(503), Reply(json={"token_type": "bearer"})])
+def test_an_exchange_that_may_pass_is_tried_again(refusal: Reply) -> None:
+    """Stripe was busy, or answered with something else than a token: the refresh token has not been used."""
+
+    async def story(tokens: TokenServer, client: Client, oauth: OAuth, clock: Clock, kept: list[str]) -> None:
+        tokens.first = [refusal]
+        await client.get("/v1/balance")
+        assert (1, ["rt_1"]) == (tokens.exchanges, kept)
+
+    assert ["rt_0", "rt_0"] == [form["refresh_token"] for form in with_oauth(story).forms if form]
+
+
+def test_an_exchange_that_is_refused_is_tried_once() -> None:
+    """A refresh token that Stripe does not take does not get better."""
+
+    async def story(tokens: TokenServer, client: Client, oauth: OAuth, clock: Clock, kept: list[str]) -> None:
+        tokens.first = [Reply(400, {"error": "invalid_grant"})] * 4
+        with pytest.raises(AuthenticationError):
+            await client.get("/v1/balance")
+        assert 3 == len(tokens.first)
 
     with_oauth(story)
 

@@ -236,3 +236,87 @@ def test_a_load_that_lacks_memory_gets_it(
         sync(new_pipeline(), tables="charges", api_base=stripe.url, api_key=stripe.api_key)
 
     assert held(tmp_path / "test.duckdb", "charges") == truth(bulk, "charges")
+
+
+# ---- what has to be the same for a load that was cut short to go on
+
+DAY = 86_400
+BEGAN = 1_790_000_000
+HOURLY = [BEGAN - 100 * DAY + 1_800 + number * 3_600 for number in range(2_700)]  # the last 300 are still to come
+
+
+def hourly(count: int) -> Bulk:
+    """A business with the first so many charges."""
+    return Bulk({"charges": count}, spread=HOURLY[:count], now=BEGAN)
+
+
+class Interrupted:
+    """A first load of 2,400 charges that Stripe refused to go on with; and the run after it."""
+
+    def __init__(self, pipeline: dlt.Pipeline, file: Path, pages: int = 12, **options: Any) -> None:
+        self.pipeline, self.bulk = pipeline, hourly(2_400)
+        fault = self.bulk.faults.add("/v1/charges", status=500, after=pages)
+        self.run("failed", **options)
+        fault.remove()
+        self.held = len(held(file, "charges"))
+
+    def run(self, status: str, **options: Any) -> int:
+        """Run; how many objects Stripe gave."""
+        self.bulk.reset_figures()
+        with sandbox.serve(world=self.bulk) as stripe:
+            result = sync(self.pipeline, tables="charges", api_base=stripe.url, api_key=stripe.api_key, **options)
+        assert result.tables["charges"].status == status
+        return int(self.bulk.figures()["objects"])
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("pages", [0, 12])
+def test_what_came_since_a_load_was_cut_short_is_read_with_the_rest(
+    pages: int, tmp_path: Path, new_pipeline: Callable[..., dlt.Pipeline]
+) -> None:
+    """The list has grown meanwhile, and no event tells of it: the gaps are read, and what is newer, each once."""
+    cut = Interrupted(new_pipeline(), tmp_path / "test.duckdb", pages)
+    cut.bulk = hourly(2_700)
+    cut.bulk.advance(20 * DAY)
+    given = cut.run("ok")
+
+    assert held(tmp_path / "test.duckdb", "charges") == truth(cut.bulk, "charges")
+    assert 2_700 - cut.held <= given <= 2_700 - cut.held + 20  # one of each gap may come twice
+    assert (cut.held > 500) is bool(pages)
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(("days", "goes_on"), [(28, True), (30, False)])
+def test_a_load_that_was_cut_short_long_ago_begins_again(
+    days: int, goes_on: bool, tmp_path: Path, new_pipeline: Callable[..., dlt.Pipeline]
+) -> None:
+    """Stripe keeps events for 30 days: what changed of the rows that are there cannot be told after that."""
+    cut = Interrupted(new_pipeline(), tmp_path / "test.duckdb")
+    cut.bulk.advance(days * DAY)
+    given = cut.run("ok")
+
+    assert held(tmp_path / "test.duckdb", "charges") == truth(cut.bulk, "charges")
+    assert (given < 2_400) is goes_on
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(
+    ("first", "then", "read"),
+    [
+        ({}, {"refresh": "charges"}, 2_400),
+        ({"refresh": "charges"}, {}, 2_400),
+        ({"start": HOURLY[500]}, {}, 2_400),
+        ({"start": HOURLY[200], "end": HOURLY[2_000]}, {"start": HOURLY[200]}, 2_200),
+    ],
+    ids=["refreshed_then", "refreshed_first", "without_start", "without_end"],
+)
+def test_a_load_that_is_asked_for_otherwise_begins_again(
+    first: dict[str, Any], then: dict[str, Any], read: int, tmp_path: Path, new_pipeline: Callable[..., dlt.Pipeline]
+) -> None:
+    """What an earlier load lacks says nothing of one with other bounds, or of one that reads everything again."""
+    cut = Interrupted(new_pipeline(), tmp_path / "test.duckdb", **first)
+    given = cut.run("ok", **then)
+
+    assert 500 < cut.held < 1_500
+    assert held(tmp_path / "test.duckdb", "charges") == truth(cut.bulk, "charges")[2_400 - read:]
+    assert read <= given <= read + 10  # with a few that were asked for one by one

@@ -315,3 +315,82 @@ def test_a_full_lane_waits_for_a_release() -> None:
         await second
 
     run(story())
+
+
+def test_each_complaint_halves_the_flow_down_to_a_32nd() -> None:
+    """Whoever else uses the account may leave next to nothing: a quarter of the share would be too fast for ever."""
+    clock = Clock()
+    governor = governor_of(clock, 0.64)
+    flows = []
+    for _ in range(8):
+        governor.tell("endpoint-rate", None, "/v1/charges")
+        flows.append(governor.flow(None, "/v1/charges") or 0)
+        clock.now += 1
+
+    assert flows[0] == 8.0
+    assert [round(flow, 1) for flow in flows[:6]] == pytest.approx([8.0, 4.1, 2.1, 1.1, 0.6, 0.5], abs=0.11)
+    assert 0.5 <= min(flows) <= flows[-1] <= 0.6
+
+
+def entered(governor: Governor, path: str, account: str | None = None) -> int:
+    """How many requests may be under way at a time; they are answered before this is."""
+
+    async def story() -> int:
+        asking = [asyncio.ensure_future(governor.acquire(account, path)) for _ in range(20)]
+        await asyncio.sleep(0)
+        under_way = sum(each.done() for each in asking)
+        for each in asking:
+            each.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+        for _ in range(under_way):
+            governor.release(account, path)
+        return under_way
+
+    return run(story())
+
+
+@pytest.mark.parametrize(
+    ("reason", "charges", "customers"),
+    [("global-concurrency", 4, 4), ("endpoint-concurrency", 4, 20), ("global-rate", 20, 20)],
+)
+def test_too_many_at_a_time_holds_for_what_was_told(reason: str, charges: int, customers: int) -> None:
+    """Of the account: for all its endpoints. Of an endpoint: for that alone. And never for another account."""
+    governor = Governor(None, True, sleep=lambda seconds: asyncio.Event().wait())
+
+    async def story() -> None:
+        for _ in range(8):
+            await governor.acquire("acct_1", "/v1/charges")
+        governor.tell(reason, "acct_1", "/v1/charges")
+        for _ in range(8):
+            governor.release("acct_1", "/v1/charges")
+
+    run(story())
+
+    assert (charges, customers) == tuple(entered(governor, path, "acct_1") for path in ("/v1/charges", "/v1/customers"))
+    assert 20 == entered(governor, "/v1/charges", "acct_2") == entered(governor, "/v1/charges")
+
+
+def test_who_waits_for_an_endpoint_takes_no_place_of_the_account() -> None:
+    """Four may be under way at the account, one at the endpoint: however many wait for it, three others may go."""
+
+    async def story() -> int:
+        governor = Governor(None, True, sleep=lambda seconds: asyncio.sleep(0))
+        for path in ["/v1/charges"] * 2 + ["/v1/customers"] * 6:
+            await governor.acquire(None, path)
+        governor.tell("global-concurrency", None, "/v1/customers")
+        governor.release(None, "/v1/charges")
+        governor.tell("endpoint-concurrency", None, "/v1/charges")
+        for _ in range(6):
+            governor.release(None, "/v1/customers")
+        waiting = [asyncio.ensure_future(governor.acquire(None, "/v1/charges")) for _ in range(5)]
+        others = [asyncio.ensure_future(governor.acquire(None, "/v1/customers")) for _ in range(5)]
+        for _ in range(20):
+            await asyncio.sleep(0)
+        gone = sum(each.done() for each in others)
+        assert not any(each.done() for each in waiting)
+        for each in (*waiting, *others):
+            each.cancel()
+        await asyncio.gather(*waiting, *others, return_exceptions=True)
+        return gone
+
+    assert 3 == run(story())

@@ -300,6 +300,18 @@ def test_misfits_of_some_rows_leave_the_others_alone() -> None:
     ]
 
 
+@pytest.mark.parametrize(("kind", "sent"), MISFITS, ids=repr)
+def test_a_misfit_between_values_that_fit_is_the_only_one_kept_apart(kind: str, sent: Any) -> None:
+    """Arrow takes a page of plain values as a whole: one that the column cannot hold must not slip in with them."""
+    fits, held = next((sent, held) for fitting, sent, held in FITS if fitting == kind)
+
+    assert rows_of(shape(v=kind), {"id": "1", "v": fits}, {"id": "2", "v": sent}, {"id": "3", "v": fits}) == [
+        {"id": "1", "v": held},
+        {"id": "2", "v__v_json": sent},
+        {"id": "3", "v": held},
+    ]
+
+
 # ---- references
 
 

@@ -581,6 +581,26 @@ def test_a_schema_that_grew_is_put_into_another_destination(
         schema_migrate(grown, from_pipeline=grown)
 
 
+def test_columns_that_are_new_and_columns_that_were_lost_are_both_made(
+    new_pipeline: Make, small: Any, tmp_path: Path
+) -> None:
+    """Somebody dropped a column that had been made, and the schema has grown by another one: one migration does it."""
+    customer = small.world.dump()["customers"][0].object["id"]
+    small.world.update("customer", customer, shoe_size=44)
+    grown, target = new_pipeline("grown", "grown.duckdb"), new_pipeline("target")
+    sync(grown, tables="customers", api_base=small.url, api_key=small.api_key)
+    schema_migrate(target, "customers")
+    with duckdb.connect(str(tmp_path / "test.duckdb")) as connection:
+        connection.execute("ALTER TABLE stripe.customers DROP COLUMN email")
+    made = schema_migrate(target, from_pipeline=grown)
+    with duckdb.connect(str(tmp_path / "test.duckdb")) as connection:
+        held = {name for name, *_ in connection.execute("DESCRIBE stripe.customers").fetchall()}
+
+    assert made.columns_added == {"customers": {"email": "text", "shoe_size": "bigint"}}
+    assert held >= {"email", "shoe_size"}
+    assert schema_diff(grown, "destination", pipeline=target).equal
+
+
 def test_columns_that_a_version_brings_rewrite_no_table(
     new_pipeline: Make, postgres: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

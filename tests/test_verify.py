@@ -28,8 +28,8 @@ SINGLETONS = {"balance_available", "balance_pending", "balance_settings", "tax_s
 class Copy:
     """A sandbox and the DuckDB file that it was loaded into."""
 
-    def __init__(self, folder: Path, **world: Any) -> None:
-        self.stripe = sandbox.serve(world=sandbox.World(**world))
+    def __init__(self, folder: Path, world: sandbox.World | None = None, **options: Any) -> None:
+        self.stripe = sandbox.serve(world=world or sandbox.World(**options))
         self.file = str(folder / "copy.duckdb")
         self.options = {"api_base": self.stripe.url, "api_key": self.stripe.api_key}
         self.pipeline = dlt.pipeline(
@@ -319,6 +319,60 @@ def test_an_object_that_changes_meanwhile_is_compared_again(shared: Copy, monkey
     assert (len(passes), found(result), result.exit_code) == (2, {}, 0)
 
 
+def test_what_a_second_look_cannot_see_counts_as_it_was_seen(shared: Copy) -> None:
+    """Stripe stops answering between the two looks: the difference stays, and is not taken for healed."""
+    copy = shared
+    requests = copy.stripe.world.requests
+    before = len(requests)
+    assert found(copy.verify(tables="customers")) == {}
+    pages = sum(request.path == "/v1/customers" for request in requests[before:])
+    id = copy.sql("SELECT min(id) FROM stripe.customers")[0][0]
+    copy.sql(f"UPDATE stripe.customers SET name = 'Wrong' WHERE id = '{id}'")
+    fault = copy.stripe.world.faults.add(path="/v1/customers", status=500, after=pages)
+    result = copy.verify(tables="customers")
+    fault.remove()
+
+    assert any(request.status == 500 for request in requests[before:])
+    assert found(result).keys() == {("altered", "customers", id, "name")}
+    assert (result.tables["customers"].differing, result.exit_code) == (1, 4)
+
+
+@pytest.mark.parametrize(("seconds", "late"), [(30, True), (600, False)])
+def test_what_happened_just_before_the_last_load_may_be_missing_in_it(copy: Copy, seconds: int, late: bool) -> None:
+    """Stripe's lists and events are a little behind: that long it is late, and before that it is lost."""
+    world, tables = copy.stripe.world, "balance_transactions;customers"
+    copy.run(tables=tables)
+    world.advance(3_600)
+    id = world.dump()["customers"][0].object["id"]
+    held = {row[0] for row in copy.sql("SELECT id FROM stripe.balance_transactions")}
+    world.update("customer", id, name="Changed")
+    world.create("charge", amount=5_000, currency="usd")
+    world.advance(seconds)
+    copy.run(tables=tables)
+    copy.sql(f"UPDATE stripe.customers SET name = 'Before' WHERE id = '{id}'")
+    (new,) = {row[0] for row in copy.sql("SELECT id FROM stripe.balance_transactions")} - held
+    copy.sql(f"DELETE FROM stripe.balance_transactions WHERE id = '{new}'")
+    result = copy.verify(tables=tables)
+
+    assert found(result).keys() == {
+        ("altered", "customers", id, "name"), ("missing", "balance_transactions", new, None)}
+    assert {each.late for table in result.tables.values() for each in table.differences} == {late}
+
+
+def test_another_case_of_a_letter_inside_json_is_a_difference(copy: Copy) -> None:
+    """Text in JSON is text: the order of names and blanks do not matter, letters do."""
+    id = copy.stripe.world.create("customer", metadata={"since": "2", "Tier": "Gold"})["id"]
+    copy.run(tables="customers")
+
+    def verified(metadata: str) -> set[Any]:
+        copy.sql(f"UPDATE stripe.customers SET metadata = '{metadata}' WHERE id = '{id}'")
+        return set(found(copy.verify(tables="customers")))
+
+    assert verified('{ "Tier": "Gold", "since": "2" }') == set()
+    assert verified('{"since":"2","Tier":"gold"}') == {("altered", "customers", id, "metadata")}
+    assert verified('{"since":"2","tier":"Gold"}') == {("altered", "customers", id, "metadata")}
+
+
 # ---- bounds and samples
 
 
@@ -377,6 +431,19 @@ def test_more_differences_than_are_named(shared: Copy, monkeypatch: pytest.Monke
 
     assert (before.tables["customers"].missing, before.tables["customers"].capped) == (10, True)
     assert (result.exit_code, found(result), shared.off("customers")) == (0, {}, [])
+
+
+def test_a_sample_of_a_second_with_many_objects_is_that_second(tmp_path: Path) -> None:
+    """A page of rows may be of one second: then all of it is read, for nothing could cut it."""
+    times = [1_750_000_000 + n for n in range(100)] + [1_760_000_000] * 300 + [1_770_000_000 + n for n in range(100)]
+    copy = Copy(tmp_path, sandbox.Bulk({"charges": 500}, spread=times))
+    with copy.stripe:
+        copy.run(tables="charges")
+        copy.sql("UPDATE stripe.charges SET amount = amount + 1")
+        seen = [copy.verify(sample=100, seed=seed, tables="charges").tables["charges"] for seed in range(4)]
+
+    assert [charges.altered for charges in seen] == [charges.stripe for charges in seen]
+    assert {charges.stripe for charges in seen} == {100, 300}
 
 
 # ---- money
@@ -450,6 +517,19 @@ def test_what_cannot_be_verified_is_refused_or_named(shared: Copy, new_pipeline:
     assert {name: table.status for name, table in some.tables.items()} == {
         "apps_secrets": "not loaded", "products": "ok", "refunds": "not there"}
     assert some.exit_code == 1
+
+
+def test_a_key_of_another_account_verifies_nothing(shared: Copy) -> None:
+    """All rows would be extra, and a repair would flag them."""
+    stranger = sandbox.World(seed=4, empty=True)
+    with sandbox.serve(world=stranger) as stripe, pytest.raises(MixedData) as caught:
+        verify(shared.pipeline, api_base=stripe.url, api_key=stripe.api_key, tables="customers", repair=True)
+    held, given = (world.dump()["accounts"][0].object["id"] for world in (shared.stripe.world, stranger))
+
+    assert str(caught.value).startswith(
+        f"Dataset `stripe` holds data of account `{held}`, and the key reads account `{given}`.")
+    assert [request.path for request in stranger.requests] == ["/v1/account"]
+    assert found(shared.verify(tables="customers")) == {}
 
 
 def test_a_list_that_fails_is_not_taken_for_empty(shared: Copy) -> None:
