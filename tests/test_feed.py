@@ -15,6 +15,7 @@ import pytest
 from truth import differences, snapshot, wrong_changes
 
 from stripe_source import sandbox, stripe_source, sync
+from stripe_source.errors import MixedData
 from stripe_source.feed import before, newest
 from stripe_source.sandbox.faults import Lag
 from stripe_source.tables import TABLES
@@ -584,7 +585,7 @@ def test_an_event_that_shows_up_after_the_run_is_in_the_overlap(account: Account
     account.world.advance(60)
     with account.late(account.newest_event()):
         account.run("customers")
-    account.world.advance(400)
+    account.world.advance(3_600)
     account.run("customers")
 
     assert account.differences("customers") == []
@@ -665,7 +666,9 @@ def test_what_a_list_showed_outlives_events_of_its_second(account: Account) -> N
 def test_a_deletion_from_before_does_not_undo_what_was_read_since(account: Account) -> None:
     """A product was deleted and made again; the list shows it, while the event of the latter is late."""
     account.world.create("product", id="prod_mine", name="First")
+    account.world.advance(10)
     account.world.delete("product", "prod_mine")
+    account.world.advance(10)
     account.world.create("product", id="prod_mine", name="Second")
     with account.late(account.newest_event()):
         account.world.advance(10)
@@ -880,6 +883,17 @@ def test_two_accounts_in_one_dataset_leave_each_other_alone(account: Account) ->
     lost = account.query(
         f"SELECT count(*) FROM stripe.products WHERE NOT _deleted AND _account_id = '{account.world.books.account}'")
     assert lost == [(sum(not truth.deleted for truth in truths),)]
+
+
+def test_live_data_does_not_get_where_test_data_is(account: Account) -> None:
+    """A live key is refused before anything is read."""
+    account.run("products")
+    with sandbox.serve(world=sandbox.World(seed=7, scale=0.01, livemode=True)) as live:
+        with pytest.raises(MixedData, match="live"):
+            account.run("products", api_base=live.url, api_key=live.api_key)
+
+        assert [each.path for each in live.world.requests if each.path == "/v1/products"] == []
+    assert account.differences("products") == []
 
 
 def test_what_nobody_declared_is_kept_like_the_rest(account: Account) -> None:
