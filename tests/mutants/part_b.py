@@ -116,16 +116,10 @@ MUTANTS = (
         f"{FEED} leave_each_other_alone",
     ),
     Mutant('IS NULL"] if None in given else []', 'IS NULL"] if False else []', f"{FEED} leaves_a_watched_list"),
-    Mutant(
-        "yield things[first:first + CHUNK]",
-        "yield things[first:first + CHUNK - 1]",
-        f'{FEED} "ten_pages_of_events and 3600"',
-    ),
     Mutant("{self._name(until)} IS NULL AND (", "1 = 1 AND (", f"{FEED} every_version_is_kept"),
     Mutant("if _second(row[begins]) < second:", "if _second(row[begins]) > second:", f"{FEED} every_version_is_kept"),
     # ---- run
     Mutant("or not whole or table.forgets or table.keeps", "or not whole or table.keeps", f"{FEED} stripe_forgets"),
-    Mutant("partial = self.since is not None or", "partial =", f"{FEED} bound_that_moves_back"),
     Mutant("or o.end is not None or not whole", "or not whole", f"{FEED} bound_that_moves_back"),
     Mutant("if partial or not verdict.complete or", "if partial or", f"{FEED} refused_later"),
     Mutant("not version.deleted and key not in self.seen", "key not in self.seen", f"{FEED} row_is_flagged_once"),
@@ -241,5 +235,5 @@ MUTANTS = (
         "return int(whole), int(own or 0)",
         "tests/test_two_at_once.py -k left_does_not_block",
     ),
-    Mutant("note.unlink(missing_ok=True)\n", "pass\n", "tests/test_two_at_once.py -k goes_well_when"),
+    Mutant(", **_noted(note))", ")", "tests/test_two_at_once.py -k refused_as_well"),
 )
