@@ -142,7 +142,8 @@ def credentials(
     if isinstance(api_key, (ApiKey, OAuth)):
         return api_key
     if client_id and client_secret and refresh_token and not api_key:
-        return OAuth(client_id, client_secret, refresh_token, f"{api_base.rstrip('/')}/v1/oauth/token", _warn_of_rotation)
+        url = f"{api_base.rstrip('/')}/v1/oauth/token"
+        return OAuth(client_id, client_secret, refresh_token, url, _warn_of_rotation)
     if api_key is None:
         raise MissingKey()
     return ApiKey(str(api_key))

@@ -46,7 +46,7 @@ def stripe_source(
     history: Any = None,
     schema_contract: Any = None,
     _run: Any = None,
-) -> Any:
+) -> Any:  # long: it has an option a line, and the description of each
     """The tables of a Stripe account, one dlt resource each.
 
     Options may also stand in dlt's configuration under `[sources.stripe]`; the key may be in `STRIPE_API_KEY`.

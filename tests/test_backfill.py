@@ -422,7 +422,7 @@ def test_an_object_of_the_very_second_that_a_search_ended_at_is_read(
 
     With many spans, so that the search goes on while they are read.
     """
-    monkeypatch.setattr("stripe_source.extract.backfill.spans.PAGES_PER_SPAN", 4)
+    monkeypatch.setattr("stripe_source.extract.backfill.sweep.PAGES_PER_SPAN", 4)
     at = [NOW - n * step for n in range(10_000)]
     watched = Watched(at)
     swept(Sweep(watched, LIST, None, NOW + 1, ordered=ordered))

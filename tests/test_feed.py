@@ -2,17 +2,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import dlt
 import duckdb
 import pytest
-from truth import differences
+from truth import differences, snapshot, wrong_changes
 
 from stripe_source import sandbox
+from stripe_source.errors import MixedData
 from stripe_source.extract.changes.events import newest_event, object_before
 from stripe_source.load.sync import sync
 from stripe_source.sandbox.state.faults import Lag
@@ -27,8 +30,37 @@ class Account:
         self.stripe, self.world, self.new_pipeline, self.file = stripe, stripe.world, new_pipeline, file
 
     def run(self, tables: str | None = None, **options: Any) -> Any:
+        """Run, and see to it that nothing was done to rows that no run may do."""
         given = {"tables": tables, **options} if tables else options
-        return sync(self.new_pipeline(), **{"api_base": self.stripe.url, "api_key": self.stripe.api_key, **given})
+        before = self.rows()
+        result = sync(self.new_pipeline(), **{"api_base": self.stripe.url, "api_key": self.stripe.api_key, **given})
+        assert wrong_changes(before, self.rows(), hard=options.get("deletes") == "hard") == []
+        return result
+
+    def newest_event(self) -> str:
+        return str(self.world.books.all("event")[-1].id)
+
+    @contextmanager
+    def late(self, *events: str) -> Iterator[None]:
+        """These events are in no list yet."""
+        self.world.books.late.update(dict.fromkeys(events, 2**63))
+        yield
+        for event in events:
+            self.world.books.late.pop(event, None)
+
+    @contextmanager
+    def untold(self) -> Iterator[None]:
+        """What happens has no events."""
+        self.world.books.untold = True
+        yield
+        self.world.books.untold = False
+
+    def rows(self) -> dict[str, Any]:
+        """All rows, by table and key."""
+        if not self.file.exists():
+            return {}
+        with duckdb.connect(str(self.file), read_only=True) as connection:
+            return snapshot(connection, "stripe")
 
     def asked(self, tables: str | None = None, **options: Any) -> list[str]:
         """The paths that a run asks for."""
@@ -432,6 +464,7 @@ def test_events_of_one_second_are_told_apart_by_what_they_changed() -> None:
     assert newest_event([one, three]) is None
     assert newest_event([gone, three]) is None
     assert newest_event([two, _event({"id": "c", "name": "B"}, {"name": "A"})]) is two
+    assert newest_event([_event({"id": "c", "name": "A"}, type="customer.deleted"), two]) is None
     assert object_before(three) == {"id": "c", "name": "B"}
 
 
@@ -493,3 +526,417 @@ def test_history_begun_later_starts_with_what_is_there(account: Account) -> None
         account.query("SELECT count(*), count(*) FROM stripe.products")[0]
     ]
     assert sandbox.World(empty=True).dump()["products"] == []
+
+
+# ---- never backwards
+
+
+class Longest(Random):
+    """Every delay is as long as it may be."""
+
+    def randint(self, a: int, b: int) -> int:
+        return b
+
+
+def test_when_a_version_came_to_be_is_told(account: Account) -> None:
+    """`_changed_at` is when a list or an object was read, or when the event happened that carried the object."""
+    read, told = account.world.create("customer")["id"], account.world.create("customer")["id"]
+    coupon = account.world.create("coupon", percent_off=5.0)["id"]
+    start = account.world.now
+    account.run("customers;coupons")
+    account.world.advance(100)
+    account.world.update("customer", told, name="Told")
+    account.world.update("coupon", coupon, name="Asked for, because the event lacks what is expanded")
+    account.world.advance(50)
+    account.run("customers;coupons")
+    at = dict(account.query(
+        f"SELECT id, epoch(_changed_at)::BIGINT - {start} FROM stripe.customers"
+        f" UNION ALL SELECT id, epoch(_changed_at)::BIGINT - {start} FROM stripe.coupons"
+    ))
+
+    assert (at[read], at[told], at[coupon]) == (0, 100, 150)
+
+
+def test_events_that_were_applied_are_not_applied_again(account: Account) -> None:
+    """The overlap of two runs is read twice; what had to be asked for is asked for once."""
+    account.run("coupons")
+    made = account.world.create("coupon", percent_off=15.0)["id"]
+    account.world.advance(60)
+    first = account.asked("coupons").count(f"/v1/coupons/{made}")
+    account.world.advance(60)
+    second = account.asked("coupons").count(f"/v1/coupons/{made}")
+
+    assert (first, second) == (1, 0)
+
+
+def test_away_for_longer_than_events_are_kept(account: Account) -> None:
+    """An hour more than 30 days: the event of a deletion is gone, and the row is flagged all the same."""
+    account.run("customers")
+    account.world.delete("customer", account.world.books.all("customer")[0].id)
+    account.world.advance(30 * 86_400 + 3_600)
+    account.run("customers")
+
+    assert account.differences("customers") == []
+
+
+def test_an_event_that_shows_up_after_the_run_is_in_the_overlap(account: Account) -> None:
+    """It happened before the last run and was in no list then."""
+    account.run("customers")
+    account.world.advance(60)
+    account.world.create("customer", name="Late")
+    account.world.advance(60)
+    with account.late(account.newest_event()):
+        account.run("customers")
+    account.world.advance(3_600)
+    account.run("customers")
+
+    assert account.differences("customers") == []
+
+
+def test_events_of_other_accounts_are_not_ours(account: Account) -> None:
+    """A connected account has a product with the same id, and a customer: what becomes of them changes no row."""
+    ours = account.world.create("product", id="prod_same", name="Ours")
+    account.run("products;customers")
+    account.world.advance(60)
+    theirs = account.world.connected[0]
+    for type, thing in (
+        ("product.updated", {**ours, "name": "Theirs"}), ("product.deleted", {**ours, "name": "Theirs"}),
+        ("customer.created", account.world.create("customer", account=theirs)),
+    ):
+        event = account.world.emit(type, thing)["id"]
+        record = account.world.books.get("event", event)
+        record.data["account"], record.cache = theirs, None
+    account.run("products;customers")
+
+    assert account.differences("products;customers") == []
+
+
+def test_events_of_a_connected_account_are_its_own(account: Account) -> None:
+    """Read with `account_id`, they name it."""
+    connected = account.world.connected[0]
+    account.run("products", account_id=connected)
+    account.world.create("product", account=connected, name="New")
+    account.run("products", account_id=connected)
+    truths = account.world.dump(account=connected)["products"]
+    with duckdb.connect(str(account.file), read_only=True) as connection:
+        assert differences(connection, "stripe", "products", truths, connected) == []
+
+
+def test_an_older_second_has_no_say(account: Account) -> None:
+    """B to A, A to C and C to B, the second of them late: the newest event alone tells that it is B."""
+    id = account.world.create("customer", name="B")["id"]
+    account.run("customers")
+    events = []
+    for name in "ACB":
+        account.world.advance(10)
+        account.world.update("customer", id, name=name)
+        events.append(account.newest_event())
+    with account.late(events[1]):
+        asked = account.asked("customers")
+
+        assert account.differences("customers") == []
+        assert f"/v1/customers/{id}" not in asked
+
+
+def test_the_first_event_of_a_second_may_come_last(account: Account) -> None:
+    """Two changes in one second, the older one late: the run that sees it keeps the newer version."""
+    id = account.world.create("customer", name="A")["id"]
+    account.run("customers")
+    account.world.advance(60)
+    account.world.update("customer", id, name="B")
+    with account.late(account.newest_event()):
+        account.world.update("customer", id, name="C")
+        account.run("customers")
+    account.run("customers")
+
+    assert account.differences("customers") == []
+
+
+def test_what_a_list_showed_outlives_events_of_its_second(account: Account) -> None:
+    """Two changes in the second of the first load, which saw both; of their events the second is late."""
+    id = account.world.create("customer", name="A")["id"]
+    account.world.advance(60)
+    account.world.update("customer", id, name="B")
+    account.world.update("customer", id, name="C")
+    with account.late(account.newest_event()):
+        account.run("customers")
+        account.run("customers")
+
+        assert account.differences("customers") == []
+
+
+def test_a_deletion_from_before_does_not_undo_what_was_read_since(account: Account) -> None:
+    """A product was deleted and made again; the list shows it, while the event of the latter is late."""
+    account.world.create("product", id="prod_mine", name="First")
+    account.world.advance(10)
+    account.world.delete("product", "prod_mine")
+    account.world.advance(10)
+    account.world.create("product", id="prod_mine", name="Second")
+    with account.late(account.newest_event()):
+        account.world.advance(10)
+        account.run("products")
+        account.run("products")
+
+        assert account.differences("products") == []
+
+
+def test_children_without_their_parents_do_not_go_backwards(account: Account) -> None:
+    """Items of a subscription that is not loaded itself: an event between two that were applied is no news."""
+    subscription = account.world.create("subscription")["id"]
+    account.run("subscription_items")
+    account.world.advance(60)
+    account.world.create("subscription_item", subscription=subscription)
+    account.world.advance(60)
+    passing = account.world.create("subscription_item", subscription=subscription)["id"]
+    with account.late(account.newest_event()):
+        account.world.advance(60)
+        account.world.delete("subscription_item", passing)
+        account.run("subscription_items")
+    account.run("subscription_items")
+
+    assert account.differences("subscription_items") == []
+
+
+def test_a_watched_list_that_is_behind_does_not_undo_an_event(account: Account) -> None:
+    """The event brought the new description; half a minute later the list still shows the old one."""
+    account.world.faults.lag, account.world.faults.rng = Lag(lists=50), Longest()
+    intent = account.world.create("payment_intent", description="Old")["id"]
+    account.world.advance(100)
+    account.run("payment_intents")
+    account.world.update("payment_intent", intent, description="New")
+    account.world.emit("payment_intent.updated", intent)
+    account.run("payment_intents")
+    account.world.advance(30)
+    account.run("payment_intents")
+
+    assert account.query(f"SELECT description FROM stripe.payment_intents WHERE id = '{intent}'") == [("New",)]
+
+
+def test_a_first_load_from_lists_that_are_behind_is_put_right_by_events(account: Account) -> None:
+    """The list shows the old name, the event of the new one is there already: the next run applies it."""
+    account.world.faults.lag, account.world.faults.rng = Lag(lists=50), Longest()
+    customer = account.world.create("customer", name="Old")["id"]
+    account.world.advance(100)
+    account.world.update("customer", customer, name="New")
+    account.run("customers")
+    account.run("customers")
+
+    assert account.query(f"SELECT name FROM stripe.customers WHERE id = '{customer}'") == [("New",)]
+
+
+# ---- watched
+
+
+def test_what_leaves_a_watched_list_is_asked_for(account: Account) -> None:
+    """A pending invoice item is put on an invoice, without an event about it: the list of pending ones lacks it."""
+    item = account.world.create("invoiceitem", customer=account.world.create("customer")["id"])
+    account.run("invoice_items")
+    account.world.advance(3_600)  # its event is not read again
+    account.run("invoice_items")
+    with account.untold():
+        invoice = account.world.create("invoice", customer=item["customer"])["id"]
+        account.world.update("invoiceitem", item["id"], invoice=invoice)
+    account.run("invoice_items")
+
+    assert account.query(f"SELECT invoice FROM stripe.invoice_items WHERE id = '{item['id']}'") == [(invoice,)]
+
+
+def test_what_was_made_before_the_last_run_is_still_watched(account: Account) -> None:
+    """A payment intent of half an hour before gets a description, without an event."""
+    intent = account.world.create("payment_intent", description="Old")["id"]
+    account.world.advance(1_800)
+    account.run("payment_intents")
+    with account.untold():
+        account.world.update("payment_intent", intent, description="New")
+    account.run("payment_intents")
+
+    assert account.differences("payment_intents") == []
+
+
+def test_a_transaction_is_available_in_the_second_in_which_it_is_due(account: Account) -> None:
+    """Neither the last second of what is due nor the last second of the wait is left out."""
+    account.world.create("charge", amount=5_000)
+    account.run("balance_transactions")
+    last = account.world.books.all("balance_transaction")[-1]
+    account.world.advance(7_200)  # it is not among the newest any more
+    account.run("balance_transactions")
+    account.world.advance(last.data["available_on"] - account.world.now)
+    account.run("balance_transactions")
+
+    assert last.data["status"] == "available"
+    assert account.differences("balance_transactions") == []
+
+
+# ---- deletions
+
+
+def test_a_row_is_flagged_once(account: Account) -> None:
+    """A removed item has the time of its removal for good, whatever becomes of its subscription later."""
+    subscription = account.world.create("subscription")["id"]
+    item = account.world.create("subscription_item", subscription=subscription)["id"]
+    account.run("subscriptions;subscription_items")
+    account.world.advance(100)
+    account.world.delete("subscription_item", item)
+    when = datetime.fromtimestamp(account.world.now, timezone.utc)
+    account.run("subscriptions;subscription_items")
+    account.world.advance(100)
+    account.world.create("subscription_item", subscription=subscription)
+    by_feed = account.run("subscriptions;subscription_items").tables["subscription_items"]
+    whole = account.run("subscriptions;subscription_items", mode="initial").tables["subscription_items"]
+
+    assert (by_feed.gone, whole.gone) == (0, 0)
+    assert account.query(f"SELECT _deleted_at FROM stripe.subscription_items WHERE id = '{item}'") == [(when,)]
+    assert account.differences("subscriptions;subscription_items") == []
+
+
+def test_a_deletion_that_is_told_again_changes_nothing(account: Account) -> None:
+    """The table was left out once, so that the events of the overlap are applied once more."""
+    customer = account.world.create("customer")["id"]
+    account.run("customers;products")
+    account.world.delete("customer", customer)
+    account.run("customers;products")
+    account.run("products")
+    result = account.run("customers;products")
+
+    assert result.tables["customers"].gone == 0
+    assert account.differences("customers;products") == []
+
+
+@pytest.mark.parametrize("stubs", [False, True])
+def test_what_came_and_went_is_a_flagged_row_where_its_values_are_known(account: Account, stubs: bool) -> None:
+    """The event of the deletion has them, or no more than the id, of which no row is made."""
+    account.run("products")
+    account.world.faults.deleted_stubs = stubs
+    came = account.world.create("product", name="Short")["id"]
+    account.world.advance(60)
+    account.world.delete("product", came)
+    account.run("products")
+
+    assert account.query(f"SELECT name, _deleted FROM stripe.products WHERE id = '{came}'") == (
+        [] if stubs else [("Short", True)])
+
+
+def test_the_last_child_may_go(account: Account) -> None:
+    """A draft loses its only line: the empty list that its invoice has now says so."""
+    invoice = account.world.create("invoice")["id"]
+    item = account.world.create("invoiceitem", invoice=invoice)["id"]
+    account.run("invoices;invoice_line_items")
+    account.world.advance(60)
+    account.world.delete("invoiceitem", item)
+    result = account.run("invoices;invoice_line_items")
+
+    assert result.tables["invoice_line_items"].gone == 1
+    assert account.differences("invoices;invoice_line_items") == []
+
+
+def test_a_parent_that_cannot_have_children_any_more_has_none(account: Account) -> None:
+    """A payment intent loses its details, and with them their line items."""
+    tables = "payment_intents;payment_intent_amount_details_line_items"
+    intent = account.world.create("payment_intent", amount_details={"tip": {}})["id"]
+    account.world.populate("payment_intent_amount_details_line_items", 2, parent=intent)
+    account.run(tables)
+    account.world.advance(60)
+    account.world.update("payment_intent", intent, amount_details=None)
+    account.world.emit("payment_intent.amount_capturable_updated", intent)
+    result = account.run(tables)
+
+    assert result.tables["payment_intent_amount_details_line_items"].gone == 2
+
+
+def test_a_list_that_is_refused_later_is_no_empty_list(account: Account) -> None:
+    """An account is not under the platform's control any more: its persons are not known, which is not to be gone."""
+    connected = account.world.books.all("account")[-1]
+    connected.data["type"], connected.cache = "custom", None
+    account.world.populate("account_persons", 2, parent=connected.id)
+    account.run("accounts;account_persons")
+    there = account.query(f"SELECT count(*) FROM stripe.account_persons WHERE account_id = '{connected.id}'")
+    connected.data["type"], connected.cache = "standard", None
+    result = account.run("accounts;account_persons")
+
+    assert there[0][0] >= 2
+    assert result.tables["account_persons"].gone == 0
+    assert account.query("SELECT count(*) FROM stripe.account_persons WHERE _deleted") == [(0,)]
+
+
+def test_events_that_stripe_forgets_are_kept(account: Account) -> None:
+    """After 30 days they leave the list; a full pass does not take them for deleted."""
+    account.run("events")
+    before_ = account.query("SELECT count(*) FROM stripe.events")
+    account.world.advance(31 * 86_400)
+    result = account.run("events", mode="initial")
+
+    assert before_ > [(0,)] and result.tables["events"].gone == 0
+    assert account.query("SELECT count(*) FROM stripe.events WHERE _deleted") == [(0,)]
+
+
+def test_two_accounts_in_one_dataset_leave_each_other_alone(account: Account) -> None:
+    """Each has a pipeline of its own; both have a product of the same id, and one deletes it."""
+    connected = account.world.connected[0]
+    account.world.create("product", id="prod_same", name="Ours")
+    account.world.create("product", id="prod_same", account=connected, name="Theirs")
+    account.run("products")
+    ours = {key: row for key, row in account.rows()["products"].items() if key[0] != connected}
+    own, options = account.new_pipeline, {"tables": "products", "account_id": connected, "mode": "initial"}
+    account.new_pipeline = lambda: own("theirs")
+    account.run(**options)
+    account.world.delete("product", "prod_same", account=connected)
+    account.run(**options)
+    rows = account.rows()["products"]
+
+    assert (rows[connected, "prod_same"]["name"], rows[connected, "prod_same"]["_deleted"]) == ("Theirs", True)
+    assert len(ours) > 1 and {key: row for key, row in rows.items() if key[0] != connected} == ours
+
+
+def test_live_data_does_not_get_where_test_data_is(account: Account) -> None:
+    """A live key is refused before anything is read."""
+    account.run("products")
+    with sandbox.serve(world=sandbox.World(seed=7, scale=0.01, livemode=True)) as live:
+        with pytest.raises(MixedData, match="live"):
+            account.run("products", api_base=live.url, api_key=live.api_key)
+
+        assert [each.path for each in live.world.requests if each.path == "/v1/products"] == []
+    assert account.differences("products") == []
+
+
+def test_what_nobody_declared_is_kept_like_the_rest(account: Account) -> None:
+    """Fields of a customer that no map has: by list, by event, and in the row that is flagged."""
+    listed = account.world.create("customer", loyalty="gold", points=7)["id"]
+    account.run("customers")
+    account.world.advance(60)
+    told = account.world.create("customer", loyalty="tin", points=1)["id"]
+    account.world.update("customer", listed, points=8)
+    account.run("customers")
+
+    assert account.differences("customers") == []
+    account.world.delete("customer", listed)
+    account.run("customers")
+    assert account.differences("customers") == []
+    assert account.query(f"SELECT loyalty, points, _deleted FROM stripe.customers WHERE id IN ('{listed}', '{told}')"
+                         " ORDER BY points") == [("tin", 1, False), ("gold", 8, True)]
+
+
+def test_a_bound_that_moves_back_brings_what_is_older(account: Account) -> None:
+    """What was loaded from a day on does not hold what came before it; a later bound takes nothing away."""
+    times = sorted(each.data["created"] for each in account.world.books.all("customer"))
+    middle = times[len(times) // 2]
+
+    def held() -> int:
+        return int(account.query("SELECT count(*) FROM stripe.customers WHERE NOT _deleted")[0][0])
+
+    account.run("customers", start=middle)
+    assert held() == sum(at >= middle for at in times)
+    account.run("customers", start=times[0] - 1)
+    assert account.differences("customers") == []
+    account.run("customers", start=middle, mode="initial")
+    account.run("customers", end=middle, marker=None)
+    assert account.differences("customers") == []
+
+
+def test_a_bound_includes_its_own_second(account: Account) -> None:
+    """A full pass from a bound on knows the rows that are held from that very second on: none is new again."""
+    first = min(each.data["created"] for each in account.world.books.all("charge"))
+    again = {"marker": None, "start": first}
+    account.run("charges", **again)
+    result = account.run("charges", **again).tables["charges"]
+
+    assert (result.new, result.changed, result.gone, result.unchanged) == (0, 0, 0, result.read)

@@ -204,7 +204,7 @@ def test_markers_bring_new_rows_once(fresh: Loaded, marker: str) -> None:
 def test_the_object_of_the_id_marker_may_be_gone(fresh: Loaded) -> None:
     """Where Stripe no longer knows the object that the marker names, `created` takes over, and nothing is missed."""
     fresh.run(tables="customers", marker="id")
-    newest = fresh.pipeline.state["sources"]["stripe"]["resources"]["customers"]["id"]
+    newest = fresh.pipeline.state["sources"]["stripe"]["resources"]["customers"]["last_id"]
     fresh.stripe.world.delete("customer", newest)
     fresh.stripe.world.advance(10 * 86_400)
     fresh.stripe.world.live(60)

@@ -197,7 +197,10 @@ def test_the_marker_of_a_table(table: str, marker: Any, expected: str | None) ->
 
 @pytest.mark.parametrize(
     ("table", "marker"),
-    [("payment_methods", "created"), ("balance_available", "id"), ("balance_pending", "created")],
+    [
+        ("payment_methods", "created"), ("balance_available", "id"), ("balance_pending", "created"),
+        ("webhook_endpoints", "events"),
+    ],
 )
 def test_a_marker_that_a_named_table_cannot_go_by_is_refused(table: str, marker: str) -> None:
     """Whoever writes the very name means it."""

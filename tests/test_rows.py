@@ -423,7 +423,8 @@ def test_types_come_from_all_batches_that_are_settled_together() -> None:
         [{"id": "2", "n": "x", "f": 1.5, "o": "id", "h": 2**70, "d": 0.5}],
     ]
     for several in (batches, batches[::-1]):
-        made = maker.decide_columns(pa.concat_tables([maker.build([event(data) for data in batch]) for batch in several]))
+        built = [maker.build([event(data) for data in batch]) for batch in several]
+        made = maker.decide_columns(pa.concat_tables(built))
 
         assert {column.name: column.data_type for column in made.inferred} == {
             "n": "json", "f": "double", "o": "json", "h": "json", "d": "json",

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
-from truth import ELSEWHERE, KEYS, differences
+from truth import ELSEWHERE, KEYS, differences, snapshot, wrong_changes
 
 from stripe_source import sandbox
 from stripe_source.extract.channel import Channel
@@ -98,9 +98,18 @@ class Copy:
             pipelines_dir=str(self.pipelines),
         )
         given: dict[str, Any] = {"tables": self.tables, **options}
+        before = self.rows()
         result = sync(pipeline, api_base=self.stripe.url, api_key=self.stripe.api_key, **given)
+        assert wrong_changes(before, self.rows()) == []
         assert {name: (t.status, t.reason) for name, t in result.tables.items() if t.status != "ok"} == {}
         return result
+
+    def rows(self) -> dict[str, Any]:
+        """All rows that the copy has, by table and key."""
+        if not self.file.exists():
+            return {}
+        with duckdb.connect(str(self.file), read_only=True) as connection:
+            return snapshot(connection, "stripe")
 
     def compare(self) -> None:
         """The copy against the dump: every row and value, and what was there once is flagged."""

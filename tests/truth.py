@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,13 @@ ASKED = {  # fields that come with `expand[]` only, and are asked for
     "tax_calculation_line_items": ["tax_breakdown"],
     "treasury_financial_accounts": ["features"],
 }
+FLAG = {"_deleted", "_deleted_at", "_changed_at", "_dlt_id", "_dlt_load_id"}  # what flagging a row changes in it
+
+Row = dict[str, Any]
+Rows = dict[tuple[str, ...], Row]
 
 
+@cache
 def columns(table: str) -> dict[str, dict[str, Any]]:
     """The declared columns of a table, as the YAML has them."""
     declared = yaml.load((MAPS / f"{table}.yaml").read_bytes(), Loader=yaml.CSafeLoader)["columns"]
@@ -112,8 +118,21 @@ def _held(value: Any, data_type: str) -> Any:
     return value
 
 
-def expected_rows(table: str, truths: Iterable[Any], account: str) -> dict[tuple[str, ...], dict[str, Any]]:
-    """Key -> row for each object of the dump that is not deleted: declared columns, account, parent, position."""
+def _undeclared(thing: dict[str, Any], declared: Mapping[str, Any]) -> Row:
+    """Column -> value of the plain members of an object that no declared column is about."""
+    paths = {words.get("path") or name.replace("__", ".") for name, words in declared.items()}
+    known = {path.partition(".")[0] for path in paths}
+    return {
+        name: value for name, value in thing.items()
+        if name not in known and isinstance(value, (str, int, float))
+    }
+
+
+def expected_rows(table: str, truths: Iterable[Any], account: str) -> Rows:
+    """Key -> row for each object of the dump that is not deleted.
+
+    It has the declared columns, those of plain fields that are not declared, account, parent and position.
+    """
     declared, rows = columns(table), {}
     for truth in truths:
         if truth.deleted or table in NEVER or not (truth.listed or table in ELSEWHERE):
@@ -131,7 +150,8 @@ def expected_rows(table: str, truths: Iterable[Any], account: str) -> dict[tuple
         }
         if table in PAIRS:
             row[PAIRS[table]] = truth.owner2
-        row["_account_id"] = account
+        row |= _undeclared(truth.object, declared)
+        row["_account_id"], row["_deleted_at"] = account, None
         if table in PARENTS:
             row[PARENTS[table]], row["_position"] = truth.parent_id, truth.position
         key = tuple(row[name] for name in KEYS.get(table, ("id",)))
@@ -140,12 +160,12 @@ def expected_rows(table: str, truths: Iterable[Any], account: str) -> dict[tuple
     return rows
 
 
-def loaded_rows(connection: Any, dataset: str, table: str) -> dict[tuple[str, ...], dict[str, Any]]:
+def loaded_rows(connection: Any, dataset: str, table: str) -> Rows:
     """Key -> row for each row of the table that is not flagged as deleted."""
     result = connection.execute(f'SELECT * FROM "{dataset}"."{table}" WHERE NOT _deleted')
     names = [column[0] for column in result.description]
     json_columns = {name for name, words in columns(table).items() if words["data_type"] == "json"}
-    rows: dict[tuple[str, ...], dict[str, Any]] = {}
+    rows: Rows = {}
     for values in result.fetchall():
         row = dict(zip(names, values, strict=True))
         for name in json_columns:
@@ -169,3 +189,53 @@ def differences(connection: Any, dataset: str, table: str, truths: Iterable[Any]
             if actual[key].get(name, found) != value
         ]
     return found
+
+
+# ---- what a run may do to rows that were there
+
+
+def snapshot(connection: Any, dataset: str) -> dict[str, Rows]:
+    """Table -> key -> whole row, flagged or not, of all tables of the dataset."""
+    found = connection.execute(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = ?", [dataset]).fetchall()
+    tables: dict[str, Rows] = {}
+    for (table,) in found:
+        if (MAPS / f"{table}.yaml").exists():
+            result = connection.execute(f'SELECT * FROM "{dataset}"."{table}"')
+            names = [column[0] for column in result.description]
+            rows = [dict(zip(names, values, strict=True)) for values in result.fetchall()]
+            key = ("_account_id", *KEYS.get(table, ("id",)))
+            tables[table] = {tuple(row[name] for name in key): row for row in rows}
+            assert len(tables[table]) == len(rows), f"{table} has a key twice"
+    return tables
+
+
+def wrong_changes(before: Mapping[str, Rows], after: Mapping[str, Rows], *, hard: bool = False) -> list[str]:
+    """What no run may do to rows, whatever happened at Stripe, in words; [] where nothing of it was done.
+
+    A row that is flagged keeps its last values, and stays as it is until its object comes back. No row becomes older,
+    and none goes, unless deletions are hard.
+    """
+    found = []
+    for table, rows in after.items():
+        old_rows = before.get(table, {})
+        for key in old_rows.keys() - rows.keys() if not hard else ():
+            found.append(f"{table} {key} was removed")
+        for key, row in rows.items():
+            found += [f"{table} {key} {wrong}" for wrong in _wrong(old_rows.get(key), row)]
+    return found
+
+
+def _wrong(old: Row | None, new: Row) -> Iterable[str]:
+    if not new["_deleted"]:
+        if new["_deleted_at"] is not None:
+            yield "lives, and has a time of deletion"
+        if old and not old["_deleted"] and new["_changed_at"] < old["_changed_at"]:
+            yield f"became older: {new['_changed_at']} after {old['_changed_at']}"
+        return
+    if new["_deleted_at"] is None or new["_deleted_at"] != new["_changed_at"]:
+        yield f"was deleted at {new['_deleted_at']} and changed at {new['_changed_at']}"
+    may_differ = set() if old and old["_deleted"] else FLAG
+    for name in (old or {}).keys() - may_differ:
+        if old and old[name] != new[name]:
+            yield f"{name}: {new[name]!r} instead of {old[name]!r}, which it had before"

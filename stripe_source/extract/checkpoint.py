@@ -76,7 +76,9 @@ def resumable(
     return found
 
 
-def new_checkpoints(roots: Iterable[ListPlan], asks: Mapping[str, TableRequest], now: int) -> dict[str, BackfillCheckpoint]:
+def new_checkpoints(
+    roots: Iterable[ListPlan], asks: Mapping[str, TableRequest], now: int
+) -> dict[str, BackfillCheckpoint]:
     """The lists that are read for the first time, and whose reading may be cut short.
 
     Where the destination holds rows already, what is gone is found by all that was read; so those are read in one go.
@@ -85,7 +87,9 @@ def new_checkpoints(roots: Iterable[ListPlan], asks: Mapping[str, TableRequest],
     for root in roots:
         taken = [asks[table.name] for table in root.tables()]
         bounds = {(ask.since, ask.until, ask.reread) for ask in taken}
-        whole = all(ask.first_load and ask.position is None and not ask.ordered and ask.after_id is None for ask in taken)
+        whole = all(
+            ask.first_load and ask.position is None and not ask.ordered and ask.after_id is None for ask in taken
+        )
         if root.table.created and whole and len(bounds) == 1:
             (start, end, again), = bounds
             found[root.table.name] = BackfillCheckpoint(

@@ -292,7 +292,8 @@ class Children:
             async def read() -> list[str | None]:
                 table = BY_NAME[name]
                 what = ListRequest(table.path or "", table.params, limit=table.limit)
-                return [str(t["id"]) async for batch in read_newest_first(client, what) for t in batch.objects if "id" in t]
+                batches = read_newest_first(client, what)
+                return [str(thing["id"]) async for batch in batches for thing in batch.objects if "id" in thing]
 
             self._all_ids[name] = asyncio.ensure_future(read())
         return await self._all_ids[name]

@@ -127,7 +127,7 @@ class Extractor:
         self._thread.start()
 
     def request_checkpoint(self) -> None:
-        """Ask for a cut: what was put before it, and `checkpoints_at_cut`, belong to this load; the rest to the next."""
+        """Ask for a cut: what was put before, and `checkpoints_at_cut`, belong to this load, all else to the next."""
         def cut() -> None:
             self.checkpoints_at_cut = self.checkpoints()
             self.channel.mark_checkpoint()
@@ -292,7 +292,7 @@ class Extractor:
                 self.channel.open.discard(name)
 
     async def _do(self, client: Client, job: _Job) -> None:
-        """Run a source. When it fails, that is the verdict of the tables that have no other source, and of no others."""
+        """Run a source. When it fails, that is the verdict of the tables that have no other one, and of no others."""
         failed: Verdict | None = None
         # as counted: some may be given up meanwhile
         every = [(plan, *placement) for plan in job.plans for placement in placements_of(plan)]

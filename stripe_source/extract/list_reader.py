@@ -202,7 +202,8 @@ class ListSource:
         if bounds.ordered and bounds.until is None:
             until = (self.reading.emitter.now or 0) + 1  # the second of the run's beginning is not over yet
         sweep = Sweep(
-            self.reading.client, request, bounds.since, until, gaps=backfill.missing(number, until) if backfill else None,
+            self.reading.client, request, bounds.since, until,
+            gaps=backfill.missing(number, until) if backfill else None,
             ordered=bounds.ordered, decoder=lambda: None if bounds.ordered else self._decoder(plan, sweep),
         )
         return sweep

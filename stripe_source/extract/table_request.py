@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from stripe_source.tables.objects import unix_second
 from stripe_source.tables.table import Table
 
-EVENTS_KEPT = 29 * 86_400  # seconds: Stripe keeps events for 30 days; a cursor that is older than this has a gap behind it
+EVENTS_KEPT = 29 * 86_400  # seconds: Stripe keeps events for 30 days; an older cursor has a gap behind it
 
 
 @dataclass(frozen=True)

@@ -56,17 +56,19 @@ class TableComparison:
         in_history: the history holds a version of every row already.
         keeps_newest: note the newest object that is older than the lookback.
         refuse: told of an error that keeps the table's rows from being loaded.
+        load_id: the dlt load that is under way; versions of rows travel in it.
     """
 
     def __init__(
         self, table_map: TableMap, options: Options, builder: RowBuilder, channel: Channel, emitter: Emitter,
         stored_rows: Callable[[str], StoredRows | None], *, since: int | None, first_load: bool,
         versions: Versions | None, in_history: bool, keeps_newest: bool, refuse: Callable[[Exception], None],
+        load_id: Callable[[], str | None],
     ) -> None:
         self._map, self._table, self._options, self._builder = table_map, table_map.table, options, builder
         self._channel, self._emitter, self._stored_rows, self._since = channel, emitter, stored_rows, since
         self._versions, self._in_history, self._keeps_newest = versions, in_history, keeps_newest
-        self._refuse = refuse
+        self._refuse, self._load_id = refuse, load_id
         self.refused = False
         self.compares = not first_load or versions is not None or keeps_newest  # else the worker may build the rows
         named = {column.name: column for column in table_map.columns}
@@ -174,8 +176,8 @@ class TableComparison:
         versions = self._versions
         if versions and compared.unwritten:
             events, prints, keys = zip(*compared.unwritten, strict=True)
-            versions.rows(self._builder.build(events, None, prints), keys, [event.time for event in events])
-        made = self._builder.build(compared.events, None, compared.prints)
+            versions.rows(self._builder.build(events, self._load_id(), prints), keys, [event.time for event in events])
+        made = self._builder.build(compared.events, self._load_id(), compared.prints)
         if versions and compared.events:
             versions.rows(made, compared.keys, [event.time for event in compared.events])
         self._end(compared.ended)

@@ -32,7 +32,8 @@ FROM, TO = "_valid_from", "_valid_to"
 @cache
 def versions_map(shape: TableMap) -> TableMap:
     """The declared shape of the table that has the versions of another one."""
-    table = replace(shape.table, name=shape.table.name + SUFFIX, key=(*shape.table.key, FROM), marker=None, placements=())
+    key = (*shape.table.key, FROM)
+    table = replace(shape.table, name=shape.table.name + SUFFIX, key=key, marker=None, placements=())
     bounds = (
         Column(FROM, "timestamp", None, False, "From when on this version was the one (UTC)."),
         Column(TO, "timestamp", None, True, "When the next version came, or the end (UTC); null: it is the one now."),

@@ -1,4 +1,4 @@
-"""What a table goes by from run to run: which source it is read from, what dlt keeps a cursor of, what we keep in state.
+"""What a table goes by from run to run: what is wanted of Stripe, which cursor dlt keeps, what we keep in state.
 
 Everything that a marker means stands here; `tables/markers.py` says which table goes by which.
 """

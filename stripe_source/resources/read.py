@@ -42,7 +42,7 @@ def read_table(run: Extraction, shape: TableMap, cursor: Any = None) -> Iterator
 
 
 def read_changes(run: Extraction) -> Iterator[Any]:
-    """The items of the resource `changes`: none. It keeps the change feed going while it is read, and has its figures."""
+    """The items of the resource `changes`: none. It keeps the change feed going while that is read."""
     if set(dlt.current.source().resources.selected) == {CHANGES}:
         return  # it feeds other tables, and has no rows of its own
     while run.extractor is None or _goes_on(run):

@@ -24,9 +24,8 @@ from stripe_source.extract.verdicts import Verdict, verdict_for
 from stripe_source.options import Options
 from stripe_source.redaction import redact
 from stripe_source.resources.history import SUFFIX, Versions, versions_map
-from stripe_source.resources.load_id import current_load_id
 from stripe_source.resources.lock import hold_current_run
-from stripe_source.resources.state import SourceState, TableState
+from stripe_source.resources.state import SourceState, TableState, current_load_id
 from stripe_source.resources.table_load import BYTES_PER_LOAD, TableLoad
 from stripe_source.resources.table_result import CHANGES, TableResult
 from stripe_source.tables.schema_map import TableMap, table_map

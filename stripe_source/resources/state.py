@@ -185,3 +185,13 @@ def pending_loads(pipeline: dlt.Pipeline) -> int | None:
 def keep_pending_loads(pipeline: dlt.Pipeline, loads: int | None) -> None:
     """Note how many loads the destination had when a load was begun; None: it is over."""
     pipeline.set_local_state_val(_PENDING_LOADS, loads)
+
+
+def current_load_id() -> str | None:
+    """The load that this extraction belongs to; None outside a pipeline, where a resource is only iterated."""
+    from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
+
+    try:
+        return str(dlt.current.load_package_state()["load_id"])
+    except CurrentLoadPackageStateNotAvailable:
+        return None

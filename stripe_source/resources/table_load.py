@@ -17,9 +17,8 @@ from stripe_source.extract.verdicts import Verdict
 from stripe_source.options import Options
 from stripe_source.resources.compare import TableComparison
 from stripe_source.resources.history import Versions
-from stripe_source.resources.load_id import current_load_id
 from stripe_source.resources.marker import MARKERS, Outcome
-from stripe_source.resources.state import SourceState, TableState
+from stripe_source.resources.state import SourceState, TableState, current_load_id
 from stripe_source.resources.table_result import TableResult
 from stripe_source.rows.builder import RowBuilder
 from stripe_source.rows.contract import EVOLVE, FREEZE, Contract, contract_of
@@ -97,6 +96,7 @@ class TableLoad:
             table_map, run.options, self._rows, extractor.channel, extractor.emitter, run.stored_rows, since=since,
             first_load=run.is_first_load(self._name), versions=self._versions, in_history=state.history,
             keeps_newest=self._result.marker == "id", refuse=lambda error: run.refuse_table(self._name, error),
+            load_id=lambda: self._load_id,
         )
         if self._contract.tables != EVOLVE and not self._known:
             self._refuse(SchemaFrozen(self._name))

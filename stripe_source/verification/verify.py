@@ -33,7 +33,7 @@ def verify(
     progress: Progress | None = None,
     on_cost: Callable[[int], None] | None = None,
     **options: Any,
-) -> VerifyResult:
+) -> VerifyResult:  # long: the description of each option
     """Compare what a pipeline has loaded with what Stripe has now, row by row and value by value.
 
     Args:

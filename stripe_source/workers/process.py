@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("stripe_source")
 WORTH_A_WORKER = 10_000  # objects that are left of a list: with fewer, a process is not worth its start
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from stripe_source.workers.worker import main; main()"
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from stripe_source.workers.worker import main; main()"
+)
 
 
 class WorkerProcess:
@@ -96,7 +99,9 @@ class WorkerProcess:
         if self.ready:
             self._send({"forget": kept.number}, b"")
 
-    async def build_rows(self, shape: TableMap, account: str, pages: Sequence[tuple[PageHandle, int]]) -> pa.Table | None:
+    async def build_rows(
+        self, shape: TableMap, account: str, pages: Sequence[tuple[PageHandle, int]]
+    ) -> pa.Table | None:
         """Have rows made, as `RowBuilder.build` makes them; None where that is to be done here.
 
         Args:
@@ -104,7 +109,9 @@ class WorkerProcess:
             account: whose data it is.
             pages: objects, each with the unix second in which they were read.
         """
-        rows = [(kept.number, kept.places, read_at, list(map(placement_to_dict, kept.taken))) for kept, read_at in pages]
+        rows = [
+            (kept.number, kept.places, read_at, list(map(placement_to_dict, kept.taken))) for kept, read_at in pages
+        ]
         answer = await self._do({"table": shape.table.name, "account": account, "rows": rows}, b"")
         return unpack_rows(answer, shape) if answer else None
 

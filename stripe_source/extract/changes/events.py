@@ -114,7 +114,9 @@ def payload_suffices(thing: Object, node: ListPlan, skip: set[Placement], fed: I
             if not values and not found.fallback and not _has_field(thing, found.at):
                 return False
             inner, _ = extract_children(copy.deepcopy(thing), found)
-            if not found.fallback and not all(payload_suffices(each, kind, skip, fed) for each in inner for kind in kinds):
+            if not found.fallback and not all(
+                payload_suffices(each, kind, skip, fed) for each in inner for kind in kinds
+            ):
                 return False
     return True
 

@@ -1,5 +1,95 @@
-"""What changes without an event."""
+"""What changes without an event: lists that are read beside the feed, and rows whose time has come."""
 from __future__ import annotations
 
-LIST_DELAY = 60  # seconds: lists may be that far behind
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from stripe_source.api.lists import ListRequest, read_newest_first
+from stripe_source.errors import InvalidRequest, PermissionDenied
+from stripe_source.extract.changes.apply import ChangeApplier
+from stripe_source.extract.plan import ListPlan, expansions
+from stripe_source.tables.table import Watch
+
 DUE_SPAN_GAP = 86_400  # seconds: what is due is read in spans of `created` without a longer gap than this
+LIST_DELAY = 60  # seconds: lists may be that far behind
+
+
+class WatchedLists(ChangeApplier):
+    """Reads the lists that are watched, and applies what they show."""
+
+    async def _watch(self, root: ListPlan) -> None:
+        """Read the lists that are watched."""
+        for watch in root.table.watch if root.wanted else ():
+            if watch.due is None:
+                for number, extra in enumerate(root.table.variants):
+                    given = {**root.table.params, **extra, **watch.params}
+                    try:
+                        await self._read_watched(root, watch, given)
+                    except PermissionDenied as error:
+                        await self._read_watched(self._lesser(root, error), watch, given)
+                    except InvalidRequest:
+                        if number == 0:  # a further part of the list may be refused, as in a full pass
+                            raise
+
+    async def _read_watched(self, root: ListPlan, watch: Watch, params: Mapping[str, Any]) -> None:
+        table = root.table
+        expand = [f"data.{path}" for path in expansions(root)]
+        what = ListRequest(
+            table.path or "", {**params, **({"expand": expand} if expand else {})}, limit=table.limit,
+            time=table.time or "created", range=table.range,
+        )
+        low = None
+        if watch.lookback is not None:
+            position = self._asks[table.name].position or self._now
+            low = max(0, position - max(int(watch.lookback.total_seconds()), self._lookback))
+        async for batch in read_newest_first(self._client, what, low if table.created else None):
+            for thing in batch.objects:
+                self._watched[table.name][str(thing.get("id"))] = (thing, batch.read_at)
+            if low is not None and not table.created and any(time < low for time in what.times(batch.objects)):
+                break
+
+    async def _apply_watched(self, root: ListPlan) -> None:
+        name = root.table.name
+        found = self._watched.pop(name, {})
+        news = {id: thing for id, thing in found.items() if (name, id) not in self._done}
+        versions = await self._versions(root, list(news))
+        asks = []
+        for id, (thing, read_at) in news.items():
+            version = versions.get(id)
+            same = version and not version.deleted and self._print(root, thing) == version.print
+            if version and not same and version.changed_at >= read_at - LIST_DELAY:
+                asks.append(id)  # lists may be behind: which of the two is the newer one?
+            elif not same or root.children:
+                await self._deliver(root, thing, read_at)
+        for watch in root.table.watch if root.wanted else ():
+            if watch.due:
+                await self._read_due(root, watch)
+            elif watch.column:
+                held = await self._where(root.table, watch.column, [watch.value])
+                asks += [id for id in held if id not in found and (name, id) not in self._done]
+        await asyncio.gather(*(self._ask(root, id) for id in dict.fromkeys(asks)))
+
+    async def _read_due(self, root: ListPlan, watch: Watch) -> None:
+        """Read again what was created in the seconds of rows whose time has come."""
+        name, column, due = root.table.name, watch.column or "", watch.due or ""
+        times = await self._emitter.channel.ask(
+            root.table.name, lambda held: held.rows_due(column, str(watch.value), due, self._now)
+        )
+        spans: list[list[int]] = []
+        for second in sorted(times or ()):
+            if spans and second - spans[-1][1] <= DUE_SPAN_GAP:
+                spans[-1][1] = second
+            else:
+                spans.append([second, second])
+        table = root.table
+        expand = [f"data.{path}" for path in expansions(root)]
+        params = {**table.params, **({"expand": expand} if expand else {})}
+        what = ListRequest(table.path or "", params, limit=table.limit)
+        for low, high in spans:
+            async for batch in read_newest_first(self._client, what, low, high + 1):
+                fresh = [thing for thing in batch.objects if (name, str(thing.get("id"))) not in self._done]
+                self._done.update({(name, str(thing.get("id"))): True for thing in fresh})
+                self._changed[name].update(str(thing.get("id")) for thing in fresh)
+                await self._emit(root, replace(batch, objects=fresh))

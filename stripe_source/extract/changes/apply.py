@@ -1,0 +1,252 @@
+"""What becomes of a change: the object is taken from its event, asked for again, or handed over as gone."""
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from stripe_source.api.client import Client
+from stripe_source.api.lists import ObjectBatch
+from stripe_source.api.query import fill
+from stripe_source.destination.stored_rows import StoredVersion
+from stripe_source.errors import AuthenticationError, PermissionDenied, ResourceMissing, StripeError
+from stripe_source.extract.changes.events import (
+    ObjectChange,
+    ends_object,
+    newest_event,
+    object_before,
+    payload,
+    payload_suffices,
+)
+from stripe_source.extract.emitter import Emitter
+from stripe_source.extract.list_reader import Emit
+from stripe_source.extract.plan import ListPlan, drop_forbidden_expansions, expansions, placements_of
+from stripe_source.extract.table_request import TableRequest
+from stripe_source.rows.fingerprint import fingerprint
+from stripe_source.rows.waevent import DELETE, WAEvent
+from stripe_source.tables.objects import Object, unix_second
+from stripe_source.tables.placement import Placement, extract_children
+from stripe_source.tables.registry import parent_column
+from stripe_source.tables.table import Table
+
+OBJECTS_AT_ONCE = 16  # objects that are asked for at a time
+
+
+class ChangeApplier:
+    """Takes objects from events where these are enough and certain, and asks for the others.
+
+    Args:
+        emitter: takes deletions, and has the questions to the destination answered.
+        client: asks Stripe.
+        roots: the lists whose tables go by the feed.
+        asks: what the run wants, by table.
+        lookback: seconds that are read again behind every position.
+    """
+
+    _emit: Emit
+
+    def __init__(
+        self, emitter: Emitter, client: Client, roots: Sequence[ListPlan], asks: Mapping[str, TableRequest],
+        lookback: int,
+    ) -> None:
+        self._emitter, self._client, self._asks, self._lookback = emitter, client, asks, lookback
+        self.roots = list(roots)
+        self._now = emitter.now or 0
+        self._gate = asyncio.Semaphore(OBJECTS_AT_ONCE)
+        self.asked = 0
+        self._done: dict[tuple[str, str], bool] = {}  # what was handed over, and whether with everything found on it
+        self._changed: dict[str, set[str]] = defaultdict(set)
+        self._failed: set[str] = set()
+        self._watched: dict[str, dict[str, tuple[Object, int]]] = defaultdict(dict)
+
+    async def _apply(self, root: ListPlan, changes: Mapping[tuple[str, str], ObjectChange]) -> None:
+        mine = [change for (name, id), change in changes.items() if name == root.table.name and self._open(change)]
+        versions = await self._versions(root, [change.id for change in mine])
+        gone: dict[str, tuple[int, Object]] = {}
+        asks: list[ObjectChange] = []
+        uses = []
+        for change in mine:
+            event = newest_event(change.events) if change.events and not change.ask else None
+            version = versions.get(change.id)
+            if event is None:
+                asks.append(change)
+            elif ends_object(event) and not root.table.survives_deleted_event:
+                if version and not version.deleted and version.changed_at > change.at:
+                    asks.append(change)  # read later than that: it may have come back
+                elif self._within(root, payload(event)):
+                    gone[change.id] = (change.at, self._remains(event))
+            else:
+                uses.append(self._use(change, event, version, asks))
+        await asyncio.gather(*uses)
+        await self._gone(root, gone)
+        await asyncio.gather(*(self._ask(root, change.id, change.at) for change in asks))
+
+    def _open(self, change: ObjectChange) -> bool:
+        """Whether something is left to do: a newer event may have been dealt with, though not all that is found on it.
+
+        A second look is worth it only where an event tells of what was left aside.
+        """
+        done = self._done.get((change.root.table.name, change.id))
+        return done is None or (not done and change.ask)
+
+    async def _use(
+        self, change: ObjectChange, event: Object, version: StoredVersion | None, asks: list[ObjectChange]
+    ) -> None:
+        """Take the object from its event, leave it, or have it asked for."""
+        root, thing = change.root, copy.deepcopy(payload(event))
+        skip: set[Placement] = set()
+        doubtful = event.get("api_version") not in (None, self._client.api_version) or any(
+            watch.column and not watch.due and thing.get(watch.column) == watch.value
+            and change.id not in self._watched[root.table.name]  # the list does not show it like this any more
+            for watch in root.table.watch
+        )
+        if doubtful or not payload_suffices(thing, root, skip, self._emitter.by_change_feed):
+            asks.append(change)
+            return
+        if version is not None and version.changed_at >= change.at:
+            if not version.deleted and self._print(root, thing) == version.print:
+                if change.known and not any(self._asks[table.name].missed_last_run for table in root.tables()):
+                    return
+            elif version.changed_at > change.at or version.deleted or change.known or (
+                root.table.changes_without_event or change.at < (self._asks[root.table.name].position or 0)
+            ):
+                asks.append(change)
+                return
+        elif not root.wanted and change.known:
+            asks.append(change)
+            return
+        if change.number == 1 and version and (before := object_before(event)):
+            self._emitter.before[root.table.name, change.id] = before
+        await self._deliver(root, thing, change.at, skip)
+
+    def _remains(self, event: Object) -> Object:
+        """What an event says of an object that is gone; next to nothing where it speaks another version."""
+        thing = payload(event)
+        if event.get("api_version") in (None, self._client.api_version):
+            return thing
+        return {name: thing[name] for name in ("id", "object") if name in thing}
+
+    def _print(self, root: ListPlan, thing: Object) -> str:
+        """The fingerprint that the row of an object would have."""
+        bare = copy.deepcopy(thing)
+        for found in root.children:
+            extract_children(bare, found)
+        return fingerprint(self._emitter.event(root.table, bare, 0), False)
+
+    async def _versions(self, root: ListPlan, ids: Sequence[str]) -> dict[str, StoredVersion]:
+        """What the destination holds of the objects of a list."""
+        if not root.wanted or not ids:
+            return {}
+        found = await self._emitter.channel.ask(root.table.name, lambda held: held.versions([(id,) for id in ids]))
+        return {key[0]: version for key, version in (found or {}).items()}
+
+    async def _deliver(self, root: ListPlan, thing: Object, at_: int, skip: Iterable[Placement] = ()) -> None:
+        id = str(thing.get("id"))
+        self._done[root.table.name, id] = not skip
+        self._changed[root.table.name].add(id)
+        if self._within(root, thing):
+            async with self._gate:
+                await self._emit(root, ObjectBatch([thing], at_), frozenset(skip))
+
+    def _within(self, root: ListPlan, thing: Object) -> bool:
+        asks = [self._asks[table.name] for table in root.tables()]
+        created = unix_second(thing.get(root.table.time or ""))
+        return created is None or any(ask.since is None or created >= ask.since for ask in asks)
+
+    async def _ask(self, root: ListPlan, id: str, second: int | None = None) -> None:
+        """Ask for an object and hand over what it is now, or that it is gone."""
+        async with self._gate:
+            self.asked += 1
+            self._done[root.table.name, id] = True
+            answer = await self._one(root, id)
+        if answer is None:
+            await self._gone(root, {id: (second or self._now, {})})
+        else:
+            await self._deliver(root, answer[0], answer[1])
+
+    async def _one(self, root: ListPlan, id: str) -> tuple[Object, int] | None:
+        path = fill(root.table.object_path or f"{root.table.path}/{{id}}", id=id)
+        expand = expansions(root)
+        try:
+            answer = await self._client.get(path, {"expand": expand} if expand else {})
+        except ResourceMissing:
+            return None
+        except PermissionDenied as error:
+            return await self._one(self._lesser(root, error), id)
+        return None if answer.body.get("deleted") is True else (answer.body, answer.date)
+
+    def _lesser(self, root: ListPlan, error: PermissionDenied) -> ListPlan:
+        """What is left of a list when something that is expanded may not be read."""
+        lesser, lost = drop_forbidden_expansions(root, error)
+        for table in lost:
+            self._emitter.fail(table, error)
+        return lesser
+
+    async def _gone(self, node: ListPlan, ids: Mapping[str, tuple[int, Object]]) -> None:
+        """Hand over that objects are gone, with all that goes with them.
+
+        Args:
+            node: what is wanted of them.
+            ids: id -> since when, and the last that is known.
+        """
+        if not ids:
+            return
+        name = node.table.name
+        self._done.update({(name, id): True for id in ids})
+        self._changed[name].update(ids)
+        self._emitter.touched_ids[name].update(ids)
+        if node.wanted:
+            await self._emitter.put(node.table, [
+                WAEvent(name, DELETE, second, {**data, "id": id}, self._emitter.account)
+                for id, (second, data) in ids.items()
+            ])
+        for found, kinds in node.children.items():
+            for kind in kinds:
+                column = parent_column(kind.table) or found.parent_id_column
+                if found.fallback or column is None:
+                    continue
+                if not kind.table.path:
+                    self._emitter.parents_read[kind.table.name][column].update(ids)
+                elif kind.wanted:
+                    inner = await self._where(kind.table, column, ids)
+                    await self._gone(kind, {id: (max(at_ for at_, _ in ids.values()), {}) for id in inner})
+
+    async def _where(self, table: Table, column: str, values: Iterable[str | None]) -> list[str]:
+        """Ids of the rows that hold one of these values in a column."""
+        found = await self._emitter.channel.ask(table.name, lambda held: held.rows_where(["id"], column, values))
+        return [str(row[0]) for row in found or ()]
+
+    async def _safely(self, root: ListPlan, work: Any) -> None:
+        """Do something for one list. What fails is the trouble of its tables only, and they stay where they were."""
+        if root.table.name in self._failed:
+            work.close()
+            return
+        try:
+            await work
+        except AuthenticationError:
+            raise
+        except StripeError as error:
+            self._failed.add(root.table.name)
+            for table, _ in placements_of(root):
+                self._emitter.fail(table, error)
+
+    async def _apply_copies(self) -> None:
+        """Ask again for what shows copies of objects that changed."""
+        changed = {name: sorted(ids) for name, ids in self._changed.items()}
+        for root in self.roots:
+            direct = [(root.table, "id", root.wanted)]
+            direct += [
+                (kind.table, parent_column(kind.table) or "", kind.wanted)
+                for kinds in root.children.values() for kind in kinds
+            ]
+            for table, want, taken in direct:
+                for column, other in table.copies.items() if taken and want else ():
+                    if changed.get(other):
+                        await self._safely(root, self._ask_showing(root, table, want, column, changed[other]))
+
+    async def _ask_showing(self, root: ListPlan, table: Table, want: str, column: str, ids: Sequence[str]) -> None:
+        found = await self._emitter.channel.ask(table.name, lambda held: held.rows_referencing(want, column, ids))
+        shown = {id for owners in (found or {}).values() for id in owners if not self._done.get((root.table.name, id))}
+        await asyncio.gather(*(self._ask(root, id) for id in sorted(shown)))

@@ -1,0 +1,165 @@
+"""Wrong lines in what plans a run, takes children out, follows the change feed, and compares with what is held."""
+
+from __future__ import annotations
+
+from mutants import Mutant
+
+FEED = "tests/test_feed.py -k"
+
+MUTANTS = (
+    # ---- children
+    Mutant("return [nothing] if fed else []", "return []", f"{FEED} cannot_have_children"),
+    Mutant(
+        "return [family] if things or fed else []", "return [family] if things else []", f"{FEED} last_child_may_go"
+    ),
+    Mutant("verdict.complete = False\n        verdict.error = error", "verdict.error = error", f"{FEED} refused_later"),
+    Mutant(
+        'if thing.get("object", kind.table.object[0]) in kind.table.object',
+        "if True",
+        f"{FEED} deleted_customer_keeps",
+    ),
+    Mutant("if begin >= until:", "if False:", "tests/test_traps.py -k usage_before_there_was"),
+    Mutant("bare = bare or (more and not found.child_path)", "bare = False", "tests/test_traps.py -k come_unexpanded"),
+    Mutant("if not found.refusal_expected and all(", "if False and all(", "tests/test_traps.py -k is_given_up"),
+    Mutant(
+        "if column and family.owner and kind.table.name in self._emitter.by_change_feed and not found.fallback:",
+        "if False:",
+        f"{FEED} compared_with_what_the_parent",
+    ),
+    # ---- feed
+    Mutant("EVENTS_KEPT = 29 * 86_400", "EVENTS_KEPT = 31 * 86_400", f"{FEED} longer_than_events_are_kept"),
+    Mutant("[position - self._lookback]", "[position]", f"{FEED} shows_up_after_the_run"),
+    Mutant(
+        "or 0) >= self._now - self._lookback\n",
+        "or 0) >= self._now\n",
+        f"{FEED} are_not_applied_again",
+    ),
+    Mutant(
+        'event.get("account") not in (None, "", self._emitter.account)', "False", f"{FEED} events_of_other_accounts"
+    ),
+    Mutant('not in (None, "", self._emitter.account)', 'not in (None, "")', f"{FEED} connected_account_are_its_own"),
+    Mutant("if second == change.at and itself:", "if itself:", f"{FEED} older_second_has_no_say"),
+    Mutant("second >= changes[key].at", "second > changes[key].at", f"{FEED} may_come_last"),
+    Mutant(
+        "max(second, applied.get(key, second))",
+        "min(second, applied.get(key, second))",
+        f"{FEED} without_their_parents",
+    ),
+    Mutant(
+        "if version and not version.deleted and version.changed_at > change.at:",
+        "if False:",
+        f"{FEED} deletion_from_before",
+    ),
+    Mutant(
+        "if version is not None and version.changed_at >= change.at:",
+        "if version is not None and version.changed_at > change.at:",
+        f"{FEED} outlives_events_of_its_second",
+    ),
+    Mutant(
+        'doubtful = event.get("api_version") not in (None, self._client.api_version) or any(',
+        "doubtful = any(",
+        f"{FEED} another_version_is_only",
+    ),
+    Mutant(
+        "elif ends_object(event) and not root.table.survives_deleted_event:",
+        "elif ends_object(event):",
+        f"{FEED} canceled_subscription",
+    ),
+    Mutant(
+        'return None if answer.body.get("deleted") is True else (answer.body, answer.date)',
+        "return (answer.body, answer.date)",
+        f"{FEED} hard_deletes",
+    ),
+    Mutant("if changed.get(other):", "if False:", f"{FEED} shows_a_changed_price"),
+    Mutant(
+        "return all(self._asks[table.name].settled for table in root.tables())",
+        "return True",
+        f"{FEED} left_out_for_a_while_catches_up",
+    ),
+    Mutant("position - max(int(watch.lookback.total_seconds()), self._lookback)", "position", f"{FEED} still_watched"),
+    Mutant(
+        "if version and not same and version.changed_at >= read_at - LIST_DELAY:",
+        "if False:",
+        f"{FEED} list_that_is_behind",
+    ),
+    Mutant(
+        "version.changed_at >= read_at - LIST_DELAY", "version.changed_at >= read_at", f"{FEED} list_that_is_behind"
+    ),
+    Mutant("low, high + 1)", "low, high)", f"{FEED} in_which_it_is_due"),
+    Mutant(
+        "asks += [id for id in held if id not in found and (name, id) not in self._done]",
+        "pass",
+        f"{FEED} leaves_a_watched_list",
+    ),
+    # ---- held
+    Mutant("<= {moment}", "< {moment}", f"{FEED} in_which_it_is_due"),
+    Mutant('"_deleted_at": moments, "_changed_at": moments,', '"_deleted_at": moments,', f"{FEED} row_is_flagged_once"),
+    Mutant('"_deleted_at": moments, ', "", f"{FEED} row_is_flagged_once"),
+    Mutant('IS NULL"] if None in given else []', 'IS NULL"] if False else []', f"{FEED} leaves_a_watched_list"),
+    # ---- run
+    Mutant(
+        "start is not None and start >= before",
+        "start is not None and start <= before",
+        f"{FEED} bound_that_moves_back",
+    ),
+    # ---- plan
+    Mutant('bool(value.get("has_more"))', "False", "tests/test_plan.py -k as_if_nobody"),
+    Mutant("-(-high // 86_400) * 86_400", "high // 86_400 * 86_400", "tests/test_plan.py -k whole_days"),
+    Mutant("parent.get(name) != value", "parent.get(name) == value", "tests/test_plan.py -k may_have_children"),
+    Mutant('here[last] = value.get("id")', "pass", "tests/test_plan.py -k as_if_nobody"),
+    Mutant(
+        "error.permission != root.table.permission",
+        "error.permission == root.table.permission",
+        "tests/test_traps.py -k expanded_costs",
+    ),
+    # ---- look
+    # ---- on the way to dlt
+    Mutant(
+        "if self.error is not None:\n                raise self.error",
+        "if False:\n                raise self.error",
+        "tests/test_load.py -k another_account",
+    ),
+    Mutant(
+        "if not any(secret in value for secret in self.secrets)", "if True", "tests/test_row_worker.py -k knows_no_key"
+    ),
+    # ---- options
+    Mutant("return math.ceil(seconds)", "return math.floor(seconds)", "tests/test_options.py -k unix_seconds"),
+    Mutant("value = math.ceil(value)\n", "value = math.floor(value)\n", "tests/test_options.py -k durations"),
+    Mutant(
+        "low is not None and high is not None and low >= high",
+        "low is not None and high is not None and low > high",
+        "tests/test_options.py -k test_bounds",
+    ),
+    Mutant(
+        '(pattern.count("%"), -len(pattern))',
+        '(pattern.count("%"), len(pattern))',
+        "tests/test_options.py -k the_marker_of",
+    ),
+    Mutant(
+        'native = "%" in pattern and pattern == pattern.lower()',
+        'native = "%" in pattern',
+        "tests/test_options.py -k pattern_means",
+    ),
+    Mutant(
+        "if rate is DEFAULT_RATE and is_loopback(api_base):",
+        "if is_loopback(api_base):",
+        "tests/test_options.py -k loopback",
+    ),
+    Mutant(
+        'return self.mode == "initial" or table.name in self.refresh',
+        'return self.mode == "initial"',
+        "tests/test_options.py -k refresh_reads",
+    ),
+    Mutant(
+        "if client_id and client_secret and refresh_token and not api_key:",
+        "if client_id and client_secret and refresh_token:",
+        "tests/test_options.py -k test_keys",
+    ),
+    Mutant(
+        '"id": bool(table.path) and not table.singleton',
+        '"id": bool(table.path)',
+        "tests/test_options.py -k the_marker_of",
+    ),
+    Mutant("chosen -= resolve(_words(exclude))\n", "pass\n", "tests/test_options.py -k exclude_takes_out"),
+    # ---- alone
+)
