@@ -346,8 +346,8 @@ class FromBelow(Stripe):
 
     given: frozenset[str] = frozenset()
 
-    async def page(self, path: str, params: Any = None, *, account: str | None = None, keep: Any = None) -> Page:
-        page = await super().page(path, params, account=account, keep=keep)
+    async def page(self, path: str, params: Any = None, *, account: str | None = None, decode: Any = None) -> Page:
+        page = await super().page(path, params, account=account, decode=decode)
         if params and params.get("ending_before"):
             self.given |= {thing["id"] for thing in page.objects}
         return page
@@ -377,8 +377,8 @@ class Overlapping(Stripe):
         super().__init__(times)
         self.overlap = overlap
 
-    async def page(self, path: str, params: Any = None, *, account: str | None = None, keep: Any = None) -> Page:
-        page = await super().page(path, params, account=account, keep=keep)
+    async def page(self, path: str, params: Any = None, *, account: str | None = None, decode: Any = None) -> Page:
+        page = await super().page(path, params, account=account, decode=decode)
         if params and params.get("ending_before"):
             after = [thing["id"] for thing in self.objects].index(params["ending_before"])
             same = [thing for thing in self.objects[after:after + self.overlap] if thing["created"] == NOW - 1_000_000]
@@ -406,8 +406,8 @@ class Watched(Stripe):
         super().__init__(times)
         self.none_before: list[int] = []
 
-    async def page(self, path: str, params: Any = None, *, account: str | None = None, keep: Any = None) -> Page:
-        page = await super().page(path, params, account=account, keep=keep)
+    async def page(self, path: str, params: Any = None, *, account: str | None = None, decode: Any = None) -> Page:
+        page = await super().page(path, params, account=account, decode=decode)
         if params and params.get("limit") == 1 and not page.objects:
             self.none_before.append(params["created[lt]"])
         return page
@@ -437,11 +437,11 @@ def test_an_object_of_the_very_second_that_a_search_ended_at_is_read(
 class Inclusive(Stripe):
     """Takes `created[lt]` for `created[lte]`."""
 
-    async def page(self, path: str, params: Any = None, *, account: str | None = None, keep: Any = None) -> Page:
+    async def page(self, path: str, params: Any = None, *, account: str | None = None, decode: Any = None) -> Page:
         given = dict(params or {})
         if "created[lt]" in given:
             given["created[lt]"] += 1
-        return await super().page(path, given, account=account, keep=keep)
+        return await super().page(path, given, account=account, decode=decode)
 
 
 def test_a_server_whose_upper_bound_belongs_to_the_span_is_read_as_it_comes() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 import pyarrow as pa
-from stripe_source.verification.scratch_db import ScratchDatabase
+from stripe_source.verification.compare.scratch_db import ScratchDatabase
 
 from stripe_source.tables.schema_map import Column
 
@@ -24,10 +24,10 @@ def rows(*given: tuple[str, str, int | None]) -> pa.Table:
 def test_of_an_object_that_came_twice_the_last_one_is_kept() -> None:
     """It changed while its list was walked: what was read first is out of date."""
     with ScratchDatabase() as scratch:
-        table = scratch.pile(COLUMNS)
-        scratch.put(table, rows(("a", "old", 0), ("b", "only", 1), ("c", "1", 2), ("c", "2", 2)))
-        scratch.put(table, rows(("a", "new", 0)))
-        scratch.once(table, ["id"])
+        table = scratch.create_table(COLUMNS)
+        scratch.insert(table, rows(("a", "old", 0), ("b", "only", 1), ("c", "1", 2), ("c", "2", 2)))
+        scratch.insert(table, rows(("a", "new", 0)))
+        scratch.drop_duplicates(table, ["id"])
 
         assert scratch.keys(table, ["id", "name"]) == {("a", "new"), ("b", "only"), ("c", "2")}
 
@@ -35,9 +35,9 @@ def test_of_an_object_that_came_twice_the_last_one_is_kept() -> None:
 def test_a_span_of_time_has_its_first_second_and_not_its_last() -> None:
     """Rows without a time belong to every span."""
     with ScratchDatabase() as scratch:
-        table = scratch.pile(COLUMNS)
+        table = scratch.create_table(COLUMNS)
         seconds = {"before": 9, "first": 10, "last": 19, "after": 20, "none": None}
-        scratch.put(table, rows(*((id, "", second) for id, second in seconds.items())))
-        scratch.within(table, "created", FIRST + 10, FIRST + 20)
+        scratch.insert(table, rows(*((id, "", second) for id, second in seconds.items())))
+        scratch.keep_span(table, "created", FIRST + 10, FIRST + 20)
 
         assert scratch.keys(table, ["id"]) == {("first",), ("last",), ("none",)}
