@@ -13,7 +13,7 @@ _WORDS = frozenset({"find", "preview", "search"})  # segments in an id's place t
 def endpoint_of(path: str) -> str:
     """The endpoint that Stripe counts a path to: ids do not matter, and a list is not the same as one of its objects.
 
-    >>> operation("/v1/invoices/in_1/lines")
+    >>> endpoint_of("/v1/invoices/in_1/lines")
     '/v1/invoices/{id}/lines'
     """
     segments = path.partition("?")[0].strip("/").split("/")
