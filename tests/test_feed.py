@@ -43,10 +43,10 @@ class Account:
     @contextmanager
     def late(self, *events: str) -> Iterator[None]:
         """These events are in no list yet."""
-        self.world.books.late.update(dict.fromkeys(events, 2**63))
+        self.world.books.delayed_events.update(dict.fromkeys(events, 2**63))
         yield
         for event in events:
-            self.world.books.late.pop(event, None)
+            self.world.books.delayed_events.pop(event, None)
 
     @contextmanager
     def untold(self) -> Iterator[None]:

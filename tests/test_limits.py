@@ -323,7 +323,7 @@ def test_each_complaint_halves_the_flow_down_to_a_32nd() -> None:
     governor = governor_of(clock, 0.64)
     flows = []
     for _ in range(8):
-        governor.tell("endpoint-rate", None, "/v1/charges")
+        governor.on_rate_limited("endpoint-rate", None, "/v1/charges")
         flows.append(governor.flow(None, "/v1/charges") or 0)
         clock.now += 1
 
@@ -360,7 +360,7 @@ def test_too_many_at_a_time_holds_for_what_was_told(reason: str, charges: int, c
     async def story() -> None:
         for _ in range(8):
             await governor.acquire("acct_1", "/v1/charges")
-        governor.tell(reason, "acct_1", "/v1/charges")
+        governor.on_rate_limited(reason, "acct_1", "/v1/charges")
         for _ in range(8):
             governor.release("acct_1", "/v1/charges")
 
@@ -377,9 +377,9 @@ def test_who_waits_for_an_endpoint_takes_no_place_of_the_account() -> None:
         governor = Governor(None, True, sleep=lambda seconds: asyncio.sleep(0))
         for path in ["/v1/charges"] * 2 + ["/v1/customers"] * 6:
             await governor.acquire(None, path)
-        governor.tell("global-concurrency", None, "/v1/customers")
+        governor.on_rate_limited("global-concurrency", None, "/v1/customers")
         governor.release(None, "/v1/charges")
-        governor.tell("endpoint-concurrency", None, "/v1/charges")
+        governor.on_rate_limited("endpoint-concurrency", None, "/v1/charges")
         for _ in range(6):
             governor.release(None, "/v1/customers")
         waiting = [asyncio.ensure_future(governor.acquire(None, "/v1/charges")) for _ in range(5)]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import doctest
 import importlib
 from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import stripe_source
 from stripe_source.api.client import API_BASE, API_VERSION, Client
 from stripe_source.api.credentials import ApiKey
 from stripe_source.api.oauth import OAuth
@@ -475,13 +477,18 @@ def test_a_key_is_in_no_message() -> None:
     assert [text for text in shown if "4444" in text] == []
 
 
-@pytest.mark.parametrize("module", [
-    "options", "redaction", "api.query", "api.credentials", "api.endpoints", "tables.selection", "rows.contract",
-    "schema.snapshot", "schema.compare", "destination.sql",
-])
+def modules_with_examples() -> list[str]:
+    root = Path(stripe_source.__file__).parent
+    return sorted(
+        ".".join(file.relative_to(root.parent).with_suffix("").parts)
+        for file in root.rglob("*.py") if ">>> " in file.read_text(encoding="utf-8")
+    )
+
+
+@pytest.mark.parametrize("module", modules_with_examples())
 def test_examples_in_docstrings_run(module: str) -> None:
     """They are documentation, so they are right."""
-    results = doctest.testmod(importlib.import_module(f"stripe_source.{module}"))
+    results = doctest.testmod(importlib.import_module(module))
 
     assert results.failed == 0
     assert results.attempted > 0

@@ -4,9 +4,9 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 import pyarrow as pa
-from stripe_source.verification.compare.scratch_db import ScratchDatabase
 
 from stripe_source.tables.schema_map import Column
+from stripe_source.verification.compare.scratch_db import ScratchDatabase
 
 COLUMNS = Column("id", "text", ("id",)), Column("name", "text", ("name",)), Column("created", "timestamp", ("created",))
 FIRST = 1_760_000_000

@@ -16,9 +16,8 @@ from stripe_source.load.failures import is_terminal
 from stripe_source.load.other_loads import OtherLoads
 from stripe_source.load.progress import Progress
 from stripe_source.resources.run import Extraction
+from stripe_source.resources.state import keep_pending_loads, pending_loads, put_back, sources_of
 from stripe_source.source import stripe_source
-
-LOADS = "stripe_loads"  # in dlt's local state: how many loads the destination had when the pending one was begun
 
 
 @dataclass
@@ -42,8 +41,8 @@ def load_until_done(
     loads = OtherLoads(pipeline)
     others, own = loads.count()
     while True:
-        state_before = pipeline.state.get("sources", {})
-        pipeline.set_local_state_val(LOADS, others + own)
+        state_before = sources_of(pipeline)
+        keep_pending_loads(pipeline, others + own)
         progress.phase("reading")
         pipeline.extract(stripe_source(_run=extraction), loader_file_format="parquet")
         if extraction.unfinished and not extraction.creating_tables:
@@ -62,7 +61,7 @@ def load_until_done(
             if others != others_before:  # two loads went on at once: each may have lost or doubled the other's rows
                 drop_and_restore(pipeline, state_before)
                 return None
-            pipeline.set_local_state_val(LOADS, None)
+            keep_pending_loads(pipeline, None)
             if extraction.unfinished:
                 signals.raise_if_signalled()
         if not extraction.unfinished:
@@ -96,14 +95,12 @@ def drop_and_restore(pipeline: dlt.Pipeline, source_state: Mapping[str, Any] | N
             rows.
     """
     pipeline.abort_packages()
-    pipeline.set_local_state_val(LOADS, None)
+    keep_pending_loads(pipeline, None)
     pipeline.sync_destination()
     if source_state is None:
         return
     with pipeline.managed_state() as state:
-        stored = state.get("sources", {}).get("stripe", {})
-        account: dict[str, Any] = {name: stored[name] for name in ("account_id", "livemode") if name in stored}
-        state["sources"] = {**source_state, "stripe": {**source_state.get("stripe", {}), **account}}
+        put_back(state, source_state)
 
 
 def load_pending(pipeline: dlt.Pipeline, notes: list[str]) -> None:
@@ -112,11 +109,11 @@ def load_pending(pipeline: dlt.Pipeline, notes: list[str]) -> None:
     pipeline.sync_destination()
     if not pipeline.has_pending_data:
         return
-    loads_before = pipeline.state["_local"].get(LOADS)
+    loads_before = pending_loads(pipeline)
     pending = [*pipeline.list_extracted_load_packages(), *pipeline.list_normalized_load_packages()]
     if loads_before is not None and OtherLoads(pipeline).count(pending)[0] != loads_before:
         pipeline.abort_packages()  # puts the cursors back; part of it may be loaded, over the rows of the other process
-        drop_and_restore(pipeline, pipeline.state.get("sources", {}))
+        drop_and_restore(pipeline, sources_of(pipeline))
         notes.append("An earlier run had read data that was not loaded yet, and another process has loaded since; it "
                      "was dropped and is read again.")
         return

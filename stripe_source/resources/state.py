@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
 import dlt
+from dlt.common.pipeline import TPipelineState
 
 from stripe_source.errors import NewerState
 from stripe_source.extract.checkpoint import BackfillCheckpoint
@@ -117,6 +118,13 @@ class SourceState(_State):
         """How far first readings came, by list."""
         return {name: BackfillCheckpoint.load(words) for name, words in self.backfill.items()}
 
+    @staticmethod
+    def note_load(raw: Raw, load_id: str) -> None:
+        """Note the load that rows travel in, in dlt's state of the source."""
+        state = SourceState.load(raw)
+        state.last_load = load_id
+        state.save(raw)
+
     def keep_checkpoints(self, checkpoints: Mapping[str, BackfillCheckpoint]) -> None:
         """Note how far first readings came; those that are not named are over."""
         self.backfill = {name: each.asdict() for name, each in checkpoints.items()}
@@ -161,7 +169,7 @@ def sources_of(pipeline: dlt.Pipeline) -> dict[str, Any]:
     return dict(pipeline.state.get("sources", {}))
 
 
-def put_back(state: Raw, sources: Mapping[str, Any]) -> None:
+def put_back(state: TPipelineState, sources: Mapping[str, Any]) -> None:
     """Put the state of all sources back to what it was, but for whose data the dataset holds.
 
     Args:
@@ -170,8 +178,21 @@ def put_back(state: Raw, sources: Mapping[str, Any]) -> None:
     """
     name = "stripe"
     here = state.get("sources", {}).get(name, {})
-    owner = {word: here[word] for word in ("account_id", "livemode", "version") if word in here}
+    owner: dict[str, Any] = {word: here[word] for word in ("account_id", "livemode", "version") if word in here}
     state["sources"] = {**sources, name: {**sources.get(name, {}), **owner}}
+
+
+def stored_state(pipeline: dlt.Pipeline, source: str) -> tuple[SourceState, dict[str, TableState]]:
+    """What a pipeline keeps of a source and, by name, of its tables."""
+    raw: dict[str, Any] = sources_of(pipeline).get(source, {})
+    return SourceState.load(raw), {name: TableState.load(each) for name, each in raw.get("resources", {}).items()}
+
+
+def loaded_from_start(pipeline: dlt.Pipeline, source: str, table: str) -> bool:
+    """Whether rows of a table that were created before some time were left out of it, by our `start` or dlt's."""
+    raw: dict[str, Any] = sources_of(pipeline).get(source, {}).get("resources", {}).get(table, {})
+    cursors = raw.get("incremental", {}).values()
+    return TableState.load(raw).start is not None or any(each.get("initial_value") is not None for each in cursors)
 
 
 def pending_loads(pipeline: dlt.Pipeline) -> int | None:

@@ -11,6 +11,7 @@ from stripe_source.destination.row_reader import RowReader
 from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.options import Options
 from stripe_source.resources.resource import table_resource
+from stripe_source.resources.state import SourceState
 from stripe_source.rows.fingerprint import repair_fingerprint
 from stripe_source.rows.values import arrow_type
 from stripe_source.tables.schema_map import Column, table_map
@@ -76,7 +77,7 @@ def repair_rows(
 def _repaired_rows(scratch: ScratchDatabase, comparisons: Sequence[TableComparison], now: int) -> Iterator[pa.Table]:
     """The rows of one table to write: those of Stripe, then the flagged ones; each key once."""
     load_id = str(dlt.current.load_package_state()["load_id"])
-    dlt.current.source_state()["loaded"] = load_id  # tells other machines that there was a load
+    SourceState.note_load(dlt.current.source_state(), load_id)
     written: set[tuple[Any, ...]] = set()
     for comparison in comparisons:
         key, findings = comparison.table.key, comparison.findings

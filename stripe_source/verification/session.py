@@ -12,6 +12,7 @@ from stripe_source.errors import ConfigurationError, MixedData, StripeError
 from stripe_source.extract.account import identify, run_async
 from stripe_source.extract.verdicts import verdict_for
 from stripe_source.options import Options
+from stripe_source.resources.state import loaded_from_start, stored_state
 from stripe_source.tables.registry import BY_NAME
 from stripe_source.tables.table import Table
 from stripe_source.verification.compare.comparison_pass import ComparisonPass, TableComparison
@@ -72,7 +73,8 @@ class Verification:
         pipeline.activate()
         pipeline.sync_destination()
         schema = _stripe_schema(pipeline)
-        self._state: dict[str, Any] = dict(pipeline.state.get("sources", {}).get(schema.name, {}))
+        self._source = schema.name
+        self._state, self._table_states = stored_state(pipeline, schema.name)
         self._account = self._checked_account()
         self.reader = RowReader(pipeline, schema, self._account)
         self._tables = [table for table in options.tables if self.reader.loaded(table)]
@@ -90,12 +92,12 @@ class Verification:
         Raises:
             MixedData: the key is for another account or mode than the stored rows are of.
         """
-        mode, stored_mode = self._options.credentials.livemode, self._state.get("livemode")
+        mode, stored_mode = self._options.credentials.livemode, self._state.livemode
         dataset = self._pipeline.dataset_name
         if None not in (mode, stored_mode) and mode != stored_mode:
             raise MixedData("mode", "live" if stored_mode else "test", "live" if mode else "test", dataset)
         own = self.identity.account
-        account: str = self._state.get("account_id") or own or self._options.account_id or "self"
+        account = self._state.account_id or own or self._options.account_id or "self"
         if own and account not in (own, "self"):
             raise MixedData("account", account, own, dataset)
         return account
@@ -123,7 +125,7 @@ class Verification:
         if on_cost:
             on_cost(cost)
         comparison_pass = ComparisonPass(
-            self._options, self.reader, scratch, self.identity, self._state.get("account_id"), self._progress.page)
+            self._options, self.reader, scratch, self.identity, self._state.account_id, self._progress.page)
         self._progress.phase("reading")
         stripe_ledger: dict[Funds, int] | None = None
         for spans in passes:
@@ -210,8 +212,7 @@ class Verification:
     @property
     def _feed_positions(self) -> dict[str, int]:
         """By table, the time up to which the change feed has been applied to it, in unix seconds."""
-        resources: Mapping[str, Mapping[str, Any]] = self._state.get("resources", {})
-        return {name: state["position"] for name, state in resources.items() if state.get("position")}
+        return {name: state.position for name, state in self._table_states.items() if state.position}
 
     def _changed_since(self, second: int) -> ChangedSince:
         try:
@@ -227,10 +228,8 @@ class Verification:
         """Compare the ledger with the balance, and payouts with what they swept, as far as the tables are loaded."""
         money = MoneyProof()
         compared = {table.name for table in self._tables}
-        state = self._state.get("resources", {}).get(TRANSACTIONS, {})
-        cursors = state.get("incremental", {}).values()
-        has_start = state.get("start") is not None or any(each.get("initial_value") is not None for each in cursors)
-        partly = f"{TRANSACTIONS} were loaded from `start` on" if has_start else ""
+        from_start = loaded_from_start(self._pipeline, self._source, TRANSACTIONS)
+        partly = f"{TRANSACTIONS} were loaded from `start` on" if from_start else ""
         money.balance_skipped = (
             _not_loaded({TRANSACTIONS} - compared) or partly
             or (self._bounds and "with `start` or `end` only a part of the ledger is verified") or ""
