@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stripe_source import sandbox as sandbox
+    from stripe_source.arrow_rows.waevent import WAEvent as WAEvent
     from stripe_source.load.compact import compact as compact
     from stripe_source.load.compact import latest as latest
     from stripe_source.load.demo import demo as demo
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from stripe_source.load.sync_result import SyncResult as SyncResult
     from stripe_source.preflight.check import CheckResult as CheckResult
     from stripe_source.preflight.check import check as check
-    from stripe_source.rows.waevent import WAEvent as WAEvent
     from stripe_source.schema.compare import SchemaDiff as SchemaDiff
     from stripe_source.schema.ddl import schema_ddl as schema_ddl
     from stripe_source.schema.diff import schema_diff as schema_diff
@@ -34,7 +34,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "CheckResult": "preflight.check", "MigrateResult": "schema.migrate", "SchemaDiff": "schema.compare",
     "SyncResult": "load.sync_result", "Table": "tables.table", "VerifyResult": "verification.result",
-    "WAEvent": "rows.waevent", "check": "preflight.check", "compact": "load.compact", "demo": "load.demo",
+    "WAEvent": "arrow_rows.waevent", "check": "preflight.check", "compact": "load.compact", "demo": "load.demo",
     "latest": "load.compact", "list_tables": "tables.catalog", "schema_ddl": "schema.ddl", "schema_diff": "schema.diff",
     "schema_history": "schema.inspect", "schema_migrate": "schema.migrate", "schema_show": "schema.inspect",
     "stripe_source": "source", "sync": "load.sync", "verify": "verification.verify",

@@ -12,8 +12,8 @@ from stripe_source.api.client import API_BASE, API_VERSION, Client
 from stripe_source.api.credentials import ApiKey, Credentials, is_loopback
 from stripe_source.api.oauth import OAuth
 from stripe_source.api.rate_limits import Governor, governor
+from stripe_source.arrow_rows.contract import ANYTHING, Contract, contract_of
 from stripe_source.errors import InvalidBounds, InvalidOption, MissingKey
-from stripe_source.rows.contract import ANYTHING, Contract, contract_of
 from stripe_source.tables.markers import Marker, check_marker
 from stripe_source.tables.selection import Tables, select_tables
 from stripe_source.tables.table import Table

@@ -150,7 +150,7 @@ def test_files_are_whole_when_dlt_closes_them(tmp_path: Path) -> None:
 
     table = pa.table({"text": [f"{n:0100}" for n in range(60_000)]})
     plain: Any = {"compression": "none", "row_group_size": None}
-    with large_parquet_writes(), (tmp_path / "rows.parquet").open("wb") as file:
+    with large_parquet_writes(), (tmp_path / "arrow_rows.parquet").open("wb") as file:
         writer = ArrowToParquetWriter(
             file, DestinationCapabilitiesContext.generic_capabilities("parquet"),
             _format=ParquetFormatConfiguration(**plain),
@@ -165,7 +165,7 @@ def test_files_are_whole_when_dlt_closes_them(tmp_path: Path) -> None:
 
         assert lengths[0] > 6_000_000
         assert lengths == sorted(set(lengths))
-        assert pq.read_table(tmp_path / "rows.parquet").equals(pa.concat_tables([table] * 3))
+        assert pq.read_table(tmp_path / "arrow_rows.parquet").equals(pa.concat_tables([table] * 3))
 
 
 @pytest.mark.parametrize("fails", [False, True])

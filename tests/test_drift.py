@@ -303,7 +303,7 @@ def test_frozen_tables_take_no_new_table(copy: Copy) -> None:
 
 def test_a_surprise_in_one_table_is_its_verdict(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that cannot be made, in the reader's thread or in dlt's, fail their table; the next run brings them."""
-    from stripe_source.rows.builder import RowBuilder
+    from stripe_source.arrow_rows.builder import RowBuilder
 
     with monkeypatch.context() as broken:
         broken.setattr(RowBuilder, "build", lambda self, events, *rest, real=RowBuilder.build: real(

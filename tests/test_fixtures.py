@@ -16,10 +16,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from stripe_source.arrow_rows.builder import RowBuilder
+from stripe_source.arrow_rows.waevent import INSERT, WAEvent
 from stripe_source.codegen.added import read_fields
 from stripe_source.codegen.maps import OBJECTS
-from stripe_source.rows.builder import RowBuilder
-from stripe_source.rows.waevent import INSERT, WAEvent
 from stripe_source.tables.placement import Placement, extract_children
 from stripe_source.tables.registry import TABLES
 from stripe_source.tables.schema_map import table_map

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from truth import differences
 
 from stripe_source import sandbox
+from stripe_source.arrow_rows.builder import RowBuilder
+from stripe_source.arrow_rows.waevent import INSERT, WAEvent
 from stripe_source.dlt_patches import duckdb as duckdb_patch
 from stripe_source.errors import DestinationError
 from stripe_source.load.sync import sync
-from stripe_source.rows.builder import RowBuilder
-from stripe_source.rows.waevent import INSERT, WAEvent
 from stripe_source.sandbox.bulk.world import Bulk
 from stripe_source.tables.registry import BY_NAME
 from stripe_source.tables.schema_map import table_map

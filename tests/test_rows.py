@@ -20,15 +20,15 @@ from dlt.common.normalizers.naming.snake_case import NamingConvention
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stripe_source.arrow_rows.builder import RowBuilder, Rows
+from stripe_source.arrow_rows.contract import contract_of
+from stripe_source.arrow_rows.fingerprint import fingerprint
+from stripe_source.arrow_rows.json_text import dumps
+from stripe_source.arrow_rows.reading import plain_values, read_columns, readable_columns
+from stripe_source.arrow_rows.undeclared import MAX_COLUMNS
+from stripe_source.arrow_rows.values import convert
+from stripe_source.arrow_rows.waevent import DELETE, INSERT, WAEvent
 from stripe_source.errors import SchemaFrozen
-from stripe_source.rows.builder import RowBuilder, Rows
-from stripe_source.rows.contract import contract_of
-from stripe_source.rows.fingerprint import fingerprint
-from stripe_source.rows.json_text import dumps
-from stripe_source.rows.reading import plain_values, read_columns, readable_columns
-from stripe_source.rows.undeclared import MAX_COLUMNS
-from stripe_source.rows.values import convert
-from stripe_source.rows.waevent import DELETE, INSERT, WAEvent
 from stripe_source.tables.registry import BY_NAME, TABLES
 from stripe_source.tables.schema_map import Column, TableMap, table_map
 from stripe_source.tables.table import Table

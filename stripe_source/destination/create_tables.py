@@ -7,7 +7,7 @@ from typing import Any
 import dlt
 from dlt.extract import DltResource
 
-from stripe_source.rows.values import COLUMN_TYPES, arrow_type
+from stripe_source.arrow_rows.values import COLUMN_TYPES, arrow_type
 from stripe_source.tables.schema_map import Column
 
 

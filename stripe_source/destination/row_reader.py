@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from stripe_source.arrow_rows.values import arrow_type
 from stripe_source.destination.connection import sql_client
 from stripe_source.destination.sql import KEYS_PER_QUERY, DestinationSql, python_value, unix_second
-from stripe_source.rows.values import arrow_type
 from stripe_source.tables.placement import Placement
 from stripe_source.tables.schema_map import Column, table_map
 from stripe_source.tables.table import Table

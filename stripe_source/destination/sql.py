@@ -7,8 +7,8 @@ from datetime import date, datetime, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from stripe_source.rows.json_text import dumps
-from stripe_source.rows.values import EPOCH
+from stripe_source.arrow_rows.json_text import dumps
+from stripe_source.arrow_rows.values import EPOCH
 
 if TYPE_CHECKING:
     from dlt import Schema

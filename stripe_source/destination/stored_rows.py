@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from stripe_source.arrow_rows.fingerprint import flagged_fingerprint
 from stripe_source.destination.sql import KEYS_PER_QUERY, DestinationSql, python_value, unix_second
-from stripe_source.rows.fingerprint import flagged_fingerprint
 from stripe_source.tables.schema_map import Column, TableMap
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ def _rewritten_columns(
     """Rows as a database driver gave them as an Arrow table, with other values in some columns."""
     import pyarrow as pa
 
-    from stripe_source.rows.values import arrow_type
+    from stripe_source.arrow_rows.values import arrow_type
 
     arrays, fields = [], []
     for place, column in enumerate(columns):

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
+from stripe_source.arrow_rows.waevent import WAEvent
 from stripe_source.destination.stored_rows import StoredRows
-from stripe_source.rows.waevent import WAEvent
 from stripe_source.workers.batches import BatchBuilder, RowBatch
 
 T = TypeVar("T")

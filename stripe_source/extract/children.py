@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from stripe_source.api.client import Client
 from stripe_source.api.lists import ListRequest, ObjectBatch, read_newest_first
 from stripe_source.api.query import fill
+from stripe_source.arrow_rows.waevent import WAEvent
 from stripe_source.errors import AuthenticationError, NotEnabled, PermissionDenied, ResourceMissing, StripeError
 from stripe_source.extract.emitter import Emitter
 from stripe_source.extract.plan import ListPlan, drop_forbidden_expansions, expansions
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.extract.verdicts import Verdict, verdict_for
-from stripe_source.rows.waevent import WAEvent
 from stripe_source.tables.objects import Object, unix_second
 from stripe_source.tables.placement import (
     Placement,

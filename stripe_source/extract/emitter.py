@@ -4,10 +4,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
+from stripe_source.arrow_rows.waevent import SELECT, UPDATE, WAEvent
 from stripe_source.errors import StripeError
 from stripe_source.extract.channel import Channel
 from stripe_source.extract.verdicts import Verdicts, verdict_for
-from stripe_source.rows.waevent import SELECT, UPDATE, WAEvent
 from stripe_source.tables.objects import Object
 from stripe_source.tables.registry import parent_column
 from stripe_source.tables.table import Table

@@ -12,6 +12,7 @@ from dlt.common.runtime import signals
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from stripe_source.api.pages import Figures
+from stripe_source.arrow_rows.contract import EVOLVE
 from stripe_source.destination.create_tables import create_tables, empty_table
 from stripe_source.destination.dlt_errors import destination_error
 from stripe_source.destination.duckdb_session import DuckDBSession
@@ -30,7 +31,6 @@ from stripe_source.resources.lock import pipeline_lock
 from stripe_source.resources.resource import history_resource, table_resource
 from stripe_source.resources.run import Extraction
 from stripe_source.resources.table_result import TableResult
-from stripe_source.rows.contract import EVOLVE
 from stripe_source.source import resolve_options
 from stripe_source.tables.markers import EVENTS_MARKER
 from stripe_source.tables.schema_map import table_map

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from stripe_source.arrow_rows.builder import RowBuilder
+from stripe_source.arrow_rows.fingerprint import fingerprint, partial_fingerprint
+from stripe_source.arrow_rows.waevent import DELETE, INSERT, UPDATE, WAEvent
 from stripe_source.destination.stored_rows import Key, StoredRows, StoredVersion
 from stripe_source.extract.channel import Channel
 from stripe_source.extract.emitter import Emitter
 from stripe_source.options import Options
 from stripe_source.resources.history import Versions
-from stripe_source.rows.builder import RowBuilder
-from stripe_source.rows.fingerprint import fingerprint, partial_fingerprint
-from stripe_source.rows.waevent import DELETE, INSERT, UPDATE, WAEvent
 from stripe_source.tables.objects import unix_second
 from stripe_source.tables.registry import BY_NAME, pair_column, parent_column
 from stripe_source.tables.schema_map import TableMap

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import dlt
 
+from stripe_source.arrow_rows.builder import UNDECIDED, RowBuilder, Rows
+from stripe_source.arrow_rows.fingerprint import fingerprint
+from stripe_source.arrow_rows.waevent import WAEvent
 from stripe_source.destination.create_tables import empty_table
 from stripe_source.destination.stored_rows import Key, StoredRows
-from stripe_source.rows.builder import UNDECIDED, RowBuilder, Rows
-from stripe_source.rows.fingerprint import fingerprint
-from stripe_source.rows.waevent import WAEvent
 from stripe_source.tables.schema_map import Column, TableMap
 
 if TYPE_CHECKING:

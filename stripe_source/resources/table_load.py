@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import dlt
 
+from stripe_source.arrow_rows.builder import RowBuilder
+from stripe_source.arrow_rows.contract import EVOLVE, FREEZE, Contract, contract_of
+from stripe_source.arrow_rows.waevent import WAEvent
 from stripe_source.destination.create_tables import empty_table
 from stripe_source.destination.stored_rows import Key, StoredRows
 from stripe_source.errors import SchemaFrozen
@@ -20,9 +23,6 @@ from stripe_source.resources.history import Versions
 from stripe_source.resources.marker import MARKERS, Outcome
 from stripe_source.resources.state import SourceState, TableState, current_load_id
 from stripe_source.resources.table_result import TableResult
-from stripe_source.rows.builder import RowBuilder
-from stripe_source.rows.contract import EVOLVE, FREEZE, Contract, contract_of
-from stripe_source.rows.waevent import WAEvent
 from stripe_source.tables.schema_map import TableMap
 from stripe_source.workers.batches import RowBatch
 

@@ -1,7 +1,7 @@
 """Schema maps: the declared columns of each table.
 
 A map is a YAML file in `schema_maps/stripe/`, one per table, in dlt's column words. Columns that a map does not declare
-are inferred: see `stripe_source/rows/builder.py`.
+are inferred: see `stripe_source/arrow_rows/builder.py`.
 """
 from __future__ import annotations
 

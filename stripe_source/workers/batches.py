@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from stripe_source.rows.builder import UNDECIDED
-from stripe_source.rows.waevent import WAEvent
+from stripe_source.arrow_rows.builder import UNDECIDED
+from stripe_source.arrow_rows.waevent import WAEvent
 from stripe_source.tables.schema_map import table_map
 from stripe_source.tables.table import Table
 from stripe_source.workers.process import WorkerProcess

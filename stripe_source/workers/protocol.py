@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from stripe_source.rows.builder import undecided_schema
-from stripe_source.rows.values import nulls
+from stripe_source.arrow_rows.builder import undecided_schema
+from stripe_source.arrow_rows.values import nulls
 from stripe_source.tables.placement import Placement, extract_children, may_have_children
 from stripe_source.tables.schema_map import TableMap
 

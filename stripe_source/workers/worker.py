@@ -18,8 +18,8 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from stripe_source.rows.builder import RowBuilder
-from stripe_source.rows.waevent import SELECT, WAEvent
+from stripe_source.arrow_rows.builder import RowBuilder
+from stripe_source.arrow_rows.waevent import SELECT, WAEvent
 from stripe_source.tables.placement import Placement
 from stripe_source.tables.registry import BY_NAME
 from stripe_source.tables.schema_map import table_map

@@ -10,12 +10,12 @@ from dlt.extract import DltSource
 from stripe_source import sandbox
 from stripe_source.api.credentials import ApiKey
 from stripe_source.api.oauth import OAuth
+from stripe_source.arrow_rows.waevent import WAEvent
 from stripe_source.errors import ConfigurationError, StripeError, StripeSourceError
 from stripe_source.load.demo import demo
 from stripe_source.load.sync import sync
 from stripe_source.load.sync_result import SyncResult
 from stripe_source.preflight.check import CheckResult, check
-from stripe_source.rows.waevent import WAEvent
 from stripe_source.schema.compare import SchemaDiff
 from stripe_source.schema.ddl import schema_ddl
 from stripe_source.schema.diff import schema_diff

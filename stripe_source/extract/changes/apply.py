@@ -10,6 +10,8 @@ from typing import Any
 from stripe_source.api.client import Client
 from stripe_source.api.lists import ObjectBatch
 from stripe_source.api.query import fill
+from stripe_source.arrow_rows.fingerprint import fingerprint
+from stripe_source.arrow_rows.waevent import DELETE, WAEvent
 from stripe_source.destination.stored_rows import StoredVersion
 from stripe_source.errors import AuthenticationError, PermissionDenied, ResourceMissing, StripeError
 from stripe_source.extract.changes.events import (
@@ -24,8 +26,6 @@ from stripe_source.extract.emitter import Emitter
 from stripe_source.extract.list_reader import Emit
 from stripe_source.extract.plan import ListPlan, drop_forbidden_expansions, expansions, placements_of
 from stripe_source.extract.table_request import TableRequest
-from stripe_source.rows.fingerprint import fingerprint
-from stripe_source.rows.waevent import DELETE, WAEvent
 from stripe_source.tables.objects import Object, unix_second
 from stripe_source.tables.placement import Placement, extract_children
 from stripe_source.tables.registry import parent_column

@@ -4,9 +4,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from stripe_source.arrow_rows.builder import RowBuilder
+from stripe_source.arrow_rows.waevent import WAEvent
 from stripe_source.destination.row_reader import RowReader
-from stripe_source.rows.builder import RowBuilder
-from stripe_source.rows.waevent import WAEvent
 from stripe_source.tables.schema_map import table_map
 from stripe_source.tables.table import Table
 from stripe_source.verification.compare.scratch_db import ScratchDatabase, ScratchTable

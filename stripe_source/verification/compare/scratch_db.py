@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from stripe_source.arrow_rows.values import EPOCH
 from stripe_source.destination.row_reader import plain_type
-from stripe_source.rows.values import EPOCH
 from stripe_source.tables.schema_map import Column
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ Rules, the same for every table:
 - What no destination can hold is replaced: NUL and half a surrogate pair by U+FFFD, NaN in JSON by null, and a missing
   key by the row's fingerprint.
 
-The hot loop is `read_columns` (`rows/reading.py`): it goes by columns because at 10 microseconds a row every call
+The hot loop is `read_columns` (`arrow_rows/reading.py`): it goes by columns because at 10 microseconds a row every call
 counts; `plain_values` is the readable version that a test compares it with.
 """
 from __future__ import annotations
@@ -26,16 +26,16 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from stripe_source.arrow_rows.columns import Columns
+from stripe_source.arrow_rows.contract import ANYTHING, EVOLVE, Contract
+from stripe_source.arrow_rows.fingerprint import fingerprint, partial_fingerprint
+from stripe_source.arrow_rows.json_text import clean, dumps
+from stripe_source.arrow_rows.reading import Cells, object_paths, read_columns, readable_columns, undeclared_fields
+from stripe_source.arrow_rows.undeclared import UndeclaredColumns
+from stripe_source.arrow_rows.undeclared_values import ASIDE, Path, as_json, is_empty, pack, unpacked
+from stripe_source.arrow_rows.values import arrow_type, column_array, nulls
+from stripe_source.arrow_rows.waevent import DELETE, WAEvent
 from stripe_source.errors import SchemaFrozen
-from stripe_source.rows.columns import Columns
-from stripe_source.rows.contract import ANYTHING, EVOLVE, Contract
-from stripe_source.rows.fingerprint import fingerprint, partial_fingerprint
-from stripe_source.rows.json_text import clean, dumps
-from stripe_source.rows.reading import Cells, object_paths, read_columns, readable_columns, undeclared_fields
-from stripe_source.rows.undeclared import UndeclaredColumns
-from stripe_source.rows.undeclared_values import ASIDE, Path, as_json, is_empty, pack, unpacked
-from stripe_source.rows.values import arrow_type, column_array, nulls
-from stripe_source.rows.waevent import DELETE, WAEvent
 from stripe_source.tables.registry import pair_column
 from stripe_source.tables.schema_map import Column, TableMap
 

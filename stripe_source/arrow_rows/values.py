@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from stripe_source.rows.json_text import clean, dumps
+from stripe_source.arrow_rows.json_text import clean, dumps
 from stripe_source.tables.schema_map import Column
 
 if TYPE_CHECKING:

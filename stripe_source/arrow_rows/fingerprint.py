@@ -10,8 +10,8 @@ from binascii import b2a_base64
 
 import orjson
 
-from stripe_source.rows.json_text import pieces
-from stripe_source.rows.waevent import WAEvent
+from stripe_source.arrow_rows.json_text import pieces
+from stripe_source.arrow_rows.waevent import WAEvent
 
 _PARTIAL, _FLAGGED, _REPAIRED = "lacking", "gone", "mended"  # what a row is, in the text that is hashed
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from stripe_source.rows.json_text import dumps
+from stripe_source.arrow_rows.json_text import dumps
 
 Path = tuple[str, ...]
 PackedCells = dict[int, Any]  # row -> packed value

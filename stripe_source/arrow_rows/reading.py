@@ -7,7 +7,7 @@ from functools import cache
 from operator import itemgetter
 from typing import Any
 
-from stripe_source.rows.undeclared_values import Path
+from stripe_source.arrow_rows.undeclared_values import Path
 from stripe_source.tables.schema_map import Column, TableMap
 
 

@@ -5,9 +5,9 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from stripe_source.rows.contract import Contract
-from stripe_source.rows.undeclared_values import Path
-from stripe_source.rows.values import COLUMN_TYPES
+from stripe_source.arrow_rows.contract import Contract
+from stripe_source.arrow_rows.undeclared_values import Path
+from stripe_source.arrow_rows.values import COLUMN_TYPES
 from stripe_source.tables.schema_map import Column
 
 MAX_COLUMNS = 250  # of a table: undeclared objects stay JSON where flattening them would exceed it

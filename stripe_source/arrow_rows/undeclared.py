@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from stripe_source.rows.columns import FIELD, MAX_COLUMNS, MAX_NAME, UNMAPPED, Columns
-from stripe_source.rows.contract import DISCARD_ROW, DISCARD_VALUE, EVOLVE, FREEZE
-from stripe_source.rows.json_text import clean, dumps
-from stripe_source.rows.undeclared_values import (
+from stripe_source.arrow_rows.columns import FIELD, MAX_COLUMNS, MAX_NAME, UNMAPPED, Columns
+from stripe_source.arrow_rows.contract import DISCARD_ROW, DISCARD_VALUE, EVOLVE, FREEZE
+from stripe_source.arrow_rows.json_text import clean, dumps
+from stripe_source.arrow_rows.undeclared_values import (
     ASIDE,
     MAX_LEAVES,
     PackedCells,
@@ -21,7 +21,7 @@ from stripe_source.rows.undeclared_values import (
     text_of,
     type_of,
 )
-from stripe_source.rows.values import arrow_type, convert
+from stripe_source.arrow_rows.values import arrow_type, convert
 from stripe_source.tables.schema_map import Column
 
 if TYPE_CHECKING:

@@ -1,0 +1,90 @@
+"""Everything that can go wrong, as exceptions that say what was requested, what came back and what to do.
+
+    StripeSourceError                   exit code 1
+    ├── ConfigurationError              2: the configuration cannot work
+    │   ├── MissingKey
+    │   ├── MalformedKey
+    │   ├── PublishableKey
+    │   ├── UnknownTable
+    │   ├── UnknownMarker
+    │   ├── InvalidBounds
+    │   ├── InvalidOption
+    │   ├── NewerState                  a later release wrote the state of the pipeline
+    │   └── MixedData                   the dataset holds another account's data, or the other mode's
+    ├── StripeError                     1: Stripe answered with an error, or not at all
+    │   ├── AuthenticationError         3: 401
+    │   ├── PermissionDenied            3: 403
+    │   ├── NotEnabled                  the account does not have the product
+    │   ├── ResourceMissing             400 or 404 `resource_missing`
+    │   ├── InvalidRequest              any other 4xx
+    │   ├── Redirected                  2: a 3xx, which we never follow
+    │   ├── RateLimited                 429 after all attempts
+    │   ├── ApiError                    5xx after all attempts
+    │   ├── Unreachable                 no answer after all attempts
+    │   ├── BrokenAnswer                an answer that cannot be read, after all attempts
+    │   └── EndlessPaging               a list that never ends
+    ├── SchemaFrozen                    1: Stripe sends something new, and the schema contract freezes the table
+    ├── DestinationError                1: the destination is down, full, or refuses
+    └── Busy                            1: another process runs the pipeline
+"""
+from stripe_source.errors.base import StripeSourceError
+from stripe_source.errors.configuration import (
+    ConfigurationError,
+    InvalidBounds,
+    InvalidOption,
+    MalformedKey,
+    MissingKey,
+    MixedData,
+    NewerState,
+    PublishableKey,
+    UnknownMarker,
+    UnknownTable,
+)
+from stripe_source.errors.loading import (
+    Busy,
+    DestinationError,
+    SchemaFrozen,
+)
+from stripe_source.errors.stripe import (
+    ApiError,
+    AuthenticationError,
+    BrokenAnswer,
+    EndlessPaging,
+    InvalidRequest,
+    NotEnabled,
+    PermissionDenied,
+    RateLimited,
+    Redirected,
+    ResourceMissing,
+    StripeError,
+    Unreachable,
+)
+
+__all__ = [
+    "ApiError",
+    "AuthenticationError",
+    "BrokenAnswer",
+    "Busy",
+    "ConfigurationError",
+    "DestinationError",
+    "EndlessPaging",
+    "InvalidBounds",
+    "InvalidOption",
+    "InvalidRequest",
+    "MalformedKey",
+    "MissingKey",
+    "MixedData",
+    "NewerState",
+    "NotEnabled",
+    "PermissionDenied",
+    "PublishableKey",
+    "RateLimited",
+    "Redirected",
+    "ResourceMissing",
+    "SchemaFrozen",
+    "StripeError",
+    "StripeSourceError",
+    "UnknownMarker",
+    "UnknownTable",
+    "Unreachable",
+]
