@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stripe_source import sandbox as sandbox
     from stripe_source.arrow_rows.waevent import WAEvent as WAEvent
+    from stripe_source.extract.channel import ListPage as ListPage
+    from stripe_source.generators import pages as pages
+    from stripe_source.generators import rows as rows
+    from stripe_source.generators import waevents as waevents
     from stripe_source.load.compact import compact as compact
     from stripe_source.load.compact import latest as latest
     from stripe_source.load.demo import demo as demo
@@ -32,12 +36,13 @@ __version__ = "0.1.0"
 # No package is named like a function here: importing it would put it in the function's place.
 # Loaded when first used: dlt and pyarrow take most of a second, and many commands need neither
 _HOMES = {
-    "CheckResult": "preflight.check", "MigrateResult": "schema.migrate", "SchemaDiff": "schema.compare",
-    "SyncResult": "load.sync_result", "Table": "tables.table", "VerifyResult": "verification.result",
-    "WAEvent": "arrow_rows.waevent", "check": "preflight.check", "compact": "load.compact", "demo": "load.demo",
-    "latest": "load.compact", "list_tables": "tables.catalog", "schema_ddl": "schema.ddl", "schema_diff": "schema.diff",
+    "CheckResult": "preflight.check", "ListPage": "extract.channel", "MigrateResult": "schema.migrate",
+    "SchemaDiff": "schema.compare", "SyncResult": "load.sync_result", "Table": "tables.table",
+    "VerifyResult": "verification.result", "WAEvent": "arrow_rows.waevent", "check": "preflight.check",
+    "compact": "load.compact", "demo": "load.demo", "latest": "load.compact", "list_tables": "tables.catalog",
+    "pages": "generators", "rows": "generators", "schema_ddl": "schema.ddl", "schema_diff": "schema.diff",
     "schema_history": "schema.inspect", "schema_migrate": "schema.migrate", "schema_show": "schema.inspect",
-    "stripe_source": "source", "sync": "load.sync", "verify": "verification.verify",
+    "stripe_source": "source", "sync": "load.sync", "verify": "verification.verify", "waevents": "generators",
 }
 
 __all__ = ["__version__", "sandbox", *_HOMES]

@@ -18,6 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("verification", "schema"),
     ("load",),
     ("preflight",),
+    ("generators",),
     ("source",),
     ("resources",),
     ("extract",),

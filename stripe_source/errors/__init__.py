@@ -24,6 +24,7 @@
     │   ├── BrokenAnswer                an answer that cannot be read, after all attempts
     │   └── EndlessPaging               a list that never ends
     ├── SchemaFrozen                    1: Stripe sends something new, and the schema contract freezes the table
+    ├── TablesNotRead                   1: a generator could not read some tables
     ├── DestinationError                1: the destination is down, full, or refuses
     └── Busy                            1: another process runs the pipeline
 """
@@ -44,6 +45,7 @@ from stripe_source.errors.loading import (
     Busy,
     DestinationError,
     SchemaFrozen,
+    TablesNotRead,
 )
 from stripe_source.errors.stripe import (
     ApiError,
@@ -84,6 +86,7 @@ __all__ = [
     "SchemaFrozen",
     "StripeError",
     "StripeSourceError",
+    "TablesNotRead",
     "UnknownMarker",
     "UnknownTable",
     "Unreachable",

@@ -1,10 +1,26 @@
 """Errors of a load: what the destination, the schema contract or another process refuses."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from stripe_source.errors.base import StripeSourceError, quoted
 from stripe_source.redaction import redact
+
+
+class TablesNotRead(StripeSourceError):
+    """Tables could not be read, and nobody took the reasons.
+
+    Args:
+        problems: by table, why.
+    """
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        self.problems = {name: redact(reason) for name, reason in problems.items()}
+        lines = "".join(f"\n`{name}`: {reason}" for name, reason in self.problems.items())
+        super().__init__(
+            f"{len(self.problems)} tables could not be read; what came of the others is whole. To go on without them, "
+            f"`exclude` them, or take the reasons with `problems`.{lines}"
+        )
 
 
 class SchemaFrozen(StripeSourceError):

@@ -1,4 +1,4 @@
-"""Between two threads: what the reader has read, on its way to dlt, and what each has to tell the other."""
+"""Between two threads: what the extractor has read, on its way to dlt, and what each has to tell the other."""
 from __future__ import annotations
 
 import asyncio
@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from stripe_source.arrow_rows.waevent import WAEvent
 from stripe_source.destination.stored_rows import StoredRows
@@ -23,19 +23,35 @@ class Checkpoint:
 
 
 CHECKPOINT = Checkpoint()
-Batch = list[WAEvent] | RowBatch
+
+
+class ListPage(NamedTuple):
+    """Objects of one list of Stripe, as they were read.
+
+    Args:
+        table: native name of the list's table.
+        objects: untouched, with what was expanded in them.
+        read_at: unix second by Stripe's clock.
+    """
+
+    table: str
+    objects: list[dict[str, Any]]
+    read_at: int
+
+
+Batch = list[WAEvent] | RowBatch | ListPage
 
 
 class Channel:
-    """Takes what is read, table by table, in the reader's event loop, and gives it to the thread of dlt.
+    """Takes what is read, table by table, in the extractor's event loop, and gives it to the thread of dlt.
 
     Args:
-        holds: what the destination holds of a table; asked in dlt's thread.
-        made: somebody says of each table, by `makes`, whether its rows are made before they come here.
+        stored_rows: what the destination holds of a table; asked in dlt's thread.
+        builds_rows: somebody says of each table, by `set_builder`, how its rows are built before they come here.
     """
 
-    def __init__(self, holds: Callable[[str], StoredRows | None], made: bool) -> None:
-        self._holds, self._made = holds, made
+    def __init__(self, stored_rows: Callable[[str], StoredRows | None], builds_rows: bool) -> None:
+        self._stored_rows, self._builds_rows = stored_rows, builds_rows
         self.open: set[str] = set()  # tables of which there is more to come
         self.checkpoint: int | None = None  # what was put after this belongs to the next load
         self.error: BaseException | None = None  # that ended the reading
@@ -43,12 +59,12 @@ class Channel:
         self._number = 0  # of what was put
         self._waiting = 0
         self._full = False
-        self._makes: dict[str, BatchBuilder | None] = {}
+        self._builders: dict[str, BatchBuilder | None] = {}
         self._questions: deque[Callable[[], None]] = deque()
         self._news = threading.Condition()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._room: asyncio.Event | None = None
-        self._told_makes: asyncio.Event | None = None
+        self._builder_set: asyncio.Event | None = None
 
     # ---- the side of dlt
 
@@ -57,11 +73,11 @@ class Channel:
         self._queues = {name: deque() for name in tables}
         self.open = set(self._queues)
 
-    def set_builder(self, table: str, make: BatchBuilder | None) -> None:
-        """Say how the rows of a table are made before they come here; None: its WAEvents are wanted."""
-        self._makes[table] = make
-        if self._told_makes:
-            self.call_in_extractor(self._told_makes.set)
+    def set_builder(self, table: str, builder: BatchBuilder | None) -> None:
+        """Say how the rows of a table are built before they come here; None: its WAEvents are wanted."""
+        self._builders[table] = builder
+        if self._builder_set:
+            self.call_in_extractor(self._builder_set.set)
 
     def next(self, table: str, patience: float = 0.05) -> Batch | Checkpoint | None:
         """What comes next of a table: None if there is nothing yet, an empty list when the table is done.
@@ -77,12 +93,12 @@ class Channel:
         self.answer_questions()
         with self._news:
             if queue and (self.checkpoint is None or queue[0][0] <= self.checkpoint):
-                _, things = queue.popleft()
-                self._waiting -= _size(things)
+                _, batch = queue.popleft()
+                self._waiting -= _size(batch)
                 if self._full and self._waiting < ROWS_AHEAD and self._room:
                     self._full = False
                     self.call_in_extractor(self._room.set)
-                return things
+                return batch
             if self.error is not None:
                 raise self.error
             if queue or (self.checkpoint is not None and table in self.open):
@@ -99,7 +115,7 @@ class Channel:
         return bool(self.open) and self.error is None
 
     def answer_questions(self) -> None:
-        """Answer what the reader wants to know of the destination, in the thread that may ask it."""
+        """Answer what the extractor wants to know of the destination, in the thread that may ask it."""
         while self._questions:
             self._questions.popleft()()
 
@@ -111,7 +127,7 @@ class Channel:
         """
         with self._news:
             self.open.discard(table)
-            self._waiting -= sum(_size(things) for _, things in self._queues.get(table, ()))
+            self._waiting -= sum(_size(batch) for _, batch in self._queues.get(table, ()))
             self._queues[table] = deque()
             last = not self.open
             if self._room:
@@ -120,25 +136,25 @@ class Channel:
         return last
 
     def call_in_extractor(self, what: Callable[[], Any]) -> None:
-        """Do something in the reader's thread, if it is still there."""
+        """Do something in the extractor's thread, if it is still there."""
         with contextlib.suppress(RuntimeError):  # the loop may close between a question and the call
             if self._loop:
                 self._loop.call_soon_threadsafe(what)
 
-    # ---- the side of the reader
+    # ---- the side of the extractor
 
     def enter(self) -> None:
-        """Called first, in the reader's event loop."""
-        self._loop, self._room, self._told_makes = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+        """Called first, in the extractor's event loop."""
+        self._loop, self._room, self._builder_set = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
 
-    def put(self, table: str, things: Batch) -> None:
+    def put(self, table: str, batch: Batch) -> None:
         """Hand something over; not where nobody takes the table any more."""
         assert self._room is not None
         with self._news:
             if table in self.open:
                 self._number += 1
-                self._queues[table].append((self._number, things))
-                self._waiting += _size(things)
+                self._queues[table].append((self._number, batch))
+                self._waiting += _size(batch)
                 self._news.notify_all()
             if self._waiting >= ROWS_AHEAD:
                 self._full = True
@@ -150,17 +166,17 @@ class Channel:
         await self._room.wait() if self._waiting >= ROWS_AHEAD else await asyncio.sleep(0)
 
     async def wait_for_builder(self, table: str) -> BatchBuilder | None:
-        """How the rows of a table are made; who takes it says so at the beginning."""
-        assert self._told_makes is not None
-        while self._made and table not in self._makes and table in self.open:
-            self._told_makes.clear()
-            if table not in self._makes:
-                await self._told_makes.wait()
-        return self._makes.get(table)
+        """How the rows of a table are built; who takes it says so at the beginning."""
+        assert self._builder_set is not None
+        while self._builds_rows and table not in self._builders and table in self.open:
+            self._builder_set.clear()
+            if table not in self._builders:
+                await self._builder_set.wait()
+        return self._builders.get(table)
 
     def builder_of(self, table: str) -> BatchBuilder | None:
-        """How the rows of a table are made, as far as that was said and it is still taken."""
-        return self._makes.get(table) if table in self.open else None
+        """How the rows of a table are built, as far as that was said and it is still taken."""
+        return self._builders.get(table) if table in self.open else None
 
     async def ask(self, table: str, question: Callable[[StoredRows], T]) -> T | None:
         """Have a question about what the destination holds of a table answered by dlt's thread.
@@ -179,8 +195,8 @@ class Channel:
             result: Any = None
             error: BaseException | None = None
             try:
-                held = self._holds(table)
-                result = held and question(held)
+                stored = self._stored_rows(table)
+                result = stored and question(stored)
             except Exception as trouble:  # the destination's, which ends the run
                 error = self.error = trouble
             self.call_in_extractor(partial(settle, result, error))
@@ -203,6 +219,8 @@ class Channel:
             self._news.notify_all()
 
 
-def _size(things: Batch) -> int:
-    """What counts towards `WAITING`: rows, and long ones for several."""
-    return max(things.rows, things.size // BYTES_PER_ROW) if isinstance(things, RowBatch) else len(things)
+def _size(batch: Batch) -> int:
+    """What counts towards `ROWS_AHEAD`: WAEvents, objects, or rows, of which long ones count for several."""
+    if isinstance(batch, ListPage):
+        return len(batch.objects)
+    return max(batch.rows, batch.size // BYTES_PER_ROW) if isinstance(batch, RowBatch) else len(batch)

@@ -22,7 +22,7 @@ from stripe_source.extract.account import AccountIdentity, identify
 from stripe_source.extract.backfill.spans import BackfillProgress
 from stripe_source.extract.changes.feed import ChangeFeed
 from stripe_source.extract.changes.tables import tables_by_feed
-from stripe_source.extract.channel import Channel
+from stripe_source.extract.channel import Channel, ListPage
 from stripe_source.extract.checkpoint import BackfillCheckpoint
 from stripe_source.extract.children import Children
 from stripe_source.extract.emitter import Emitter
@@ -63,6 +63,7 @@ class Extractor:
         backfills: lists that are read for the first time, and how far an earlier run came with them.
         builds_rows: somebody says of each table, by `channel.set_builder`, how its rows are built.
         on_cover: called with (table, how far its list has been read) as pages come.
+        takes_pages: the pages of the lists are wanted as they come, in place of WAEvents.
     """
 
     def __init__(
@@ -79,9 +80,11 @@ class Extractor:
         backfills: Mapping[str, BackfillCheckpoint] | None = None,
         builds_rows: bool = False,
         on_cover: Callable[[str, BackfillProgress], None] | None = None,
+        takes_pages: bool = False,
     ) -> None:
         self._make_client, self._stored_account, self._identity = client, stored_account, identity
         self._seen_events, self._lookback = list(seen_events), lookback
+        self._takes_pages = takes_pages
         self._on_cover = on_cover or (lambda table, coverage: None)
         self.backfills: dict[str, BackfillCheckpoint] = dict(backfills or {})
         self.checkpoints_at_cut: dict[str, BackfillCheckpoint] = {}  # how far the lists came, as of the last cut
@@ -320,4 +323,8 @@ class Extractor:
     async def _emit(
         self, client: Client, plan: ListPlan, batch: ObjectBatch, skip: frozenset[Placement] = frozenset()
     ) -> None:
-        await self._children.split(client, plan, batch, skip)
+        if not self._takes_pages:
+            await self._children.split(client, plan, batch, skip)
+        elif batch.objects:
+            self.channel.put(next(iter(plan.tables())).name, ListPage(plan.table.name, batch.objects, batch.read_at))
+            await self.channel.wait_for_room()

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from stripe_source.errors import NotEnabled, PermissionDenied, StripeSourceError
 from stripe_source.tables.table import Table
 
+FAILED = "no permission", "failed"  # statuses of tables that should have been read
+
 
 @dataclass
 class Verdict:

@@ -5,6 +5,7 @@ from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import Any
 
 from stripe_source.api.pages import Figures
+from stripe_source.extract.verdicts import FAILED
 from stripe_source.resources.table_result import TableResult
 
 
@@ -43,7 +44,7 @@ class SyncResult:
     @property
     def failed(self) -> dict[str, TableResult]:
         """The tables that could not be read although they should."""
-        return {name: result for name, result in self.tables.items() if result.status in ("no permission", "failed")}
+        return {name: result for name, result in self.tables.items() if result.status in FAILED}
 
     @property
     def absent(self) -> dict[str, TableResult]:

@@ -12,6 +12,7 @@ from stripe_source.api.credentials import ApiKey
 from stripe_source.api.oauth import OAuth
 from stripe_source.arrow_rows.waevent import WAEvent
 from stripe_source.errors import ConfigurationError, StripeError, StripeSourceError
+from stripe_source.generators import pages, rows, waevents
 from stripe_source.load.demo import demo
 from stripe_source.load.sync import sync
 from stripe_source.load.sync_result import SyncResult
@@ -99,6 +100,16 @@ def looked_up(event: WAEvent) -> tuple[str, str | None]:
     columns: list[dict[str, Any]] = schema_show("charges")["columns"]
     print(names, columns, event.data, event.before, event.time)
     return event.table, event.parent
+
+
+def walked() -> list[str]:
+    """The generators: one object, or one Arrow table, after the other."""
+    reasons: dict[str, str] = {}
+    names = [page.table for page in pages("customers", api_key="rk_test_…", start=date(2026, 1, 1))]
+    names += [event.table for event in waevents(["charges"], exclude="events", problems=reasons)]
+    counted: dict[str, int] = {name: table.num_rows for name, table in rows(rate=None)}
+    rows(marker="created")  # type: ignore[call-arg]
+    return [*names, *counted, *reasons]
 
 
 def migrated(pipeline: dlt.Pipeline, other: dlt.Pipeline) -> MigrateResult:
