@@ -4,21 +4,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from stripe_source.arrow_rows.builder import RowBuilder
 from stripe_source.arrow_rows.waevent import WAEvent
 from stripe_source.errors import InvalidOption, TablesNotRead
-from stripe_source.extract.channel import Batch, Checkpoint, ListPage
+from stripe_source.extract.channel import Batch, ListPage
 from stripe_source.extract.extractor import Extractor
 from stripe_source.extract.table_request import TableRequest
-from stripe_source.extract.verdicts import FAILED, Verdict
+from stripe_source.extract.verdicts import FAILED
 from stripe_source.options import Options
-from stripe_source.redaction import redact
-from stripe_source.resources.compare import TableComparison
 from stripe_source.source import resolve_options
 from stripe_source.tables.schema_map import table_map
-from stripe_source.workers.batches import RowBatch
+from stripe_source.workers.batches import PlainBuilder, RowBatch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,6 +49,10 @@ class _Reading(NamedTuple):
     options: Options
     extractor: Extractor
 
+    def batches(self) -> Iterator[tuple[str, Batch]]:
+        """What comes of each table, until all are done."""
+        return self.extractor.channel.batches(table.name for table in self.options.tables)
+
 
 def pages(
     tables: Any = None, *, problems: MutableMapping[str, str] | None = None, **options: Unpack[ReadOptions]
@@ -74,9 +77,9 @@ def pages(
         TablesNotRead: some tables could not be read; all pages of the others were yielded.
     """
     with _reading(tables, options, "pages", takes_pages=True) as reading:
-        for _, batch in _batches(reading):
-            assert isinstance(batch, ListPage)
-            yield batch
+        for _, batch in reading.batches():
+            if isinstance(batch, ListPage):
+                yield batch
     _report(reading, problems)
 
 
@@ -98,7 +101,7 @@ def waevents(
         TablesNotRead: some tables could not be read; all WAEvents of the others were yielded.
     """
     with _reading(tables, options, "waevents") as reading:
-        for _, batch in _batches(reading):
+        for _, batch in reading.batches():
             assert isinstance(batch, list)
             yield from batch
     _report(reading, problems)
@@ -127,9 +130,8 @@ def rows(
     """
     with _reading(tables, options, "rows", builds_rows=True) as reading:
         builders = _row_builders(reading)
-        for name, batch in _batches(reading):
-            assert isinstance(batch, RowBatch)
-            if batch.rows:
+        for name, batch in reading.batches():
+            if isinstance(batch, RowBatch) and batch.rows:
                 yield name, builders[name].decide_columns(batch.table).table.drop_columns(["_dlt_load_id"])
     _report(reading, problems)
 
@@ -154,39 +156,19 @@ def _reading(
 
 
 def _row_builders(reading: _Reading) -> dict[str, RowBuilder]:
-    """By table, what builds its rows. None is compared with anything: all are new."""
+    """By table, what builds its rows."""
     from dlt.common.normalizers.naming.snake_case import NamingConvention
 
-    naming, channel, emitter = NamingConvention(), reading.extractor.channel, reading.extractor.emitter
-    builders = {}
-    for table in reading.options.tables:
-        def refuse(error: Exception, name: str = table.name) -> None:
-            log.error("rows of %s could not be built", name, exc_info=error)
-            reason = Verdict("failed", f"{type(error).__name__}: {redact(str(error))}", False)
-            emitter.verdicts.set_failure(name, reason)
-
-        shape = table_map(table)
-        builder = builders[table.name] = RowBuilder(
-            shape, normalize=lambda path: str(naming.normalize_path("__".join(path)))
+    naming = NamingConvention()
+    builders = {
+        table.name: RowBuilder(table_map(table), normalize=lambda path: str(naming.normalize_path("__".join(path))))
+        for table in reading.options.tables
+    }
+    for name, builder in builders.items():
+        reading.extractor.channel.set_builder(
+            name, PlainBuilder(builder, partial(reading.extractor.refuse_table, name))
         )
-        channel.set_builder(table.name, TableComparison(
-            shape, reading.options, builder, channel, emitter, lambda name: None, since=reading.options.start,
-            first_load=True, versions=None, in_history=False, keeps_newest=False, refuse=refuse, load_id=lambda: None,
-        ))
     return builders
-
-
-def _batches(reading: _Reading) -> Iterator[tuple[str, Batch]]:
-    """What comes of each table, until all are done."""
-    channel, left = reading.extractor.channel, [table.name for table in reading.options.tables]
-    while left:
-        for name in list(left):
-            batch = channel.next(name)
-            if batch == []:
-                left.remove(name)
-            elif batch is not None:
-                assert not isinstance(batch, Checkpoint)  # nobody asks for one
-                yield name, batch
 
 
 def _report(reading: _Reading, problems: MutableMapping[str, str] | None) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -104,6 +104,23 @@ class Channel:
             if queue or (self.checkpoint is not None and table in self.open):
                 return CHECKPOINT
             return None if table in self.open else []
+
+    def batches(self, tables: Iterable[str]) -> Iterator[tuple[str, Batch]]:
+        """What comes of these tables, in turn, until all are done; an empty list says that one is.
+
+        Raises:
+            StripeSourceError: the whole run failed.
+        """
+        left = list(tables)
+        while left:
+            for name in list(left):  # in turn: reading halts where too much waits for any of them
+                batch = self.next(name)
+                if batch is None:
+                    continue
+                assert not isinstance(batch, Checkpoint)  # only a run of dlt asks for one
+                if batch == []:
+                    left.remove(name)
+                yield name, batch
 
     def resume(self) -> None:
         """The next load has begun."""

@@ -17,7 +17,7 @@ from typing import Any
 from stripe_source.api.client import Client
 from stripe_source.api.lists import ObjectBatch
 from stripe_source.destination.stored_rows import StoredRows
-from stripe_source.errors import AuthenticationError, MixedData, PermissionDenied, StripeError
+from stripe_source.errors import AuthenticationError, MixedData, PermissionDenied, StripeError, StripeSourceError
 from stripe_source.extract.account import AccountIdentity, identify
 from stripe_source.extract.backfill.spans import BackfillProgress
 from stripe_source.extract.changes.feed import ChangeFeed
@@ -30,7 +30,6 @@ from stripe_source.extract.list_reader import ListSource, Reading, SingletonSour
 from stripe_source.extract.plan import ListPlan, placements_of, plan_lists
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.extract.verdicts import Verdict, Verdicts, verdict_for
-from stripe_source.redaction import redact
 from stripe_source.tables.placement import Placement
 from stripe_source.tables.registry import BY_NAME, table_with_role
 from stripe_source.workers.batches import RowBatcher
@@ -158,6 +157,12 @@ class Extractor:
         """Nobody will take this table any more. When no table is left, the reading stops."""
         if self.channel.close_table(table):
             self.stop()
+
+    def refuse_table(self, table: str, error: Exception) -> None:
+        """The rows of a table could not be built: that is its verdict, and the others go on."""
+        if not isinstance(error, StripeSourceError):
+            log.error("rows of %s could not be built", table, exc_info=error)
+        self.verdicts[table] = verdict_for(error)
 
     def stop(self) -> None:
         """Stop reading and wait for the thread."""
@@ -305,9 +310,9 @@ class Extractor:
             raise
         except StripeError as error:
             failed = verdict_for(error)
-        except Exception as error:  # what Stripe sent is untrusted: a surprise in one table must not stop the others
+        except Exception as error:  # a surprise in one table must not stop the others
             log.exception("reading %s failed", ", ".join(plan.table.name for plan in job.plans))
-            failed = Verdict("failed", f"{type(error).__name__}: {redact(str(error))}", False)
+            failed = verdict_for(error)
         for plan, table, found in every:
             if failed:
                 near = found is None or found.parent == plan.table.name

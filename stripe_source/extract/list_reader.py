@@ -18,7 +18,7 @@ from stripe_source.extract.backfill.sweep import Sweep
 from stripe_source.extract.checkpoint import BackfillCheckpoint
 from stripe_source.extract.children import CHILD_LISTS_AT_ONCE
 from stripe_source.extract.emitter import Emitter
-from stripe_source.extract.plan import ListPlan, drop_forbidden_expansions, expansions, fields_needed
+from stripe_source.extract.plan import ListPlan, expansions, fields_needed, read_with_allowed_expansions
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.extract.verdicts import verdict_for
 from stripe_source.tables.objects import Object
@@ -163,18 +163,16 @@ class ListSource:
 
         A key that may read the list may lack the permission for what is expanded. Then the list is read without that.
         """
-        try:
-            await self._read_expanded(emit, plan, bounds, params, number, expansions(plan))
-        except PermissionDenied as error:
-            lesser, lost = drop_forbidden_expansions(plan, error)
-            for table in lost:
-                self.reading.emitter.verdicts.set_partial(table, verdict_for(error), own=False)
-            await self._read_variant(emit, lesser, bounds, params, number)
+        verdicts = self.reading.emitter.verdicts
+        await read_with_allowed_expansions(
+            plan, lambda allowed: self._read_expanded(emit, allowed, bounds, params, number),
+            lambda table, error: verdicts.set_partial(table, verdict_for(error), own=False),
+        )
 
     async def _read_expanded(
-        self, emit: Emit, plan: ListPlan, bounds: TableRequest, params: Params, number: str, expand: Sequence[str]
+        self, emit: Emit, plan: ListPlan, bounds: TableRequest, params: Params, number: str
     ) -> None:
-        table, client = plan.table, self.reading.client
+        table, client, expand = plan.table, self.reading.client, expansions(plan)
         given = {**params, **({"expand": [f"data.{path}" for path in expand]} if expand else {})}
         request = ListRequest(table.path or "", given, limit=table.limit, time=table.time or "created",
                               range=table.range)

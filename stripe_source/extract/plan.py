@@ -1,13 +1,16 @@
 """What a run asks for: which lists have to be read for the wanted tables, and what is taken out of their objects."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from stripe_source.errors import PermissionDenied
 from stripe_source.tables.placement import Placement, template_path
 from stripe_source.tables.registry import BY_NAME
 from stripe_source.tables.table import Table
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -109,6 +112,28 @@ def drop_forbidden_expansions(root: ListPlan, error: PermissionDenied) -> tuple[
             if lost:
                 return left, lost
     raise error
+
+
+async def read_with_allowed_expansions(
+    plan: ListPlan, read: Callable[[ListPlan], Awaitable[T]], on_lost: Callable[[Table, PermissionDenied], None]
+) -> T:
+    """Read with all that a list's tables want expanded; when that is refused, with less, until it is allowed.
+
+    Args:
+        plan: of the list.
+        read: sends the request; gets what is left of the plan.
+        on_lost: told of each table that cannot be found there, with the refusal.
+
+    Raises:
+        PermissionDenied: the key may not read the list itself.
+    """
+    while True:
+        try:
+            return await read(plan)
+        except PermissionDenied as error:
+            plan, lost = drop_forbidden_expansions(plan, error)
+            for table in lost:
+                on_lost(table, error)
 
 
 def _without(node: ListPlan, permission: str | None) -> tuple[ListPlan, list[Table]]:

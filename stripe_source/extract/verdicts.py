@@ -5,6 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from stripe_source.errors import NotEnabled, PermissionDenied, StripeSourceError
+from stripe_source.redaction import redact
 from stripe_source.tables.table import Table
 
 FAILED = "no permission", "failed"  # statuses of tables that should have been read
@@ -29,8 +30,10 @@ class Verdict:
     near: bool = True
 
 
-def verdict_for(error: StripeSourceError) -> Verdict:
-    """The verdict that an error means for a table."""
+def verdict_for(error: Exception) -> Verdict:
+    """The verdict that an error means for a table; what Stripe sends is untrusted, so that any may come."""
+    if not isinstance(error, StripeSourceError):
+        return Verdict("failed", f"{type(error).__name__}: {redact(str(error))}", False)
     status = "failed"
     if isinstance(error, PermissionDenied):
         status = "no permission"

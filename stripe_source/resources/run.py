@@ -13,16 +13,14 @@ import dlt
 from stripe_source.destination.connection import sql_client
 from stripe_source.destination.create_tables import empty_table
 from stripe_source.destination.stored_rows import StoredRows
-from stripe_source.errors import MixedData, StripeSourceError
+from stripe_source.errors import MixedData
 from stripe_source.extract.account import AccountIdentity
 from stripe_source.extract.backfill.spans import BackfillProgress
 from stripe_source.extract.checkpoint import BackfillCheckpoint, new_checkpoints, resumable
 from stripe_source.extract.extractor import Extractor
 from stripe_source.extract.plan import plan_lists
 from stripe_source.extract.table_request import TableRequest
-from stripe_source.extract.verdicts import Verdict, verdict_for
 from stripe_source.options import Options
-from stripe_source.redaction import redact
 from stripe_source.resources.history import SUFFIX, Versions, versions_map
 from stripe_source.resources.lock import hold_current_run
 from stripe_source.resources.state import SourceState, TableState, current_load_id
@@ -278,12 +276,7 @@ class Extraction:
         """The rows of a table are not loaded: that is its verdict, and how far its list was read does not count."""
         assert self.extractor is not None
         self._refused.add(table)
-        if isinstance(error, StripeSourceError):
-            verdict = verdict_for(error)
-        else:  # what Stripe sent is untrusted: a surprise in one table must not stop the others
-            log.error("rows of %s could not be built", table, exc_info=error)
-            verdict = Verdict("failed", f"{type(error).__name__}: {redact(str(error))}", False)
-        self.extractor.verdicts[table] = verdict
+        self.extractor.refuse_table(table, error)
 
     # ---- the destination
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from stripe_source.arrow_rows.builder import UNDECIDED
+from stripe_source.arrow_rows.builder import UNDECIDED, RowBuilder
 from stripe_source.arrow_rows.waevent import WAEvent
 from stripe_source.tables.schema_map import table_map
 from stripe_source.tables.table import Table
@@ -77,6 +77,37 @@ class BatchBuilder(Protocol):
 
     async def finish(self) -> Sequence[RowBatch]:
         """Rows that follow those just built: the last known ones of objects that are gone."""
+
+
+class PlainBuilder:
+    """Builds a row of each WAEvent of a table, and compares none with anything.
+
+    Args:
+        builder: of the table.
+        refuse: told of an error that keeps rows from being built; then no more are.
+    """
+
+    compares = False
+
+    def __init__(self, builder: RowBuilder, refuse: Callable[[Exception], None]) -> None:
+        self._builder, self._refuse, self._refused = builder, refuse, False
+
+    async def prepare(self, events: Sequence[WAEvent]) -> None:
+        """Nothing is asked."""
+
+    def build(self, events: Sequence[WAEvent]) -> RowBatch:
+        """Build rows."""
+        try:
+            if not self._refused:
+                return RowBatch.of(self._builder.build(events), read=len(events), new=len(events))
+        except Exception as error:  # the other tables that are read from the same list go on
+            self._refused = True
+            self._refuse(error)
+        return RowBatch.of(self._builder.build([]), read=len(events))
+
+    async def finish(self) -> Sequence[RowBatch]:
+        """Nothing follows."""
+        return ()
 
 
 class _Pending:

@@ -9,11 +9,12 @@ from typing import Any
 
 from stripe_source.api.client import Client
 from stripe_source.api.lists import ObjectBatch
+from stripe_source.api.pages import Answer
 from stripe_source.api.query import fill
 from stripe_source.arrow_rows.fingerprint import fingerprint
 from stripe_source.arrow_rows.waevent import DELETE, WAEvent
 from stripe_source.destination.stored_rows import StoredVersion
-from stripe_source.errors import AuthenticationError, PermissionDenied, ResourceMissing, StripeError
+from stripe_source.errors import AuthenticationError, ResourceMissing, StripeError
 from stripe_source.extract.changes.events import (
     ObjectChange,
     ends_object,
@@ -24,7 +25,7 @@ from stripe_source.extract.changes.events import (
 )
 from stripe_source.extract.emitter import Emitter
 from stripe_source.extract.list_reader import Emit
-from stripe_source.extract.plan import ListPlan, drop_forbidden_expansions, expansions, placements_of
+from stripe_source.extract.plan import ListPlan, expansions, placements_of, read_with_allowed_expansions
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.tables.objects import Object, unix_second
 from stripe_source.tables.placement import Placement, extract_children
@@ -168,21 +169,16 @@ class ChangeApplier:
 
     async def _one(self, root: ListPlan, id: str) -> tuple[Object, int] | None:
         path = fill(root.table.object_path or f"{root.table.path}/{{id}}", id=id)
-        expand = expansions(root)
+
+        async def get(allowed: ListPlan) -> Answer:
+            expand = expansions(allowed)
+            return await self._client.get(path, {"expand": expand} if expand else {})
+
         try:
-            answer = await self._client.get(path, {"expand": expand} if expand else {})
+            answer = await read_with_allowed_expansions(root, get, self._emitter.fail)
         except ResourceMissing:
             return None
-        except PermissionDenied as error:
-            return await self._one(self._lesser(root, error), id)
         return None if answer.body.get("deleted") is True else (answer.body, answer.date)
-
-    def _lesser(self, root: ListPlan, error: PermissionDenied) -> ListPlan:
-        """What is left of a list when something that is expanded may not be read."""
-        lesser, lost = drop_forbidden_expansions(root, error)
-        for table in lost:
-            self._emitter.fail(table, error)
-        return lesser
 
     async def _gone(self, node: ListPlan, ids: Mapping[str, tuple[int, Object]]) -> None:
         """Hand over that objects are gone, with all that goes with them.

@@ -4,12 +4,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from stripe_source.api.lists import ListRequest, read_newest_first
-from stripe_source.errors import InvalidRequest, PermissionDenied
+from stripe_source.errors import InvalidRequest
 from stripe_source.extract.changes.apply import ChangeApplier
-from stripe_source.extract.plan import ListPlan, expansions
+from stripe_source.extract.plan import ListPlan, expansions, read_with_allowed_expansions
 from stripe_source.tables.table import Watch
 
 DUE_SPAN_GAP = 86_400  # seconds: what is due is read in spans of `created` without a longer gap than this
@@ -25,15 +26,14 @@ class WatchedLists(ChangeApplier):
             if watch.due is None:
                 for number, extra in enumerate(root.table.variants):
                     given = {**root.table.params, **extra, **watch.params}
+                    read = partial(self._read_watched, watch, given)
                     try:
-                        await self._read_watched(root, watch, given)
-                    except PermissionDenied as error:
-                        await self._read_watched(self._lesser(root, error), watch, given)
+                        await read_with_allowed_expansions(root, read, self._emitter.fail)
                     except InvalidRequest:
                         if number == 0:  # a further part of the list may be refused, as in a full pass
                             raise
 
-    async def _read_watched(self, root: ListPlan, watch: Watch, params: Mapping[str, Any]) -> None:
+    async def _read_watched(self, watch: Watch, params: Mapping[str, Any], root: ListPlan) -> None:
         table = root.table
         expand = [f"data.{path}" for path in expansions(root)]
         what = ListRequest(

@@ -4,6 +4,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from stripe_source.api.client import Client
 from stripe_source.api.query import fill
@@ -83,18 +84,15 @@ class ComparisonPass:
         self, requests: Iterable[TableRequest], loaders: Mapping[str, RowLoader | IdCollector]
     ) -> Mapping[str, Verdict]:
         extractor = Extractor(
-            self.options.client, self.options.account_id, self.stored_account, self.identity, self.on_page)
+            self.options.client, self.options.account_id, self.stored_account, self.identity, self.on_page,
+            builds_rows=True,
+        )
         extractor.start(requests)
-        unfinished = list(loaders)
         try:
-            while unfinished:
-                for name in list(unfinished):  # in turn: reading halts where too much waits for any of them
-                    events = extractor.channel.next(name)
-                    if isinstance(events, list) and events:
-                        loaders[name].add(events)
-                    elif events is not None:
-                        loaders[name].finish()
-                        unfinished.remove(name)
+            for name, loader in loaders.items():
+                extractor.channel.set_builder(name, loader.builder(partial(extractor.refuse_table, name)))
+            for name, batch in extractor.channel.batches(loaders):
+                loaders[name].add(batch)
         finally:
             extractor.stop()
             if extractor.figures:
