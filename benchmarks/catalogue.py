@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks import measures
 from benchmarks.peers import of_peers
+from benchmarks.sandbox import of_sandbox
 from benchmarks.sizes import Sizes
 
 
@@ -98,5 +99,10 @@ BENCHMARKS = (
         "idle", "A run where nothing has changed, in 250 ms", "All default tables of an ordinary business; the whole "
         "process, its start included.", measures.of_idle,
         (Column("case", "tables"), SECONDS, REQUESTS, MEGABYTES, RUNS),
+    ),
+    Benchmark(
+        "sandbox", "The sandbox itself", "Tests and benchmarks of the loader must not wait for it.", of_sandbox,
+        (Column("case", "work"), Column("rows", "objects", "{:,}"), SECONDS,
+         Column("per_second", "objects/s", "{:,.0f}"), RUNS),
     ),
 )

@@ -96,7 +96,7 @@ def test_stripe_is_read_while_the_tables_are_made(
         began = time.monotonic()
         with pytest.raises(DestinationError, match="no room for tables"):
             sync(new_pipeline(), **options)
-        readers = [thread for thread in threading.enumerate() if thread.name == "stripe-reader"]
+        readers = [thread for thread in threading.enumerate() if thread.name == "stripe-extractor"]
         given = bulk.figures()["objects"]
         result = sync(new_pipeline(), **options)
         took = time.monotonic() - began

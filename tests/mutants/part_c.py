@@ -1,0 +1,119 @@
+"""Wrong lines in spans of lists, in what is kept and compared, in state, markers, contracts and the loop over loads."""
+
+from __future__ import annotations
+
+from . import Mutant
+
+CLIENT, SWEEPS = "tests/test_client.py -k", "tests/test_backfill.py -k"
+FEED, LOAD, PROOF = "tests/test_feed.py -k", "tests/test_load.py -k", "tests/test_verify.py -k"
+ROWS, DRIFT, SCRATCH = "tests/test_rows.py -k", "tests/test_drift.py -k", "tests/test_scratch.py"
+CUT, TWO, STATE = "tests/test_first_load.py -k", "tests/test_two_at_once.py -k", "tests/test_recorded_state.py -k"
+WALK, SCHEMA = "tests/test_generators.py -k", "tests/test_schema_commands.py -k"
+
+MUTANTS = (
+    # ---- spans of a list
+    Mutant(
+        "min(self.high, self.handed_over + 1)", "min(self.high, self.handed_over)", f"{SWEEPS} that_a_page_cut_in_two"
+    ),
+    Mutant(
+        "if from_oldest and span.both_ends and span.both_ends.met:",
+        "if from_oldest and span.both_ends and not span.both_ends.met:",
+        f"{SWEEPS} both_readers",
+    ),
+    Mutant(
+        "page.leave_out(self._ids_from_oldest)\n        self._ids_from_oldest",
+        "self._ids_from_oldest",
+        f"{SWEEPS} comes_twice_from_below",
+    ),
+    Mutant(
+        "span.low = max(span.low, min(low, span.high - 1))",
+        "span.low = max(span.low, low + 1)",
+        f"{SWEEPS} very_second",
+    ),
+    Mutant("elif second >= moment:", "elif second > moment:", f"{SWEEPS} upper_bound_belongs"),
+    # ---- lists to their end
+    Mutant('error.param != "starting_after" or len(last_ids) < 2', "len(last_ids) < 2", f"{CLIENT} parent_that_goes"),
+    Mutant("IDS_TO_STEP_BACK = 100", "IDS_TO_STEP_BACK = 10", f"{CLIENT} lose_most_of_its_objects"),
+    Mutant("self._stripe_time if date is None else date", "date", f"{CLIENT} told_once_is_kept"),
+    Mutant("page.leave_out(delivered)", "pass", f"{CLIENT} comes_again_is_handed"),
+    # ---- events
+    Mutant(
+        "    if any(map(ends_object, events)):\n        return None\n", "", f"{FEED} told_apart_by_what_they_changed"
+    ),
+    Mutant(
+        "wants: list[int] = [self._now - self._lookback]", "wants: list[int] = [self._now]", f"{FEED} id_may_come_back"
+    ),
+    Mutant("ask.position - self._lookback)\n", "ask.position)\n", f"{FEED} in_the_overlap"),
+    # ---- what is stored
+    Mutant("{self.column('_deleted')} = {self.bool(False)}", "1 = 1", f"{FEED} row_is_flagged_once"),
+    Mutant("{self.column('_account_id')} = {self.text(self.account)}", "1 = 1", f"{FEED} two_accounts_in_one"),
+    Mutant(
+        "{self._sql.column(self._shape.table.time)} >= {self._sql.moment(since)}",
+        "{self._sql.column(self._shape.table.time)} > {self._sql.moment(since)}",
+        f"{FEED} includes_its_own_second",
+    ),
+    # ---- what is gone
+    Mutant(
+        "bounded or not complete or table.retention or", "bounded or not complete or", f"{FEED} stripe_forgets_are_kept"
+    ),
+    Mutant("or bounded or not complete", "or bounded", f"{LOAD} half_way"),
+    Mutant("not whole or bounded", "not whole", f"{LOAD} bound_what_is_read"),
+    Mutant("not version.deleted and key not in self._seen", "key not in self._seen", f"{FEED} row_is_flagged_once"),
+    Mutant(
+        "            if deleted and hard:\n                continue",
+        "            if False:\n                continue",
+        f"{FEED} hard_deletes",
+    ),
+    # ---- rows
+    Mutant("min(seconds) in _SECONDS and max(seconds) in _SECONDS", "max(seconds) in _SECONDS", f"{ROWS} misfit"),
+    # ---- contracts
+    Mutant("if undeclared.frozen_fields:", "if False:", f"{DRIFT} freeze_names"),
+    Mutant("result.discarded += len(made.discarded)", "pass", f"{DRIFT} discard_row"),
+    # ---- markers
+    Mutant("if at <= before and (", "if (", f"{LOAD} id_marker"),
+    Mutant("at > self.newest[0]", "at < self.newest[0]", f"{LOAD} markers_bring"),
+    Mutant("max(options.lookback, table.lookback.total_seconds())", "0", f"{LOAD} markers_bring"),
+    # ---- state
+    Mutant(
+        "        if version > VERSION:\n", "        if False:\n", f"{LOAD} later_release"
+    ),
+    Mutant(
+        "if options.end is not None:\n            return\n",
+        "if False:\n            return\n",
+        f"{LOAD} bound_what_is_read",
+    ),
+    Mutant('state.refused = outcome.verdict.status == "no permission"', "pass", f"{FEED} may_not_be_expanded"),
+    Mutant(
+        'if outcome.verdict.status != "ok" or outcome.now is None:', "if outcome.now is None:", f"{FEED} broken_object"
+    ),
+    # ---- a first load that was cut short
+    Mutant("ask.reread == begun.reread and", "True and", f"{CUT} otherwise"),
+    Mutant("ask.table.name in begun.tables and", "True and", f"{CUT} otherwise"),
+    # ---- two at once
+    Mutant(
+        "            if loads.count(own_ids)[0] != others:\n", "            if False:\n", f"{TWO} loads_later_notices"
+    ),
+    Mutant("            if others != others_before:", "            if False:", f"{TWO} same_time"),
+    Mutant("OtherLoads(pipeline).count(pending)[0] != loads_before", "False", f"{TWO} killed_run_left"),
+    # ---- accounts
+    Mutant('if own and account not in (own, "self"):', "if False:", f"{PROOF} another_account"),
+    Mutant(
+        'elif identity.account and self._stored_account not in (identity.account, "self"):',
+        "elif False:",
+        f"{LOAD} another_account",
+    ),
+    Mutant("if None not in (mode, state.livemode) and mode != state.livemode:", "if False:", f"{FEED} live_data"),
+    # ---- verifying and migrating
+    Mutant("loaded_at) - LIST_DELAY", "loaded_at) + LIST_DELAY", f"{PROOF} just_before"),
+    Mutant("            high = low + 1  # one second", "            pass  # one second", f"{PROOF} second_with_many"),
+    Mutant('("<", since), (">=", until)', '("<", since), (">", until)', SCRATCH),
+    Mutant("if (unsure or table.deletions_unknown) and", "if False and", PROOF.replace(" -k", "")),
+    Mutant('return all("data_type" in', 'return any("data_type" in', f"{SCHEMA} columns_that_were_lost"),
+    # ---- the walk without dlt
+    Mutant(
+        "            self._refused = True\n            self._refuse(error)",
+        "            pass",
+        f"{WALK} cannot_be_built",
+    ),
+    Mutant("elif verdict.status in FAILED:", "elif False:", f"{WALK} named_at_the_end"),
+)
