@@ -157,9 +157,9 @@ def _reading(
 
 def _row_builders(reading: _Reading) -> dict[str, RowBuilder]:
     """By table, what builds its rows."""
-    from dlt.common.normalizers.naming.snake_case import NamingConvention
+    import dlt
 
-    naming = NamingConvention()
+    naming = dlt.Schema("stripe").naming
     builders = {
         table.name: RowBuilder(table_map(table), normalize=lambda path: str(naming.normalize_path("__".join(path))))
         for table in reading.options.tables

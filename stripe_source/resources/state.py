@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
 import dlt
-from dlt.common.pipeline import TPipelineState
 
 from stripe_source.errors import NewerState
 from stripe_source.extract.checkpoint import BackfillCheckpoint
@@ -169,7 +168,7 @@ def sources_of(pipeline: dlt.Pipeline) -> dict[str, Any]:
     return dict(pipeline.state.get("sources", {}))
 
 
-def put_back(state: TPipelineState, sources: Mapping[str, Any]) -> None:
+def put_back(state: Any, sources: Mapping[str, Any]) -> None:
     """Put the state of all sources back to what it was, but for whose data the dataset holds.
 
     Args:
