@@ -115,7 +115,7 @@ def _prepare_active_pipeline() -> None:
 
 def _history_rows(run: Extraction, shape: TableMap) -> Iterator[Any]:
     if shape.table.name in dlt.current.source().resources.selected:
-        yield from run.history_of(shape).take()
+        yield from run.history_of(shape).items()
 
 
 def resolve_options(**given: Any) -> Options:

@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 import grimp
@@ -138,3 +140,37 @@ def test_every_module_says_what_it_holds() -> None:
               and not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
 
     assert silent == []
+
+
+def test_descriptions_of_arguments_are_of_arguments_that_there_are() -> None:
+    """A section `Args:` names all of them, but for private ones, and no other."""
+    wrong = []
+    for name, path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                described, there = set(described_arguments(node)), arguments_of(node)
+                public = {each for each in there if not each.startswith("_")} - {"self", "cls"}
+                if described and (described - there or public - described):
+                    wrong.append(f"{name} {node.name}: {sorted(described ^ public)}")
+
+    assert wrong == []
+
+
+def described_arguments(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> list[str]:
+    """The names in the section `Args:` of a docstring."""
+    _, found, section = (ast.get_docstring(node) or "").partition("\nArgs:\n")
+    lines = takewhile(lambda line: not line or line.startswith("    "), section.splitlines() if found else [])
+    return [match[1] for line in lines if (match := re.match(r" {4}\*{0,2}(\w+):", line))]
+
+
+def arguments_of(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> set[str]:
+    """The names of a function's arguments; of a class those of its `__init__`, or its fields."""
+    if isinstance(node, ast.ClassDef):
+        inits = [each for each in node.body if isinstance(each, ast.FunctionDef) and each.name == "__init__"]
+        if inits:
+            return arguments_of(inits[0])
+        return {each.target.id for each in node.body if isinstance(each, ast.AnnAssign) and isinstance(
+            each.target, ast.Name)}
+    given = node.args
+    every = *given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg
+    return {each.arg for each in every if each}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import duckdb
     from dlt import Schema
 
-_HELD_AS = {"json": "VARCHAR"}  # as it is in the files
+_STORED_AS = {"json": "VARCHAR"}  # as it is in the files
 
 
 class Files(FilesystemSqlClient):
@@ -67,7 +67,7 @@ class Files(FilesystemSqlClient):
         """All rows of some files, and every column that the schema has."""
         mapper = self.capabilities.get_type_mapper()
         empty = ", ".join(
-            f"NULL::{_HELD_AS.get(hint['data_type']) or mapper.to_destination_type(hint, table)}"
+            f"NULL::{_STORED_AS.get(hint['data_type']) or mapper.to_destination_type(hint, table)}"
             f" AS {self.escape_column_name(column)}"
             for column, hint in table["columns"].items()
         )

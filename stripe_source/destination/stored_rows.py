@@ -24,7 +24,7 @@ DUPLICATE = ""  # the fingerprint of a key that is stored twice, after two loads
 
 
 class StoredVersion(NamedTuple):
-    """What is held of a row: its fingerprint, whether it is flagged as deleted, and `_changed_at` in unix seconds."""
+    """What is stored of a row: its fingerprint, whether it is flagged as deleted, and `_changed_at` in unix seconds."""
 
     print: str
     deleted: bool
@@ -45,14 +45,15 @@ class StoredRows:
         self._client, self._schema, self._shape, self._account = client, schema, shape, account
         self._sql = DestinationSql(client, schema, account)
         self._table = self._sql.table_key(shape.table.name)
-        self._there = dict(schema.tables.get(self._table, {}).get("columns", {}))  # a load adds some before it ends
+        stored = schema.tables.get(self._table, {}).get("columns", {})
+        self._stored_columns = dict(stored)  # a load adds some before it ends
 
     def for_map(self, shape: TableMap) -> StoredRows:
         """The same of another table."""
         return StoredRows(self._client, self._schema, shape, self._account)
 
     def fingerprints(self, since: int | None = None) -> dict[Key, StoredVersion]:
-        """Everything that is held, without the times; {} if the table is not there yet.
+        """Everything that is stored, without the times; {} if the table is not there yet.
 
         Args:
             since: only rows created at or after this unix second.
@@ -70,7 +71,7 @@ class StoredRows:
         return found
 
     def versions(self, keys: Iterable[Key]) -> dict[Key, StoredVersion]:
-        """What is held of these keys."""
+        """What is stored of these keys."""
         width = len(self._shape.table.key)
         found: dict[Key, StoredVersion] = {}
         names = [*self._shape.table.key, "_dlt_id", "_deleted", "_changed_at"]
@@ -174,7 +175,7 @@ class StoredRows:
         return [
             declared.get(name)
             or Column(name, data_type, None, precision=hint.get("precision"), scale=hint.get("scale"))
-            for name, hint in self._there.items()
+            for name, hint in self._stored_columns.items()
             if (data_type := hint.get("data_type"))
         ]
 

@@ -52,13 +52,13 @@ class Children:
     def __init__(self, emitter: Emitter, requests: Mapping[str, TableRequest]) -> None:
         self._emitter, self._requests = emitter, requests
         self._verdicts = emitter.verdicts
-        self._spare: dict[str, dict[str, WAEvent]] = {}
+        self._fallbacks: dict[str, dict[str, WAEvent]] = {}
         self._refusals: dict[str, int] = defaultdict(int)
         self._all_ids: dict[str, asyncio.Future[list[str | None]]] = {}
 
     def look_for(self, table: Table) -> None:
         """Objects of a table are found in places that count only for what its own list lacks."""
-        self._spare.setdefault(table.name, {})
+        self._fallbacks.setdefault(table.name, {})
 
     async def split(
         self, client: Client, plan: ListPlan, batch: ObjectBatch, skip: frozenset[Placement] = frozenset()
@@ -112,19 +112,19 @@ class Children:
         refused: list[StripeError] = []
         bare = False
 
-        fed = any(table.name in self._emitter.by_change_feed for kind in kinds for table in kind.tables())
+        by_change_feed = any(table.name in self._emitter.by_change_feed for kind in kinds for table in kind.tables())
 
         async def family_of(parent: Object) -> list[_Family]:
             known = parent.get("id")
             nothing = _Family(str(known) if known is not None else None, [], read_at)
             nonlocal bare
             if not may_have_children(parent, found):
-                return [nothing] if fed else []
+                return [nothing] if by_change_feed else []
             things, more = extract_children(parent, found)
             bare = bare or (more and not found.child_path)
             family = replace(nothing, objects=things)
             if not more or not found.child_path:
-                return [family] if things or fed else []
+                return [family] if things or by_change_feed else []
             try:
                 return await self._rest(client, found, kinds, parent, family, gate)
             except (NotEnabled, PermissionDenied) as error:
@@ -148,7 +148,7 @@ class Children:
                 for table in kind.tables():
                     self._verdicts.set_partial(table, Verdict("no permission", reason, False), own=False)
             if refused:
-                self._refused(kind.table, found, len(refused), refused[0])
+                self._note_refusals(kind.table, found, len(refused), refused[0])
             await self._family(client, kind, families, found)
         return True
 
@@ -172,13 +172,13 @@ class Children:
             ]
         if found.fallback:
             for event in events:
-                held = self._spare[kind.table.name].get(str(event.data.get("id")))
-                if held is None or "object" not in held.data:
-                    self._spare[kind.table.name][str(event.data.get("id"))] = event
+                kept = self._fallbacks[kind.table.name].get(str(event.data.get("id")))
+                if kept is None or "object" not in kept.data:
+                    self._fallbacks[kind.table.name][str(event.data.get("id"))] = event
         elif kind.wanted:
             await self._emitter.put(kind.table, events)
 
-    def _refused(self, table: Table, found: Placement, number: int, error: StripeError) -> None:
+    def _note_refusals(self, table: Table, found: Placement, number: int, error: StripeError) -> None:
         """Some parents' lists were refused, which is to be expected; that all are is the verdict."""
         self._refusals[table.name] += number
         verdict = self._verdicts[table.name]
@@ -194,12 +194,12 @@ class Children:
             table: the table.
         """
         seen = self._emitter.emitted(table.name)
-        spares = self._spare.pop(table.name, {})
-        if spares and table.name in self._emitter.by_change_feed:
-            ids = [(id,) for id in spares]
-            held = await self._emitter.channel.ask(table.name, lambda held: held.versions(ids))
-            there = {key[0] for key, version in (held or {}).items() if not version.deleted}
-            spares = {id: event for id, event in spares.items() if id not in there}
+        fallbacks = self._fallbacks.pop(table.name, {})
+        if fallbacks and table.name in self._emitter.by_change_feed:
+            ids = [(id,) for id in fallbacks]
+            stored = await self._emitter.channel.ask(table.name, lambda stored: stored.versions(ids))
+            alive = {key[0] for key, version in (stored or {}).items() if not version.deleted}
+            fallbacks = {id: event for id, event in fallbacks.items() if id not in alive}
         gate = asyncio.Semaphore(CHILD_LISTS_AT_ONCE)
 
         async def whole(event: WAEvent) -> WAEvent | None:
@@ -215,7 +215,7 @@ class Children:
                     return None
                 return event._replace(data=answer.body, time=answer.date)
 
-        lacking = [event for id, event in spares.items() if (id, None) not in seen]
+        lacking = [event for id, event in fallbacks.items() if (id, None) not in seen]
         found = await asyncio.gather(*map(whole, lacking))
         await self._emitter.put(table, [event for event in found if event])
 
@@ -268,13 +268,13 @@ class Children:
                 return replace(family, pair=pair)
             except PermissionDenied as error:
                 if paths == expand():  # else another parent's list has taught it meanwhile
-                    self._forgo(kinds, error)
+                    self._stop_expanding(kinds, error)
                 return await ask_for(owner, pair)
             return whole
 
         return await asyncio.gather(*(ask_for(owner, pair) for owner in owners for pair in pairs))
 
-    def _forgo(self, kinds: Sequence[ListPlan], error: PermissionDenied) -> None:
+    def _stop_expanding(self, kinds: Sequence[ListPlan], error: PermissionDenied) -> None:
         """Expand no more what the key may not read.
 
         Raises:

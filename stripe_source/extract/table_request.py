@@ -17,17 +17,17 @@ class TableRequest:
         table: the table.
         since: objects created at or after this unix second; None: from the beginning.
         until: objects created before this unix second; None: to the end.
-        after: the id of the object that the last run ended with (marker `id`).
+        after_id: the id of the object that the last run ended with (marker `id`).
         ordered: oldest first, because a cursor follows what is handed over.
-        follows: it may go by the cursor of its parents.
-        feeds: it goes by the change feed.
+        follows_parents: it may go by the cursor of its parents.
+        by_change_feed: it goes by the change feed.
         position: the unix second up to which the feed has been applied; None: it has to be read whole.
         refused: the run before was not allowed to read it.
-        whole_at: when it was last read whole, unix seconds.
+        last_full_read: when it was last read whole, unix seconds.
         settled: what the run before had seen of the feed was applied to it; False after it was read whole.
-        behind: the run before was without it.
-        first: the destination holds nothing of it, or what a first load that was cut short brought.
-        again: it is to be read from the beginning, whatever is known of it.
+        missed_last_run: the run before was without it.
+        first_load: the destination holds nothing of it, or what a first load that was cut short brought.
+        reread: it is to be read from the beginning, whatever is known of it.
     """
 
     table: Table

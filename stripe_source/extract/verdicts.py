@@ -53,13 +53,13 @@ class Verdicts(defaultdict[str, Verdict]):
         if own or (not table.path and len(table.placements) == 1):
             self.set_failure(table.name, verdict)
         else:
-            held = self[table.name]
-            held.complete, held.reason = False, held.reason or verdict.reason
+            known = self[table.name]
+            known.complete, known.reason = False, known.reason or verdict.reason
             if verdict.status == "failed":
                 self.set_failure(table.name, verdict)
 
     def set_failure(self, name: str, verdict: Verdict) -> None:
         """The verdict, where there is none yet that says more."""
-        held = self[name]
-        if held.status == "ok" or (verdict.near and not held.near):
+        known = self[name]
+        if known.status == "ok" or (verdict.near and not known.near):
             self[name] = verdict

@@ -2,7 +2,7 @@
 
 The versions of `customers` are in the table `customers_history`: the same columns, `_valid_from` and `_valid_to`. The
 version that is the one now has no `_valid_to`; of what is deleted no version has none. Versions between two runs are
-there as far as events carry the whole object (see `feed.suffices`).
+there as far as events carry the whole object (see `payload_suffices`).
 """
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Versions:
     def __init__(self, shape: TableMap) -> None:
         self.shape = shape
         self.ready: deque[pa.Table] = deque()
-        self.settle: Callable[[pa.Table], Rows] | None = None  # decides the columns of what is not declared
+        self.decide_columns: Callable[[pa.Table], Rows] | None = None  # decides the columns of what is not declared
         self.wanted = True
         self.done = False
         self._since: dict[Key, int] = {}  # when the version that was open was followed by another one, or ended
@@ -78,8 +78,8 @@ class Versions:
         """The open version of a key has ended."""
         self._since[key] = min(second, self._since.get(key, second))
 
-    def past(self, versions: dict[Key, list[WAEvent]], rows: RowBuilder, load_id: str | None) -> None:
-        """Versions that were followed by others before this run, by key, in any order."""
+    def add_earlier(self, versions: dict[Key, list[WAEvent]], rows: RowBuilder, load_id: str | None) -> None:
+        """Add versions that were followed by others before this run, by key, in any order."""
         import pyarrow as pa
 
         events, ends = [], []
@@ -101,36 +101,36 @@ class Versions:
             until = pa.array([second * 1_000_000 for second in ends], pa.int64()).cast(moment)
             self.ready.append(bounds.append_column(pa.field(TO, moment), until))
 
-    def finish(self, held: StoredRows | None, load_id: str | None) -> None:
+    def finish(self, stored: StoredRows | None, load_id: str | None) -> None:
         """Close the versions that the destination holds open; nothing comes after this."""
-        if held:
-            self.ready.extend(held.closed(self._since, TO, FROM, load_id))
+        if stored:
+            self.ready.extend(stored.closed(self._since, TO, FROM, load_id))
         self.done = True
 
-    def take(self) -> Iterator[Any]:
+    def items(self) -> Iterator[Any]:
         """What the resource of the history does: Arrow tables, and None while there is nothing yet."""
         any_ = False
         while self.ready or not self.done:
             any_ = any_ or bool(self.ready)
             if self.done or sum(part.num_rows for part in self.ready) >= ROWS_PER_TABLE:
-                yield from self._taken()
+                yield from self._tables()
             else:
                 yield None
         self.done = False  # the source may be run again
         if not any_:
             yield from empty_table()
 
-    def _taken(self) -> Iterator[Any]:
+    def _tables(self) -> Iterator[Any]:
         import pyarrow as pa
 
         parts: list[pa.Table] = []
-        loose: list[pa.Table] = []
+        undecided: list[pa.Table] = []
         while self.ready:
             part = self.ready.popleft()
-            (loose if UNDECIDED in part.column_names else parts).append(part)
+            (undecided if UNDECIDED in part.column_names else parts).append(part)
         hints: dict[str, Any] = {}
-        if loose and self.settle:
-            made = self.settle(pa.concat_tables(loose))
+        if undecided and self.decide_columns:
+            made = self.decide_columns(pa.concat_tables(undecided))
             hints = {column.name: column.hint() for column in made.inferred}
             parts.append(made.table)
         if parts:

@@ -50,7 +50,8 @@ def read_changes(run: Extraction) -> Iterator[Any]:
             run.extractor.channel.answer_questions()
         yield None
     if run.extractor.feed:
-        dlt.current.resource_metrics().update({"events": run.extractor.feed.read, "asked": run.extractor.feed.asked})
+        feed = run.extractor.feed
+        dlt.current.resource_metrics().update({"events": feed.read, "asked": feed.refetched})
 
 
 def _goes_on(run: Extraction) -> bool:

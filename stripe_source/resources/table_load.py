@@ -110,7 +110,7 @@ class TableLoad:
         versions = self._run.history_of(self._map) if self._name in self._run.options.history else None
         if versions is None or not versions.wanted:
             return None
-        versions.settle = self._rows.decide_columns
+        versions.decide_columns = self._rows.decide_columns
         return versions
 
     def items(self, source: Any, own: Any) -> Iterator[Any]:
@@ -280,7 +280,7 @@ class TableLoad:
         between: dict[Key, list[WAEvent]] = {}
         for event in self._extractor.emitter.earlier_versions.get(self._name, ()):
             between.setdefault(self._comparison.key(event), []).append(event)
-        self._versions.past(between, self._rows, self._load_id)
+        self._versions.add_earlier(between, self._rows, self._load_id)
         self._versions.finish(self._run.stored_history(self._map), self._load_id)
 
 

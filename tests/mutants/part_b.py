@@ -8,9 +8,10 @@ FEED = "tests/test_feed.py -k"
 
 MUTANTS = (
     # ---- children
-    Mutant("return [nothing] if fed else []", "return []", f"{FEED} cannot_have_children"),
+    Mutant("return [nothing] if by_change_feed else []", "return []", f"{FEED} cannot_have_children"),
     Mutant(
-        "return [family] if things or fed else []", "return [family] if things else []", f"{FEED} last_child_may_go"
+        "return [family] if things or by_change_feed else []", "return [family] if things else []",
+        f"{FEED} last_child_may_go",
     ),
     Mutant("verdict.complete = False\n        verdict.error = error", "verdict.error = error", f"{FEED} refused_later"),
     Mutant(
@@ -72,7 +73,7 @@ MUTANTS = (
     ),
     Mutant("if changed.get(other):", "if False:", f"{FEED} shows_a_changed_price"),
     Mutant(
-        "return all(self._asks[table.name].settled for table in root.tables())",
+        "return all(self._requests[table.name].settled for table in root.tables())",
         "return True",
         f"{FEED} left_out_for_a_while_catches_up",
     ),
@@ -87,7 +88,7 @@ MUTANTS = (
     ),
     Mutant("low, high + 1)", "low, high)", f"{FEED} in_which_it_is_due"),
     Mutant(
-        "asks += [id for id in held if id not in found and (name, id) not in self._done]",
+        "to_refetch += [id for id in stored if id not in found and (name, id) not in self._applied]",
         "pass",
         f"{FEED} leaves_a_watched_list",
     ),

@@ -43,7 +43,7 @@ MUTANTS = (
     Mutant(
         "wants: list[int] = [self._now - self._lookback]", "wants: list[int] = [self._now]", f"{FEED} id_may_come_back"
     ),
-    Mutant("ask.position - self._lookback)\n", "ask.position)\n", f"{FEED} in_the_overlap"),
+    Mutant("request.position - self._lookback)\n", "ask.position)\n", f"{FEED} in_the_overlap"),
     # ---- what is stored
     Mutant("{self.column('_deleted')} = {self.bool(False)}", "1 = 1", f"{FEED} row_is_flagged_once"),
     Mutant("{self.column('_account_id')} = {self.text(self.account)}", "1 = 1", f"{FEED} two_accounts_in_one"),

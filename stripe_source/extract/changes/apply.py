@@ -1,4 +1,4 @@
-"""What becomes of a change: the object is taken from its event, asked for again, or handed over as gone."""
+"""What becomes of a change: the object is taken from its event, fetched again, or emitted as deleted."""
 from __future__ import annotations
 
 import asyncio
@@ -32,70 +32,70 @@ from stripe_source.tables.placement import Placement, extract_children
 from stripe_source.tables.registry import parent_column
 from stripe_source.tables.table import Table
 
-OBJECTS_AT_ONCE = 16  # objects that are asked for at a time
+OBJECTS_AT_ONCE = 16  # objects that are fetched at a time
 
 
 class ChangeApplier:
-    """Takes objects from events where these are enough and certain, and asks for the others.
+    """Takes objects from events where these are enough and certain, and fetches the others.
 
     Args:
         emitter: takes deletions, and has the questions to the destination answered.
         client: asks Stripe.
         roots: the lists whose tables go by the feed.
-        asks: what the run wants, by table.
+        requests: what the run wants, by table.
         lookback: seconds that are read again behind every position.
     """
 
     _emit: Emit
 
     def __init__(
-        self, emitter: Emitter, client: Client, roots: Sequence[ListPlan], asks: Mapping[str, TableRequest],
+        self, emitter: Emitter, client: Client, roots: Sequence[ListPlan], requests: Mapping[str, TableRequest],
         lookback: int,
     ) -> None:
-        self._emitter, self._client, self._asks, self._lookback = emitter, client, asks, lookback
+        self._emitter, self._client, self._requests, self._lookback = emitter, client, requests, lookback
         self.roots = list(roots)
         self._now = emitter.now or 0
-        self._gate = asyncio.Semaphore(OBJECTS_AT_ONCE)
-        self.asked = 0
-        self._done: dict[tuple[str, str], bool] = {}  # what was handed over, and whether with everything found on it
-        self._changed: dict[str, set[str]] = defaultdict(set)
+        self._slots = asyncio.Semaphore(OBJECTS_AT_ONCE)
+        self.refetched = 0
+        self._applied: dict[tuple[str, str], bool] = {}  # what was emitted, and whether with everything found on it
+        self._changed_ids: dict[str, set[str]] = defaultdict(set)
         self._failed: set[str] = set()
         self._watched: dict[str, dict[str, tuple[Object, int]]] = defaultdict(dict)
 
     async def _apply(self, root: ListPlan, changes: Mapping[tuple[str, str], ObjectChange]) -> None:
-        mine = [change for (name, id), change in changes.items() if name == root.table.name and self._open(change)]
+        mine = [change for (name, id), change in changes.items() if name == root.table.name and self._is_open(change)]
         versions = await self._versions(root, [change.id for change in mine])
         gone: dict[str, tuple[int, Object]] = {}
-        asks: list[ObjectChange] = []
-        uses = []
+        to_refetch: list[ObjectChange] = []
+        payloads = []
         for change in mine:
-            event = newest_event(change.events) if change.events and not change.ask else None
+            event = newest_event(change.events) if change.events and not change.refetch else None
             version = versions.get(change.id)
             if event is None:
-                asks.append(change)
+                to_refetch.append(change)
             elif ends_object(event) and not root.table.survives_deleted_event:
                 if version and not version.deleted and version.changed_at > change.at:
-                    asks.append(change)  # read later than that: it may have come back
-                elif self._within(root, payload(event)):
-                    gone[change.id] = (change.at, self._remains(event))
+                    to_refetch.append(change)  # read later than that: it may have come back
+                elif self._is_within_bounds(root, payload(event)):
+                    gone[change.id] = (change.at, self._last_known(event))
             else:
-                uses.append(self._use(change, event, version, asks))
-        await asyncio.gather(*uses)
-        await self._gone(root, gone)
-        await asyncio.gather(*(self._ask(root, change.id, change.at) for change in asks))
+                payloads.append(self._apply_payload(change, event, version, to_refetch))
+        await asyncio.gather(*payloads)
+        await self._emit_deleted(root, gone)
+        await asyncio.gather(*(self._refetch(root, change.id, change.at) for change in to_refetch))
 
-    def _open(self, change: ObjectChange) -> bool:
+    def _is_open(self, change: ObjectChange) -> bool:
         """Whether something is left to do: a newer event may have been dealt with, though not all that is found on it.
 
         A second look is worth it only where an event tells of what was left aside.
         """
-        done = self._done.get((change.root.table.name, change.id))
-        return done is None or (not done and change.ask)
+        done = self._applied.get((change.root.table.name, change.id))
+        return done is None or (not done and change.refetch)
 
-    async def _use(
-        self, change: ObjectChange, event: Object, version: StoredVersion | None, asks: list[ObjectChange]
+    async def _apply_payload(
+        self, change: ObjectChange, event: Object, version: StoredVersion | None, to_refetch: list[ObjectChange]
     ) -> None:
-        """Take the object from its event, leave it, or have it asked for."""
+        """Take the object from its event, leave it, or add the change to those whose object is fetched again."""
         root, thing = change.root, copy.deepcopy(payload(event))
         skip: set[Placement] = set()
         doubtful = event.get("api_version") not in (None, self._client.api_version) or any(
@@ -104,32 +104,32 @@ class ChangeApplier:
             for watch in root.table.watch
         )
         if doubtful or not payload_suffices(thing, root, skip, self._emitter.by_change_feed):
-            asks.append(change)
+            to_refetch.append(change)
             return
         if version is not None and version.changed_at >= change.at:
-            if not version.deleted and self._print(root, thing) == version.print:
-                if change.known and not any(self._asks[table.name].missed_last_run for table in root.tables()):
+            if not version.deleted and self._fingerprint_of(root, thing) == version.print:
+                if change.known and not any(self._requests[table.name].missed_last_run for table in root.tables()):
                     return
             elif version.changed_at > change.at or version.deleted or change.known or (
-                root.table.changes_without_event or change.at < (self._asks[root.table.name].position or 0)
+                root.table.changes_without_event or change.at < (self._requests[root.table.name].position or 0)
             ):
-                asks.append(change)
+                to_refetch.append(change)
                 return
         elif not root.wanted and change.known:
-            asks.append(change)
+            to_refetch.append(change)
             return
         if change.number == 1 and version and (before := object_before(event)):
             self._emitter.before[root.table.name, change.id] = before
-        await self._deliver(root, thing, change.at, skip)
+        await self._emit_object(root, thing, change.at, skip)
 
-    def _remains(self, event: Object) -> Object:
+    def _last_known(self, event: Object) -> Object:
         """What an event says of an object that is gone; next to nothing where it speaks another version."""
         thing = payload(event)
         if event.get("api_version") in (None, self._client.api_version):
             return thing
         return {name: thing[name] for name in ("id", "object") if name in thing}
 
-    def _print(self, root: ListPlan, thing: Object) -> str:
+    def _fingerprint_of(self, root: ListPlan, thing: Object) -> str:
         """The fingerprint that the row of an object would have."""
         bare = copy.deepcopy(thing)
         for found in root.children:
@@ -140,34 +140,34 @@ class ChangeApplier:
         """What the destination holds of the objects of a list."""
         if not root.wanted or not ids:
             return {}
-        found = await self._emitter.channel.ask(root.table.name, lambda held: held.versions([(id,) for id in ids]))
+        found = await self._emitter.channel.ask(root.table.name, lambda stored: stored.versions([(id,) for id in ids]))
         return {key[0]: version for key, version in (found or {}).items()}
 
-    async def _deliver(self, root: ListPlan, thing: Object, at_: int, skip: Iterable[Placement] = ()) -> None:
+    async def _emit_object(self, root: ListPlan, thing: Object, second: int, skip: Iterable[Placement] = ()) -> None:
         id = str(thing.get("id"))
-        self._done[root.table.name, id] = not skip
-        self._changed[root.table.name].add(id)
-        if self._within(root, thing):
-            async with self._gate:
-                await self._emit(root, ObjectBatch([thing], at_), frozenset(skip))
+        self._applied[root.table.name, id] = not skip
+        self._changed_ids[root.table.name].add(id)
+        if self._is_within_bounds(root, thing):
+            async with self._slots:
+                await self._emit(root, ObjectBatch([thing], second), frozenset(skip))
 
-    def _within(self, root: ListPlan, thing: Object) -> bool:
-        asks = [self._asks[table.name] for table in root.tables()]
+    def _is_within_bounds(self, root: ListPlan, thing: Object) -> bool:
+        requests = [self._requests[table.name] for table in root.tables()]
         created = unix_second(thing.get(root.table.time or ""))
-        return created is None or any(ask.since is None or created >= ask.since for ask in asks)
+        return created is None or any(each.since is None or created >= each.since for each in requests)
 
-    async def _ask(self, root: ListPlan, id: str, second: int | None = None) -> None:
-        """Ask for an object and hand over what it is now, or that it is gone."""
-        async with self._gate:
-            self.asked += 1
-            self._done[root.table.name, id] = True
-            answer = await self._one(root, id)
+    async def _refetch(self, root: ListPlan, id: str, second: int | None = None) -> None:
+        """Fetch an object, and emit what it is now, or that it is gone."""
+        async with self._slots:
+            self.refetched += 1
+            self._applied[root.table.name, id] = True
+            answer = await self._get_object(root, id)
         if answer is None:
-            await self._gone(root, {id: (second or self._now, {})})
+            await self._emit_deleted(root, {id: (second or self._now, {})})
         else:
-            await self._deliver(root, answer[0], answer[1])
+            await self._emit_object(root, answer[0], answer[1])
 
-    async def _one(self, root: ListPlan, id: str) -> tuple[Object, int] | None:
+    async def _get_object(self, root: ListPlan, id: str) -> tuple[Object, int] | None:
         path = fill(root.table.object_path or f"{root.table.path}/{{id}}", id=id)
 
         async def get(allowed: ListPlan) -> Answer:
@@ -180,8 +180,8 @@ class ChangeApplier:
             return None
         return None if answer.body.get("deleted") is True else (answer.body, answer.date)
 
-    async def _gone(self, node: ListPlan, ids: Mapping[str, tuple[int, Object]]) -> None:
-        """Hand over that objects are gone, with all that goes with them.
+    async def _emit_deleted(self, node: ListPlan, ids: Mapping[str, tuple[int, Object]]) -> None:
+        """Emit that objects are gone, with all that goes with them.
 
         Args:
             node: what is wanted of them.
@@ -190,8 +190,8 @@ class ChangeApplier:
         if not ids:
             return
         name = node.table.name
-        self._done.update({(name, id): True for id in ids})
-        self._changed[name].update(ids)
+        self._applied.update({(name, id): True for id in ids})
+        self._changed_ids[name].update(ids)
         self._emitter.touched_ids[name].update(ids)
         if node.wanted:
             await self._emitter.put(node.table, [
@@ -206,16 +206,17 @@ class ChangeApplier:
                 if not kind.table.path:
                     self._emitter.parents_read[kind.table.name][column].update(ids)
                 elif kind.wanted:
-                    inner = await self._where(kind.table, column, ids)
-                    await self._gone(kind, {id: (max(at_ for at_, _ in ids.values()), {}) for id in inner})
+                    inner = await self._ids_where(kind.table, column, ids)
+                    newest = max(second for second, _ in ids.values())
+                    await self._emit_deleted(kind, {id: (newest, {}) for id in inner})
 
-    async def _where(self, table: Table, column: str, values: Iterable[str | None]) -> list[str]:
+    async def _ids_where(self, table: Table, column: str, values: Iterable[str | None]) -> list[str]:
         """Ids of the rows that hold one of these values in a column."""
-        found = await self._emitter.channel.ask(table.name, lambda held: held.rows_where(["id"], column, values))
+        found = await self._emitter.channel.ask(table.name, lambda stored: stored.rows_where(["id"], column, values))
         return [str(row[0]) for row in found or ()]
 
-    async def _safely(self, root: ListPlan, work: Any) -> None:
-        """Do something for one list. What fails is the trouble of its tables only, and they stay where they were."""
+    async def _isolated(self, root: ListPlan, work: Any) -> None:
+        """Do something for one list. A failure is that of its tables only, and their positions stay where they were."""
         if root.table.name in self._failed:
             work.close()
             return
@@ -228,9 +229,9 @@ class ChangeApplier:
             for table, _ in placements_of(root):
                 self._emitter.fail(table, error)
 
-    async def _apply_copies(self) -> None:
-        """Ask again for what shows copies of objects that changed."""
-        changed = {name: sorted(ids) for name, ids in self._changed.items()}
+    async def _refetch_copies(self) -> None:
+        """Fetch again what shows copies of objects that changed."""
+        changed = {name: sorted(ids) for name, ids in self._changed_ids.items()}
         for root in self.roots:
             direct = [(root.table, "id", root.wanted)]
             direct += [
@@ -240,9 +241,13 @@ class ChangeApplier:
             for table, want, taken in direct:
                 for column, other in table.copies.items() if taken and want else ():
                     if changed.get(other):
-                        await self._safely(root, self._ask_showing(root, table, want, column, changed[other]))
+                        await self._isolated(root, self._refetch_referencing(root, table, want, column, changed[other]))
 
-    async def _ask_showing(self, root: ListPlan, table: Table, want: str, column: str, ids: Sequence[str]) -> None:
-        found = await self._emitter.channel.ask(table.name, lambda held: held.rows_referencing(want, column, ids))
-        shown = {id for owners in (found or {}).values() for id in owners if not self._done.get((root.table.name, id))}
-        await asyncio.gather(*(self._ask(root, id) for id in sorted(shown)))
+    async def _refetch_referencing(
+        self, root: ListPlan, table: Table, want: str, column: str, ids: Sequence[str]
+    ) -> None:
+        """Fetch the objects again whose rows show one of these ids in a column."""
+        found = await self._emitter.channel.ask(table.name, lambda stored: stored.rows_referencing(want, column, ids))
+        shown = {id for owners in (found or {}).values() for id in owners}
+        stale = [id for id in sorted(shown) if not self._applied.get((root.table.name, id))]
+        await asyncio.gather(*(self._refetch(root, id) for id in stale))

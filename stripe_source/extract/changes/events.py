@@ -12,7 +12,7 @@ from stripe_source.extract.plan import ListPlan
 from stripe_source.tables.objects import Object
 from stripe_source.tables.placement import Placement, extract_children, values_at
 
-PREVIEW_PREFIX = "upcoming"  # the preview of an invoice has no id, or one that begins like this and cannot be asked for
+PREVIEW_PREFIX = "upcoming"  # the preview of an invoice has no id, or one that begins like this and cannot be fetched
 
 
 @dataclass
@@ -24,7 +24,7 @@ class ObjectChange:
         id: its id.
         at: when its newest event was created, unix seconds.
         events: those of that second that are about the object itself.
-        ask: the object has to be asked for, whatever they say.
+        refetch: the object has to be fetched again, whatever they say.
         known: the run before had seen the newest of them.
         number: of all events about it that this run has read.
     """
@@ -33,7 +33,7 @@ class ObjectChange:
     id: str
     at: int
     events: list[Object]
-    ask: bool = False
+    refetch: bool = False
     known: bool = False
     number: int = 0
 
@@ -92,19 +92,19 @@ def ends_object(event: Object) -> bool:
     return str(event.get("type")).endswith(".deleted")
 
 
-def payload_suffices(thing: Object, node: ListPlan, skip: set[Placement], fed: Iterable[str]) -> bool:
+def payload_suffices(thing: Object, node: ListPlan, skip: set[Placement], by_change_feed: Iterable[str]) -> bool:
     """Whether an object as an event carries it is all that we need; fills `skip` with what other events tell.
 
     Args:
         thing: the object.
         node: what is wanted of it.
         skip: receives the places whose objects need not be looked for here.
-        fed: tables that go by the change feed.
+        by_change_feed: tables that go by the change feed.
     """
     if node.wanted and (node.table.expand or node.table.include):
         return False
     for found, kinds in node.children.items():
-        own = not found.fallback and all(kind.table.path and kind.table.name in fed for kind in kinds)
+        own = not found.fallback and all(kind.table.path and kind.table.name in by_change_feed for kind in kinds)
         if own or (found.event_sources and found.expand):
             skip.add(found)
         elif found.at is not None:
@@ -115,7 +115,7 @@ def payload_suffices(thing: Object, node: ListPlan, skip: set[Placement], fed: I
                 return False
             inner, _ = extract_children(copy.deepcopy(thing), found)
             if not found.fallback and not all(
-                payload_suffices(each, kind, skip, fed) for each in inner for kind in kinds
+                payload_suffices(each, kind, skip, by_change_feed) for each in inner for kind in kinds
             ):
                 return False
     return True

@@ -1,7 +1,7 @@
-"""The change feed: one pass over Stripe's events for all tables that go by it, and what has to be asked for besides.
+"""The change feed: one pass over Stripe's events for all tables that go by it, and what has to be fetched besides.
 
-An event carries its object as it was then. That is used where it is enough and certain; otherwise the object is asked
-for again, which settles every doubt: two events in one second, an event that became visible late, another API version,
+An event carries its object as it was then. That is used where it is enough and certain; otherwise the object is fetched
+again, which settles every doubt: two events in one second, an event that became visible late, another API version,
 an embedded list that was cut. What Stripe has no events about is read from lists: see `Watch`.
 
 Facts (checked 2026-11-24 in stripe-python 16.1.0 and public connectors): events go back 30 days, newest first; they may
@@ -48,46 +48,46 @@ class ChangeFeed(WatchedLists):
         emitter: takes deletions, and has the questions to the destination answered.
         client: asks Stripe.
         roots: the lists whose tables go by the feed.
-        asks: what the run wants, by table.
+        requests: what the run wants, by table.
         seen: marks of the events that the run before had seen.
         lookback: seconds that are read again behind every position.
         events: the list of events itself, where that table is loaded.
     """
 
     def __init__(
-        self, emitter: Emitter, client: Client, roots: Sequence[ListPlan], asks: Mapping[str, TableRequest],
+        self, emitter: Emitter, client: Client, roots: Sequence[ListPlan], requests: Mapping[str, TableRequest],
         seen: Iterable[str], lookback: int, events: ListPlan | None,
     ) -> None:
-        super().__init__(emitter, client, roots, asks, lookback)
+        super().__init__(emitter, client, roots, requests, lookback)
         self.events = events
         self._seen = set(seen)
         self.noted: list[str] = []
         self.read = 0
-        self._low = self._from()
+        self._low = self._oldest_second_needed()
         self._pages: AsyncIterator[ObjectBatch] | None = None
         self._first: ObjectBatch | None = None
-        self._own: dict[str, ListPlan] = {}
-        self._told: dict[str, list[tuple[ListPlan, str]]] = defaultdict(list)
+        self._lists_by_object: dict[str, ListPlan] = {}
+        self._event_sources: dict[str, list[tuple[ListPlan, str]]] = defaultdict(list)
         for root in self.roots:
-            self._own.update(dict.fromkeys(root.table.object, root))
+            self._lists_by_object.update(dict.fromkeys(root.table.object, root))
             for found, kinds in root.children.items():
                 if any(not kind.table.path for kind in kinds):
                     for object_, path in found.event_sources:
-                        if (root, path) not in self._told[object_]:
-                            self._told[object_].append((root, path))
+                        if (root, path) not in self._event_sources[object_]:
+                            self._event_sources[object_].append((root, path))
 
-    def _from(self) -> int | None:
+    def _oldest_second_needed(self) -> int | None:
         """From when on events are read; None: all that there are."""
         wants: list[int] = [self._now - self._lookback]
         for root in self.roots:
             for table in root.tables():
-                position = self._asks[table.name].position
+                position = self._requests[table.name].position
                 wants += [] if position is None else [position - self._lookback]
         if self.events:
-            ask = self._asks[self.events.table.name]
-            if ask.position is None and ask.since is None:
+            request = self._requests[self.events.table.name]
+            if request.position is None and request.since is None:
                 return None
-            wants.append(ask.since or 0 if ask.position is None else ask.position - self._lookback)
+            wants.append(request.since or 0 if request.position is None else request.position - self._lookback)
         return min(wants)
 
     async def open(self) -> None:
@@ -104,15 +104,15 @@ class ChangeFeed(WatchedLists):
     async def run(self, emit: Emit) -> None:
         """Read the feed to its end, and all that is watched; emit what changed."""
         self._emit = emit
-        await asyncio.gather(*(self._safely(root, self._watch(root)) for root in self.roots))
-        async for events, read_at in self._seconds():
-            await self._hand_events(events, read_at)
+        await asyncio.gather(*(self._isolated(root, self._read_watched_lists(root)) for root in self.roots))
+        async for events, read_at in self._events_by_second():
+            await self._emit_events(events, read_at)
             changes = self._changes(events)
-            await asyncio.gather(*(self._safely(root, self._apply(root, changes)) for root in self.roots))
-        await asyncio.gather(*(self._safely(root, self._apply_watched(root)) for root in self.roots))
-        await self._apply_copies()
+            await asyncio.gather(*(self._isolated(root, self._apply(root, changes)) for root in self.roots))
+        await asyncio.gather(*(self._isolated(root, self._apply_watched(root)) for root in self.roots))
+        await self._refetch_copies()
 
-    async def _seconds(self) -> AsyncIterator[tuple[list[Object], int]]:
+    async def _events_by_second(self) -> AsyncIterator[tuple[list[Object], int]]:
         """The events, newest first, in parts that cut no second."""
         waiting: list[Object] = []
         batch = self._first
@@ -130,7 +130,7 @@ class ChangeFeed(WatchedLists):
                     waiting = [event for event in waiting if event.get("created") == edge]
                     yield ready, read_at
 
-    async def _hand_events(self, events: list[Object], read_at: int) -> None:
+    async def _emit_events(self, events: list[Object], read_at: int) -> None:
         self.read += len(events)
         for event in events:
             recent = (unix_second(event.get("created")) or 0) >= self._now - self._lookback
@@ -148,26 +148,26 @@ class ChangeFeed(WatchedLists):
             if second is None or event.get("account") not in (None, "", self._emitter.account):
                 continue
             seen = event_mark(event) in self._seen
-            for root, id, itself in self._about(event):
+            for root, id, itself in self._objects_of(event):
                 key = (root.table.name, id)
-                old = self._settled(root)
+                old = self._was_applied(root)
                 if seen and old:
                     applied[key] = max(second, applied.get(key, second))
                     continue
                 if itself and not seen and root.table.name in self._emitter.earlier_versions:
-                    self._keep(root, event, second)
+                    self._keep_version(root, event, second)
                 change = changes.setdefault(key, ObjectChange(root, id, second, [], known=seen))
-                change.ask |= not itself
+                change.refetch |= not itself
                 change.number += 1
                 if second == change.at and itself:
                     change.events.append(event)
                     change.known &= seen
         for key, second in applied.items():
             if key in changes and second >= changes[key].at:
-                changes[key].ask |= not self._follows(events, changes[key], second)
+                changes[key].refetch |= not self._is_next_change(events, changes[key], second)
         return changes
 
-    def _keep(self, root: ListPlan, event: Object, second: int) -> None:
+    def _keep_version(self, root: ListPlan, event: Object, second: int) -> None:
         """Keep an event as a version of its object, for the table's history."""
         thing = copy.deepcopy(payload(event))
         alive = root.table.survives_deleted_event or not ends_object(event)
@@ -177,14 +177,14 @@ class ChangeFeed(WatchedLists):
                 extract_children(thing, found)
             self._emitter.earlier_versions[root.table.name].append(self._emitter.event(root.table, thing, second))
 
-    def _follows(self, events: Iterable[Object], change: ObjectChange, second: int) -> bool:
+    def _is_next_change(self, events: Iterable[Object], change: ObjectChange, second: int) -> bool:
         """Whether a change is the next one after those of the same second that were applied by the run before."""
         if second != change.at:
             return False  # it became visible late
         same = [
             event for event in events
             if event.get("created") == second and any(
-                root is change.root and id == change.id and itself for root, id, itself in self._about(event)
+                root is change.root and id == change.id and itself for root, id, itself in self._objects_of(event)
             )
         ]
         last = newest_event(same)
@@ -193,18 +193,18 @@ class ChangeFeed(WatchedLists):
         change.events = [last]
         return True
 
-    def _settled(self, root: ListPlan) -> bool:
+    def _was_applied(self, root: ListPlan) -> bool:
         """Whether what the run before had seen of the feed was applied to all tables of a list."""
-        return all(self._asks[table.name].settled for table in root.tables())
+        return all(self._requests[table.name].settled for table in root.tables())
 
-    def _about(self, event: Object) -> Iterator[tuple[ListPlan, str, bool]]:
+    def _objects_of(self, event: Object) -> Iterator[tuple[ListPlan, str, bool]]:
         """The objects that an event is about: their list, their id, and whether the event carries the object itself."""
         thing = payload(event)
         kind, id = str(thing.get("object")), thing.get("id")
-        root = self._own.get(kind)
+        root = self._lists_by_object.get(kind)
         if root is not None and isinstance(id, str) and not id.startswith(PREVIEW_PREFIX):
             yield root, id, True
-        for root, path in self._told.get(kind, ()):
+        for root, path in self._event_sources.get(kind, ()):
             for owner in values_at(thing, path):
                 known = owner.get("id") if isinstance(owner, dict) else owner
                 if isinstance(known, str):

@@ -20,20 +20,20 @@ LIST_DELAY = 60  # seconds: lists may be that far behind
 class WatchedLists(ChangeApplier):
     """Reads the lists that are watched, and applies what they show."""
 
-    async def _watch(self, root: ListPlan) -> None:
+    async def _read_watched_lists(self, root: ListPlan) -> None:
         """Read the lists that are watched."""
         for watch in root.table.watch if root.wanted else ():
             if watch.due is None:
                 for number, extra in enumerate(root.table.variants):
                     given = {**root.table.params, **extra, **watch.params}
-                    read = partial(self._read_watched, watch, given)
+                    read = partial(self._read_watched_list, watch, given)
                     try:
                         await read_with_allowed_expansions(root, read, self._emitter.fail)
                     except InvalidRequest:
                         if number == 0:  # a further part of the list may be refused, as in a full pass
                             raise
 
-    async def _read_watched(self, watch: Watch, params: Mapping[str, Any], root: ListPlan) -> None:
+    async def _read_watched_list(self, watch: Watch, params: Mapping[str, Any], root: ListPlan) -> None:
         table = root.table
         expand = [f"data.{path}" for path in expansions(root)]
         what = ListRequest(
@@ -42,7 +42,7 @@ class WatchedLists(ChangeApplier):
         )
         low = None
         if watch.lookback is not None:
-            position = self._asks[table.name].position or self._now
+            position = self._requests[table.name].position or self._now
             low = max(0, position - max(int(watch.lookback.total_seconds()), self._lookback))
         async for batch in read_newest_first(self._client, what, low if table.created else None):
             for thing in batch.objects:
@@ -53,29 +53,29 @@ class WatchedLists(ChangeApplier):
     async def _apply_watched(self, root: ListPlan) -> None:
         name = root.table.name
         found = self._watched.pop(name, {})
-        news = {id: thing for id, thing in found.items() if (name, id) not in self._done}
-        versions = await self._versions(root, list(news))
-        asks = []
-        for id, (thing, read_at) in news.items():
+        fresh = {id: thing for id, thing in found.items() if (name, id) not in self._applied}
+        versions = await self._versions(root, list(fresh))
+        to_refetch = []
+        for id, (thing, read_at) in fresh.items():
             version = versions.get(id)
-            same = version and not version.deleted and self._print(root, thing) == version.print
+            same = version and not version.deleted and self._fingerprint_of(root, thing) == version.print
             if version and not same and version.changed_at >= read_at - LIST_DELAY:
-                asks.append(id)  # lists may be behind: which of the two is the newer one?
+                to_refetch.append(id)  # lists may be behind: which of the two is the newer one?
             elif not same or root.children:
-                await self._deliver(root, thing, read_at)
+                await self._emit_object(root, thing, read_at)
         for watch in root.table.watch if root.wanted else ():
             if watch.due:
                 await self._read_due(root, watch)
             elif watch.column:
-                held = await self._where(root.table, watch.column, [watch.value])
-                asks += [id for id in held if id not in found and (name, id) not in self._done]
-        await asyncio.gather(*(self._ask(root, id) for id in dict.fromkeys(asks)))
+                stored = await self._ids_where(root.table, watch.column, [watch.value])
+                to_refetch += [id for id in stored if id not in found and (name, id) not in self._applied]
+        await asyncio.gather(*(self._refetch(root, id) for id in dict.fromkeys(to_refetch)))
 
     async def _read_due(self, root: ListPlan, watch: Watch) -> None:
         """Read again what was created in the seconds of rows whose time has come."""
         name, column, due = root.table.name, watch.column or "", watch.due or ""
         times = await self._emitter.channel.ask(
-            root.table.name, lambda held: held.rows_due(column, str(watch.value), due, self._now)
+            root.table.name, lambda stored: stored.rows_due(column, str(watch.value), due, self._now)
         )
         spans: list[list[int]] = []
         for second in sorted(times or ()):
@@ -89,7 +89,7 @@ class WatchedLists(ChangeApplier):
         what = ListRequest(table.path or "", params, limit=table.limit)
         for low, high in spans:
             async for batch in read_newest_first(self._client, what, low, high + 1):
-                fresh = [thing for thing in batch.objects if (name, str(thing.get("id"))) not in self._done]
-                self._done.update({(name, str(thing.get("id"))): True for thing in fresh})
-                self._changed[name].update(str(thing.get("id")) for thing in fresh)
+                fresh = [thing for thing in batch.objects if (name, str(thing.get("id"))) not in self._applied]
+                self._applied.update({(name, str(thing.get("id"))): True for thing in fresh})
+                self._changed_ids[name].update(str(thing.get("id")) for thing in fresh)
                 await self._emit(root, replace(batch, objects=fresh))

@@ -47,6 +47,8 @@ def draft_invoice(
         period: start and end; None stands for now.
         discounts: discounts of the whole invoice.
         rates: ids of tax rates on every line, on top of the amount.
+        currency: of the amounts; None is "usd".
+        fields: further members of the invoice.
     """
     now, data = books.now, owner.data
     period = period or (now, now)

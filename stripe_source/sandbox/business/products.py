@@ -32,6 +32,7 @@ def price(
         tiers: graduated tiers, shown with `expand[]` only.
         options: the same price in other currencies, shown with `expand[]` only.
         inline: whether it was created with one subscription or checkout: such prices are inactive and in no list.
+        fields: further members of the price.
         decimal: the amount with fractions of the minor unit.
     """
     recurring = {"interval": interval, "interval_count": count, "meter": None, "trial_period_days": None,

@@ -40,6 +40,7 @@ class Refusal(Exception):
         param: the parameter that is wrong.
         type: Stripe's type of the error.
         headers: further headers.
+        more: further members of the error.
     """
 
     def __init__(
