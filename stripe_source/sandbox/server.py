@@ -6,6 +6,7 @@ import threading
 from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 from aiohttp import web
@@ -18,7 +19,8 @@ from stripe_source.sandbox.world import World
 
 _WRONG = {
     "list": b'{"object":"list","data":[],"has_more":false,"url":"/v1/other"}', "object": b'{"id":"x","object":"x"}',
-    "null": b"null", "error": b'{"error":{"type":"api_error","message":"An error in disguise."}}',
+    "empty": b'{"object":"list","data":[],"has_more":true,"url":"/v1/other"}', "null": b"null",
+    "error": b'{"error":{"type":"api_error","message":"An error in disguise."}}',
 }
 
 
@@ -88,7 +90,7 @@ class Sandbox:
         faults = self.world.faults
         if faults.latency:
             await asyncio.sleep(faults.latency)
-        fault = faults.pick(request.method, path) if faults.active else None
+        fault = faults.pick(request.method, path, unquote(query)) if faults.active else None
         body = await request.read() if request.method == "POST" else b""
         if fault is not None:
             if fault.delay:
@@ -122,6 +124,8 @@ class Sandbox:
             body = b"<html><body>502 Bad Gateway \xff</body></html>"
         if fault.body is not None:
             body = fault.body
+        if fault.cut is not None:
+            body = body[:fault.cut]
         headers = {**headers, **fault.headers}
         if not fault.truncate:
             return web.Response(body=body, status=status, headers=headers)

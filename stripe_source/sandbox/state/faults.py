@@ -48,13 +48,18 @@ class Fault:
     after: int
     method: str | None
     code: str | None
+    message: str | None
+    query: str | None
+    cut: int | None
     hits: int = 0
     seen: int = 0
     _faults: Faults | None = field(default=None, repr=False)
 
-    def matches(self, method: str, path: str) -> bool:
+    def matches(self, method: str, path: str, query: str = "") -> bool:
         """Return whether a request meets this fault; requests that it lets pass are counted."""
         if self.method is not None and method != self.method:
+            return False
+        if self.query is not None and not re.search(self.query, query):
             return False
         if self.path is not None and path != self.path and not re.fullmatch(self.path, path):
             return False
@@ -68,7 +73,8 @@ class Fault:
         """Return the error body that the fault answers."""
         status = self.status or 500
         message, code = _MESSAGES.get(status, ("Something went wrong on the sandbox's end, as it was told to.", None))
-        error: dict[str, Any] = {"message": message, "type": "api_error" if status >= 500 else "invalid_request_error"}
+        kind = "api_error" if status >= 500 else "invalid_request_error"
+        error: dict[str, Any] = {"message": self.message or message, "type": kind}
         code = self.code or code
         return {"error": {**error, **({"code": code} if code else {})}}
 
@@ -110,7 +116,8 @@ class Faults:
         self, path: str | None = None, *, status: int | None = None, times: int | None = None,
         headers: dict[str, str] | None = None, body: bytes | str | None = None, delay: float = 0.0,
         truncate: bool = False, garbage: bool = False, disconnect: bool = False, wrong: str | None = None,
-        after: int = 0, method: str | None = None, code: str | None = None,
+        after: int = 0, method: str | None = None, code: str | None = None, message: str | None = None,
+        query: str | None = None, cut: int | None = None,
     ) -> Fault:
         """Switch a fault on; return it.
 
@@ -124,14 +131,17 @@ class Faults:
             truncate: the server announces the whole body and sends half of it.
             garbage: the server sends something that is not JSON.
             disconnect: the server closes the connection without an answer.
-            wrong: the server answers JSON of another shape than requested: "list", "object", "null", or "error" (200,
-                with an error inside).
+            wrong: the server answers JSON of another shape than requested: "list", "object", "null", "error" (200, with
+                an error inside) or "empty" (a page without objects that says that there is more).
             after: so many matching requests pass first.
             method: GET, POST or DELETE only.
             code: Stripe's error code in the error body.
+            message: the text in the error body.
+            query: a regular expression for the query, such as `expand.*sources`; None stands for all.
+            cut: answers of more bytes end after so many, and look whole: status 200, with the length of what is sent.
         """
         fault = Fault(path, status, times, headers or {}, body.encode() if isinstance(body, str) else body, delay,
-                      truncate, garbage, disconnect, wrong, after, method, code)
+                      truncate, garbage, disconnect, wrong, after, method, code, message, query, cut)
         fault._faults = self
         self.active.append(fault)
         return fault
@@ -143,9 +153,9 @@ class Faults:
         self.lag, self.duplicates = None, 0.0
         self.shuffle_ties = self.deleted_stubs = self.silent_counters = False
 
-    def pick(self, method: str, path: str) -> Fault | None:
+    def pick(self, method: str, path: str, query: str = "") -> Fault | None:
         """Return the fault that this request meets, or None."""
-        return next((fault for fault in self.active if fault.matches(method, path)), None)
+        return next((fault for fault in self.active if fault.matches(method, path, query)), None)
 
     def limited(self, account: str, endpoint: str, livemode: bool) -> str | None:
         """Return the reason for a 429, or None: a token bucket that holds the requests of one second."""
