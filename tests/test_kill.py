@@ -2,16 +2,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dlt
 import duckdb
 import pytest
 from truth import differences
+
+from stripe_source.load.sync import sync
 
 TABLES = ("charges", "customers", "invoices", "invoice_line_items", "balance_transactions", "events")
 
@@ -61,3 +66,41 @@ def test_a_crash_in_the_middle_of_a_load_is_finished_by_the_next_run(small: Any,
     with duckdb.connect(str(tmp_path / "stripe.duckdb"), read_only=True) as connection:
         account = dump["accounts"][0].object["id"]
         assert differences(connection, "stripe_data", "charges", dump["charges"], account) == []
+
+
+@pytest.mark.parametrize("moved", ["extracted", "normalized", "half"])
+def test_killed_while_dlt_moved_its_files(
+    small: Any, new_pipeline: Callable[..., dlt.Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: str
+) -> None:
+    """A package in two places, or without its files: dlt would fail with it for ever. The next run puts that right."""
+    normalize = dlt.Pipeline.normalize
+    options = {"tables": "customers;charges", "api_base": small.url, "api_key": small.api_key}
+    sync(new_pipeline(), **options)
+    small.world.live(20)
+
+    def killed(self: dlt.Pipeline, *args: Any, **given: Any) -> Any:
+        extracted = Path(self.working_dir) / "normalize" / "extracted"
+        (package,) = self.list_extracted_load_packages()
+        shutil.copytree(extracted / package, tmp_path / "copy")
+        normalize(self, *args, **given)
+        normalized = Path(self.working_dir) / "load" / "normalized" / package
+        if moved == "extracted":
+            shutil.copytree(tmp_path / "copy", extracted / package, dirs_exist_ok=True)
+        elif moved == "normalized":
+            shutil.rmtree(normalized / "new_jobs")
+        else:
+            (normalized / "package_completed.json").write_text("{}")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dlt.Pipeline, "normalize", killed)
+    with pytest.raises(KeyboardInterrupt):
+        sync(new_pipeline(), **options)
+    monkeypatch.undo()
+    result = sync(new_pipeline(), **options)
+    dump = small.world.dump()
+    with duckdb.connect(str(tmp_path / "test.duckdb"), read_only=True) as connection:
+        found = [line for name in ("customers", "charges")
+                 for line in differences(connection, "stripe", name, dump[name], small.world.books.account)]
+
+    assert found == []
+    assert result.exit_code == 0

@@ -1,17 +1,35 @@
 """What a run raises when a step of dlt fails."""
 from __future__ import annotations
 
+import errno
+import os
+
 import dlt
 from dlt.common.destination.exceptions import DestinationException
 from dlt.common.exceptions import TerminalException
+from dlt.common.storages.exceptions import LoadStorageException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from stripe_source.destination.dlt_errors import causes_of, destination_error, wrapped_error
+
+MOVED = errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR  # what moves of files fail with that were cut short
 
 
 def is_terminal(failure: BaseException) -> bool:
     """Whether dlt would fail again if it tried again."""
     return any(isinstance(cause, TerminalException) for cause in causes_of(failure))
+
+
+def is_broken_folder(pipeline: dlt.Pipeline, failure: BaseException) -> bool:
+    """Whether dlt cannot go on with what is in its own folder: a run was killed while it moved files there."""
+    folder = os.path.realpath(pipeline.working_dir)
+    for cause in causes_of(failure):
+        names = (cause.filename, cause.filename2) if isinstance(cause, OSError) and cause.errno in MOVED else ()
+        if any(isinstance(name, str) and os.path.realpath(name).startswith(folder) for name in names):
+            return True
+        if isinstance(cause, LoadStorageException):
+            return True
+    return False
 
 
 def error_of_step(pipeline: dlt.Pipeline, failure: PipelineStepFailed) -> BaseException:

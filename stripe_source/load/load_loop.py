@@ -9,10 +9,11 @@ from typing import Any
 import dlt
 from dlt.common.pipeline import LoadInfo
 from dlt.common.runtime import signals
+from dlt.common.storages.exceptions import LoadStorageException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from stripe_source.destination.duckdb_session import DuckDBSession
-from stripe_source.load.failures import is_terminal
+from stripe_source.load.failures import is_broken_folder, is_terminal
 from stripe_source.load.other_loads import OtherLoads
 from stripe_source.load.progress import Progress
 from stripe_source.resources.run import Extraction
@@ -104,7 +105,26 @@ def drop_and_restore(pipeline: dlt.Pipeline, source_state: Mapping[str, Any] | N
 
 
 def load_pending(pipeline: dlt.Pipeline, notes: list[str]) -> None:
-    """Load what an earlier run read and did not get into the destination."""
+    """Load what an earlier run read and did not get into the destination.
+
+    Where that run was killed while dlt moved its files, dlt can never go on: then the working folder is made anew from
+    what the destination holds, and all that was read is read again.
+    """
+    try:
+        _load_pending(pipeline, notes)
+    except (PipelineStepFailed, LoadStorageException, OSError) as failure:
+        if not is_broken_folder(pipeline, failure):
+            raise
+        folder = pipeline.working_dir
+        pipeline.drop()
+        pipeline.sync_destination()
+        notes.append(
+            f"An earlier run was killed while dlt moved its files in `{folder}`; they were dropped, and what was not "
+            "loaded yet is read again."
+        )
+
+
+def _load_pending(pipeline: dlt.Pipeline, notes: list[str]) -> None:
     pipeline.activate()
     pipeline.sync_destination()
     if not pipeline.has_pending_data:
