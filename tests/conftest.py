@@ -1,7 +1,11 @@
 """What all tests share: a folder of dlt's own for each test, a small sandbox, no telemetry, no key from outside."""
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import os
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +17,21 @@ if TYPE_CHECKING:
 
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 os.environ["RUNTIME__LOG_LEVEL"] = "ERROR"
+LONGEST, LONGEST_SOAK = 300, 3_300  # seconds for one test; one that hangs ends the suite, with what all threads do
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # so a shell starts what it does not wait for
+    with contextlib.suppress(ValueError):  # not in a thread
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # children that are sent Ctrl-C take it
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test that waits for ever ends by itself."""
+    seconds = LONGEST_SOAK if item.get_closest_marker("soak") else LONGEST
+    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(autouse=True)
