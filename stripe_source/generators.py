@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 log = logging.getLogger("stripe_source")
-OF_A_DESTINATION = ("mode", "marker", "deletes", "lookback", "schema_map", "emit", "history", "schema_contract")
+OF_A_DESTINATION = (
+    "mode", "marker", "deletes", "lookback", "schema_map", "emit", "history", "schema_contract", "resync",
+)
 
 
 class ReadOptions(TypedDict, total=False):

@@ -112,6 +112,7 @@ class Options:
     refresh: frozenset[str] = frozenset()
     history: frozenset[str] = frozenset()
     contract: Contract = ANYTHING
+    resync: int | None = None
 
     def again(self, table: Table) -> bool:
         """Whether a table is read from the beginning, whatever its cursor."""
@@ -180,6 +181,7 @@ def resolve(
     refresh: Tables = None,
     history: Tables = None,
     schema_contract: Any = None,
+    resync: str | int | float | timedelta | None = "30d",
 ) -> Options:
     """Check all options of `stripe_source` before anything is read.
 
@@ -204,6 +206,7 @@ def resolve(
         governor=governor(rate, given_credentials.livemode, api_base, given_credentials.secrets),
         refresh=_names_among(selected, refresh), history=_names_among(selected, history),
         contract=contract_of(schema_contract),
+        resync=None if resync in (None, "none", "never") else max(duration(resync, "resync"), 1),
     )
 
 

@@ -45,6 +45,7 @@ def stripe_source(
     refresh_token: TSecretStrValue | None = None,
     history: Any = None,
     schema_contract: Any = None,
+    resync: Any = "30d",
     _run: Any = None,
 ) -> Any:  # long: it has an option a line, and the description of each
     """The tables of a Stripe account, one dlt resource each.
@@ -80,6 +81,8 @@ def stripe_source(
         history: names of tables of which every version is kept, in `<table>_history`.
         schema_contract: what may become of tables, columns and types that are new: "evolve", "freeze", "discard_row" or
             "discard_value", or a mapping such as `{"columns": "freeze"}`. dlt's own ways to say it count first.
+        resync: within this time all rows of tables that go by the change feed are compared with Stripe's lists again, a
+            share of them a day: "30d", seconds or a timedelta; None: never.
 
     Returns:
         A `DltSource` whose resources are named as the tables; one more, `changes`, feeds those that go by the change

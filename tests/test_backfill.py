@@ -38,7 +38,7 @@ class Stripe(Client):
         self.governor, self.account, self.latency = Governor(None, True), None, None
 
     async def page(
-        self, path: str, params: Any = None, *, account: str | None = None, decode: Any = None
+        self, path: str, params: Any = None, *, account: str | None = None, decode: Any = None, attempts: Any = None
     ) -> Page:
         self.requests += 1
         assert self.requests < 3_000
@@ -47,7 +47,7 @@ class Stripe(Client):
         for _ in range(1 + self.requests * 7 % 5):  # answers overtake each other
             await asyncio.sleep(0)
         self.under_way -= 1
-        if self.requests == self.fails_at:
+        if self.fails_at is not None and self.requests >= self.fails_at:
             raise ApiError("down", path=path)
         given = dict(params or {})
         low, high = (given.get("created[gte]", 0), given.get("created[lt]", NOW * 2)) if self.filters else (0, NOW * 2)
@@ -204,12 +204,12 @@ class Limited(Stripe):
         self.governor, self.latency = governor, 0.25
         self.sent: list[float] = []
 
-    async def page(self, path: str, params: Any = None, *, account: str | None = None, decode: Any = None) -> Page:
+    async def page(self, path: str, params: Any = None, *, account: str | None = None, **more: Any) -> Page:
         await self.governor.acquire(account, endpoint_of(path))
         try:
             self.sent.append(asyncio.get_running_loop().time())
             await asyncio.sleep(0.25)
-            return await super().page(path, params, account=account, decode=decode)
+            return await super().page(path, params, account=account, **more)
         finally:
             self.governor.release(account, endpoint_of(path))
 
@@ -346,8 +346,8 @@ class FromBelow(Stripe):
 
     given: frozenset[str] = frozenset()
 
-    async def page(self, path: str, params: Any = None, *, account: str | None = None, decode: Any = None) -> Page:
-        page = await super().page(path, params, account=account, decode=decode)
+    async def page(self, path: str, params: Any = None, *, account: str | None = None, **more: Any) -> Page:
+        page = await super().page(path, params, account=account, **more)
         if params and params.get("ending_before"):
             self.given |= {thing["id"] for thing in page.objects}
         return page
@@ -377,8 +377,8 @@ class Overlapping(Stripe):
         super().__init__(times)
         self.overlap = overlap
 
-    async def page(self, path: str, params: Any = None, *, account: str | None = None, decode: Any = None) -> Page:
-        page = await super().page(path, params, account=account, decode=decode)
+    async def page(self, path: str, params: Any = None, *, account: str | None = None, **more: Any) -> Page:
+        page = await super().page(path, params, account=account, **more)
         if params and params.get("ending_before"):
             after = [thing["id"] for thing in self.objects].index(params["ending_before"])
             same = [thing for thing in self.objects[after:after + self.overlap] if thing["created"] == NOW - 1_000_000]
@@ -406,8 +406,8 @@ class Watched(Stripe):
         super().__init__(times)
         self.none_before: list[int] = []
 
-    async def page(self, path: str, params: Any = None, *, account: str | None = None, decode: Any = None) -> Page:
-        page = await super().page(path, params, account=account, decode=decode)
+    async def page(self, path: str, params: Any = None, *, account: str | None = None, **more: Any) -> Page:
+        page = await super().page(path, params, account=account, **more)
         if params and params.get("limit") == 1 and not page.objects:
             self.none_before.append(params["created[lt]"])
         return page
@@ -437,11 +437,11 @@ def test_an_object_of_the_very_second_that_a_search_ended_at_is_read(
 class Inclusive(Stripe):
     """Takes `created[lt]` for `created[lte]`."""
 
-    async def page(self, path: str, params: Any = None, *, account: str | None = None, decode: Any = None) -> Page:
+    async def page(self, path: str, params: Any = None, *, account: str | None = None, **more: Any) -> Page:
         given = dict(params or {})
         if "created[lt]" in given:
             given["created[lt]"] += 1
-        return await super().page(path, given, account=account, decode=decode)
+        return await super().page(path, given, account=account, **more)
 
 
 def test_a_server_whose_upper_bound_belongs_to_the_span_is_read_as_it_comes() -> None:

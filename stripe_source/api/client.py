@@ -6,14 +6,14 @@ import logging
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
 
 from stripe_source.api.credentials import Credentials, check_url, is_loopback, pause
 from stripe_source.api.endpoints import endpoint_of
 from stripe_source.api.pages import (
+    TIMED_OUT,
     Answer,
     Figures,
     Page,
@@ -21,10 +21,11 @@ from stripe_source.api.pages import (
     http_date_second,
     not_a_v1_page,
     not_a_v2_page,
+    not_the_object,
     parse_json,
 )
-from stripe_source.api.paging import pages_v1, pages_v2
-from stripe_source.api.query import Params, encode
+from stripe_source.api.paging import ListWalk, OnSkip, pages_v2
+from stripe_source.api.query import Params, request_url
 from stripe_source.api.rate_limits import Governor
 from stripe_source.api.refusals import is_worth_retrying, redirect_body, refusal, seconds_to_retry
 from stripe_source.errors import (
@@ -138,8 +139,24 @@ class Client:
         """
         return await self._get(path, params, account, None)
 
+    async def get_object(self, path: str, id: str, kinds: Collection[str], params: Params | None = None) -> Answer:
+        """Ask for one object by its id; an answer that is about another object is asked for again.
+
+        Args:
+            path: of the object, such as `/v1/customers/cus_1`.
+            id: of the object.
+            kinds: Stripe's names of the objects that it may be.
+            params: query parameters.
+
+        Raises:
+            BrokenAnswer: each attempt brought another object.
+            StripeError: one of its kinds, when all attempts have failed.
+        """
+        return await self._get(path, params, None, not_the_object(id, kinds))
+
     async def page(
-        self, path: str, params: Params | None = None, *, account: str | None = None, decode: PageDecoder | None = None
+        self, path: str, params: Params | None = None, *, account: str | None = None,
+        decode: PageDecoder | None = None, attempts: int | None = None,
     ) -> Page:
         """Read one page of a list, and check that it is one. In v2, `path` may be a `next_page_url`.
 
@@ -148,9 +165,10 @@ class Client:
             params: query parameters.
             account: the account to act on, instead of the client's.
             decode: decodes the page instead of the client; where it returns None, the client does.
+            attempts: how often it is asked for; None: as often as the client asks for anything.
         """
         v2 = path.startswith("/v2/")
-        answer = await self._get(path, params, account, not_a_v2_page if v2 else not_a_v1_page, decode)
+        answer = await self._get(path, params, account, not_a_v2_page if v2 else not_a_v1_page, decode, attempts)
         body = answer.body
         next_url = body.get("next_page_url") if v2 else None
         total = body.get("total_count")
@@ -178,6 +196,7 @@ class Client:
         starting_after: str | None = None,
         account: str | None = None,
         decoder: Callable[[], PageDecoder | None] = lambda: None,
+        on_skip: OnSkip | None = None,
     ) -> AsyncIterator[Page]:
         """Read a list to its end, page by page.
 
@@ -188,6 +207,8 @@ class Client:
             starting_after: the id to begin behind; v1 only.
             account: the account to act on, instead of the client's.
             decoder: called before each page, returns the `decode` of `page`; v1 only.
+            on_skip: called with the id of an object that cannot be read, even alone, and with the error; it is stepped
+                over. None: the list ends with the error. v1 only.
 
         Raises:
             EndlessPaging: the list says that it has more and brings nothing new.
@@ -198,11 +219,11 @@ class Client:
 
         if path.startswith("/v2/"):
             return pages_v2(self.page, path, params_of_page(), account, self.api_base)
-        return pages_v1(self.page, path, params_of_page, starting_after, account, decoder)
+        return ListWalk(self.page, path, params_of_page, account, decoder, on_skip).pages(starting_after)
 
     async def _get(
         self, path: str, params: Params | None, account: str | None, check: _Check | None,
-        decode: PageDecoder | None = None,
+        decode: PageDecoder | None = None, attempts: int | None = None,
     ) -> Answer:
         """Send a request until it is answered, or no further attempt is worth it."""
         if self._session is None:
@@ -212,9 +233,9 @@ class Client:
         if self.credentials.organization and acting is None:
             reason = "An organization's key acts on one account at a time: name it."
             raise InvalidOption("account_id", None, reason=reason)
-        bare, url = self._url(path, params)
+        bare, url = request_url(self.api_base, path, params)
         renewed = False
-        attempt = 1
+        attempt, most = 1, min(attempts or self._attempts, self._attempts)
         while True:
             authorization = await self.credentials.header(session)
             headers = {"Authorization": authorization, "Stripe-Version": self.api_version}
@@ -229,14 +250,14 @@ class Client:
                 renewed = True
                 if await self.credentials.renew(session, authorization):
                     continue
-            if not outcome.retry or attempt >= self._attempts:
+            if not outcome.retry or attempt >= most:
                 raise outcome.error
             wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1)) * self._jitter()
             wait = max(wait, min(outcome.retry_after or 0.0, LONGEST_RETRY_AFTER))
             attempt += 1
             log.info(
                 "%s: %s; asking again in %.1f s (attempt %d of %d)",
-                redact(bare), outcome.error.message, wait, attempt, self._attempts,
+                redact(bare), outcome.error.message, wait, attempt, most,
             )
             self.figures.retries += 1
             self.figures.seconds_retrying += wait
@@ -267,12 +288,13 @@ class Client:
         started = time.perf_counter()
         self.figures.requests += 1
         broken = retry = True
+        code = None
         try:
             url = yarl.URL(request.url, encoded=True)
             async with session.get(url, headers=request.headers, allow_redirects=False) as response:
                 text = await response.read()
         except asyncio.TimeoutError:
-            broken, message = False, f"No complete answer within {self._timeout:g} s"
+            broken, code, message = False, TIMED_OUT, f"No complete answer within {self._timeout:g} s"
         except (aiohttp.ClientSSLError, aiohttp.InvalidURL) as failure:  # as wrong the next time
             broken, retry, message = False, False, self._describe(failure)
         except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError) as failure:
@@ -287,7 +309,7 @@ class Client:
             decoded = await request.decode(text) if request.decode and response.status == 200 else None
             return self._interpret(response.status, response.headers, text, request, decoded)
         kind = BrokenAnswer if broken else Unreachable
-        error = kind(message, path=request.path, account=request.account, attempts=request.attempt)
+        error = kind(message, code=code, path=request.path, account=request.account, attempts=request.attempt)
         return _Failure(error, retry)
 
     def _interpret(
@@ -332,15 +354,6 @@ class Client:
 
     def _describe(self, failure: BaseException) -> str:
         return redact(f"{type(failure).__name__}: {failure}", self.credentials.secrets)
-
-    def _url(self, path: str, params: Params | None) -> tuple[str, str]:
-        """The path without a query, and the whole URL."""
-        if not path.startswith("/") or path.startswith("//"):
-            raise ValueError(f"a path starts with one slash: `{redact(path)}`")
-        clean = quote(path, safe="/%?&=[]:@!$'()*+,;~")
-        query = urlencode(encode(params, indexed=path.startswith("/v2/")))
-        joint = ("&" if "?" in clean else "?") if query else ""
-        return clean.partition("?")[0], f"{self.api_base}{clean}{joint}{query}"
 
 
 @dataclass(frozen=True)

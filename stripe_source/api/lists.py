@@ -7,8 +7,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 from stripe_source.api.client import Client
+from stripe_source.api.pages import Answer
+from stripe_source.api.paging import OnSkip
+from stripe_source.api.query import Params, fill
 from stripe_source.tables.objects import Object, unix_second
-from stripe_source.tables.table import CREATED, Range
+from stripe_source.tables.table import CREATED, Range, Table
 
 ALL_TIME = 0  # Stripe was founded in 2010; nothing is older than unix second 0
 
@@ -44,6 +47,7 @@ class ListRequest:
         limit: page size; None where the list refuses the parameter.
         time: the field of an object that `created[...]` filters on.
         range: how the list spells a span of time.
+        on_skip: see `Client.pages`.
     """
 
     path: str
@@ -52,6 +56,7 @@ class ListRequest:
     limit: int | None = 100
     time: str = "created"
     range: Range = CREATED
+    on_skip: OnSkip | None = None
 
     def between(self, low: int | None, high: int | None, limit: int | None = None) -> dict[str, Any]:
         """The parameters for objects created in [low, high)."""
@@ -76,12 +81,25 @@ class ListRequest:
         return [second for value in times if (second := unix_second(value)) is not None]
 
 
+async def read_object(client: Client, table: Table, id: str, params: Params | None = None) -> Answer:
+    """One object of a table.
+
+    Raises:
+        ResourceMissing: there is none with this id.
+        BrokenAnswer: each attempt brought another object.
+    """
+    path = fill(table.object_path or f"{table.path}/{{id}}", id=id)
+    return await client.get_object(path, id, table.object, params)
+
+
 async def read_newest_first(
     client: Client, request: ListRequest, low: int | None = None, high: int | None = None
 ) -> AsyncIterator[ObjectBatch]:
     """All pages of a list, or of [low, high) of it, from the newest object to the oldest."""
     params = request.between(low, high)
-    async for page in client.pages(request.path, params, limit=request.limit, account=request.account):
+    async for page in client.pages(
+        request.path, params, limit=request.limit, account=request.account, on_skip=request.on_skip
+    ):
         yield ObjectBatch(page.objects, page.date, page.has_more)
 
 

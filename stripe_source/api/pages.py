@@ -3,12 +3,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from stripe_source.errors import EndlessPaging
 from stripe_source.redaction import redact
 
+TIMED_OUT = "timed_out"  # our own code of an answer that did not come in time
 # Decodes the text of a page elsewhere. It returns the body and a handle, which the client passes on and never looks
 # into; None leaves the page to the client.
 PageDecoder = Callable[[bytes], Awaitable["tuple[dict[str, Any], object] | None"]]
@@ -38,6 +39,7 @@ class Page:
     """One page of a list: the objects as Stripe sent them, newest first in v1.
 
     With a `handle`, the objects are those that the `PageDecoder` returned, and `leave_out` does not change the handle.
+    Those of a `skipped` page only say where the list goes on.
     """
 
     objects: list[dict[str, Any]]
@@ -49,6 +51,7 @@ class Page:
     request_id: str | None = None
     next_page_url: str | None = None
     handle: object | None = None
+    skipped: bool = False
 
     def leave_out(self, ids: Collection[str]) -> None:
         """Remove the objects with these ids from the page."""
@@ -80,6 +83,11 @@ class Figures:
     seconds_answering: float = 0.0
     seconds_waiting: float = 0.0
     seconds_retrying: float = 0.0
+
+    def add(self, other: Figures) -> None:
+        """Add what another client did."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
 
 def parse_json(text: bytes) -> Any:
@@ -113,12 +121,32 @@ def http_date_second(date: str | None) -> int | None:
         return None
 
 
+def not_the_object(id: str, kinds: Collection[str]) -> Callable[[Mapping[str, Any]], str | None]:
+    """A check of an answer to a request for one object: says why it is another one; None if it is the right one.
+
+    Misrouted answers with status 200 were seen in public reports up to 2026-11.
+
+    Args:
+        id: that was asked for.
+        kinds: Stripe's names of the objects that it may be.
+    """
+    def check(body: Mapping[str, Any]) -> str | None:
+        kind, found = body.get("object"), body.get("id")
+        if found == id and (kind in kinds or body.get("deleted") is True):
+            return None
+        return f"`{redact(id)}` was asked for, and the answer is a `{redact(kind)}` with the id `{redact(found)}`"
+
+    return check
+
+
 def not_a_v1_page(body: Mapping[str, Any]) -> str | None:
     """Why a body is no page of a v1 list; None if it is one."""
     if body.get("object") != "list":
         return f"a list was asked for, and its `object` is `{redact(body.get('object'))}`"
     if not isinstance(body.get("has_more"), bool):
         return "a list without `has_more`"
+    if body["has_more"] and body.get("data") == []:  # seen at Stripe: github.com/stripe/stripe-ruby, issue 507
+        return "a page without objects says that there is more"
     return _not_objects(body.get("data"))
 
 

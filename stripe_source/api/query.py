@@ -3,7 +3,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
+
+from stripe_source.redaction import redact
 
 Params = Mapping[str, Any]
 
@@ -46,3 +48,13 @@ def fill(template: str, **ids: str) -> str:
     '/v1/coupons/50%25%20off%2Fnow'
     """
     return template.format(**{name: quote(value, safe="") for name, value in ids.items()})
+
+
+def request_url(api_base: str, path: str, params: Params | None) -> tuple[str, str]:
+    """The path without a query, and the whole URL."""
+    if not path.startswith("/") or path.startswith("//"):
+        raise ValueError(f"a path starts with one slash: `{redact(path)}`")
+    clean = quote(path, safe="/%?&=[]:@!$'()*+,;~")
+    query = urlencode(encode(params, indexed=path.startswith("/v2/")))
+    joint = ("&" if "?" in clean else "?") if query else ""
+    return clean.partition("?")[0], f"{api_base}{clean}{joint}{query}"

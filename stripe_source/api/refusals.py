@@ -55,9 +55,10 @@ _CLOSED: tuple[_Closed, ...] = (
     _Closed("not available in test mode", says="not available in testmode"),
     _Closed("not available in test mode", says="not available in test mode"),
     _Closed("not available in the account's country", says="not available in your country"),
-    # the URL of a product is unknown to accounts without it; anywhere else it would mean a wrong `api_base`
+    # the URL of a product is unknown to accounts without it; where all URLs are, `api_base` is wrong: see `identify`
     _Closed("the account is not onboarded to Treasury", says="unrecognized request url", path="/v1/treasury/"),
     _Closed("the product is not enabled on this account", says="unrecognized request url", path="/v2/"),
+    _Closed("not available to this account", says="unrecognized request url"),  # payment records, Sigma, 2026-09
 )
 _AGED_OUT = "aged out of our retention"  # a cursor on /v1/events that is older than Stripe keeps them
 _NOT_PERMITTED = "does not have the required permissions"

@@ -60,6 +60,8 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--end", help="only objects created before this")
     parser.add_argument("--deletes", help="soft (default): rows that are gone stay, flagged; hard: they go")
     parser.add_argument("--lookback", help="how far behind its cursor a table is read again (default: 10m)")
+    parser.add_argument("--resync", help="within which time all rows are compared again, beside the change feed "
+                                         "(default: 30d; none: never)")
     parser.add_argument("--schema-map", help="shape of the tables (default: stripe)")
     _target(parser)
     parser.add_argument("--every", metavar="5m", help="run again and again, with this pause between; Ctrl-C ends it. "

@@ -62,7 +62,7 @@ def run_sync(args: argparse.Namespace) -> int:
     from stripe_source.options import duration
 
     pause = duration(args.every, "every") if args.every else None
-    names = "mode", "start", "end", "deletes", "lookback", "schema_map", "history", "schema_contract"
+    names = "mode", "start", "end", "deletes", "lookback", "schema_map", "history", "schema_contract", "resync"
     options = {**stripe_options(args), **given_options(args, *names), "refresh": args.refresh}
     if args.marker:
         options["marker"] = _marker(args.marker)

@@ -82,6 +82,26 @@ class StoredRows:
                 found[key] = StoredVersion(print_, bool(row[width + 1]), unix_second(row[width + 2]))
         return found
 
+    def versions_between(self, low: int, high: int) -> dict[Key, StoredVersion]:
+        """What is stored of the rows that were created in [low, high), in unix seconds."""
+        time = self._sql.column(self._shape.table.time or "created")
+        where = f"{time} >= {self._sql.moment(low)} AND {time} < {self._sql.moment(high)}"
+        names, width = [*self._shape.table.key, "_dlt_id", "_deleted", "_changed_at"], len(self._shape.table.key)
+        return {
+            tuple(map(_key_part, row[:width])): StoredVersion(
+                str(row[width]), bool(row[width + 1]), unix_second(row[width + 2]))
+            for row in self._select(names, where)
+        }
+
+    def oldest(self) -> int | None:
+        """The unix second in which the oldest row was created; None where there is none."""
+        if self._table not in self._schema.tables:
+            return None
+        time, table = self._sql.column(self._shape.table.time or "created"), self._sql.table(self._table)
+        query = f"SELECT MIN({time}) FROM {table} WHERE {self._sql.of_account()}"
+        found = [row[0] for rows in self._sql.fetch(query) for row in rows if row[0] is not None]
+        return unix_second(found[0]) if found else None
+
     def rows_where(self, want: Sequence[str], column: str, values: Iterable[str | None]) -> list[tuple[Any, ...]]:
         """Columns of the rows, not flagged as deleted, that hold one of these values in a column."""
         given, found = list(values), []
@@ -117,6 +137,12 @@ class StoredRows:
         names = {column.name for column in self._shape.columns}
         flat = path.replace(".", "__")
         return next((name for name in (f"{flat}__id", flat) if name in names), None)
+
+    def ids_between(self, column: str, low: int, high: int) -> list[str]:
+        """Ids of the rows, not flagged as deleted, with a time in [low, high), in unix seconds, in a column."""
+        name = self._sql.column(column)
+        test = f"{name} >= {self._sql.moment(low)} AND {name} < {self._sql.moment(high)}"
+        return [str(row[0]) for row in self._select(["id"], f"{self._sql.not_deleted()} AND {test}")]
 
     def rows_due(self, column: str, value: str, when: str, now: int) -> list[int]:
         """When the rows were created, in unix seconds, that hold a value whose time has come."""

@@ -79,14 +79,18 @@ class AuthenticationError(StripeError):
 
 
 class PermissionDenied(StripeError):
-    """The key is known, and may not read this. `permission` is the `rak_…` name that Stripe's message has, if any."""
+    """The key is known, and may not read this.
+
+    `permission` is the `rak_…` name that Stripe's message has, if any. Texts of 2026 leave out `rak_`: "Enabling
+    Sources Read ('source_read') permissions on this key would allow this request" (public reports, 2026-09).
+    """
 
     exit_code = 3
 
     @property
     def permission(self) -> str | None:
-        named = re.search(r"\brak_[a-z0-9_]+", self.message)
-        return named.group() if named else None
+        named = re.search(r"\brak_[a-z0-9_]+|(?<=\(')[a-z0-9_]+_(?:read|write)(?='\))", self.message)
+        return named and f"rak_{named.group().removeprefix('rak_')}"
 
     def advice(self) -> str:
         if self.code == "account_invalid":

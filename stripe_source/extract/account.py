@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from stripe_source.api.client import Client
-from stripe_source.errors import AuthenticationError, StripeError
+from stripe_source.errors import AuthenticationError, InvalidOption, NotEnabled, StripeError
+from stripe_source.tables.registry import table_with_role
 
 T = TypeVar("T")
 
@@ -28,15 +29,32 @@ async def identify(client: Client) -> AccountIdentity:
     Raises:
         AuthenticationError: the key was refused.
         Unreachable: nobody answers.
+        InvalidOption: what answers is not Stripe.
     """
     try:
         answer = await client.get("/v1/account")
     except StripeError as error:
         if error.status is None or isinstance(error, AuthenticationError):
             raise  # nobody there, or nobody that lets us in: no other request will do better
+        if isinstance(error, NotEnabled):
+            await _check_that_it_is_stripe(client)
         return AccountIdentity(None, client.clock)  # the key may not read its own account
     known = answer.body.get("id")
     return AccountIdentity(known if isinstance(known, str) else None, answer.date)
+
+
+async def _check_that_it_is_stripe(client: Client) -> None:
+    """What knows neither the account nor its events is not Stripe.
+
+    Raises:
+        InvalidOption: so it is.
+    """
+    try:
+        await client.page(table_with_role("change feed").path or "", {"limit": 1})
+    except NotEnabled:
+        raise InvalidOption("api_base", client.api_base, reason="What answers there is not Stripe's API.") from None
+    except StripeError:
+        return  # it knows the list, at least
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:

@@ -1,7 +1,7 @@
 """How far a first load has come, list by list, so that it goes on where it was cut short."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ class BackfillCheckpoint:
         reread: everything was to be read again.
         until: up to which second it is read.
         gaps: what is missing, by pass, as [low, high) in unix seconds; of a pass that has not begun nothing is there.
+        failed_parents: by table and by the parents' table, ids of parents whose objects could not be read.
     """
 
     tables: tuple[str, ...]
@@ -30,6 +31,7 @@ class BackfillCheckpoint:
     reread: bool = False
     until: int = 0
     gaps: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    failed_parents: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
 
     def missing(self, number: str, until: int) -> list[tuple[int, int]] | None:
         """What is missing of a pass, with what has come since; None: all of it."""
@@ -50,6 +52,7 @@ class BackfillCheckpoint:
             "tables": list(self.tables), "position": self.position, "start": self.start, "end": self.end,
             "reread": self.reread, "until": self.until,
             "gaps": {number: [list(gap) for gap in gaps] for number, gaps in self.gaps.items()},
+            **({"failed_parents": self.failed_parents} if self.failed_parents else {}),
         }
 
 

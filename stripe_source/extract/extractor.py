@@ -17,16 +17,25 @@ from typing import Any
 from stripe_source.api.client import Client
 from stripe_source.api.lists import ObjectBatch
 from stripe_source.destination.stored_rows import StoredRows
-from stripe_source.errors import AuthenticationError, MixedData, PermissionDenied, StripeError, StripeSourceError
+from stripe_source.errors import (
+    AuthenticationError,
+    InvalidRequest,
+    MixedData,
+    NotEnabled,
+    PermissionDenied,
+    ResourceMissing,
+    StripeError,
+    StripeSourceError,
+)
 from stripe_source.extract.account import AccountIdentity, identify
 from stripe_source.extract.backfill.spans import BackfillProgress
 from stripe_source.extract.changes.feed import ChangeFeed
 from stripe_source.extract.changes.tables import tables_by_feed
 from stripe_source.extract.channel import Channel, ListPage
 from stripe_source.extract.checkpoint import BackfillCheckpoint
-from stripe_source.extract.children import Children
 from stripe_source.extract.emitter import Emitter
-from stripe_source.extract.list_reader import ListSource, Reading, SingletonSource, Source
+from stripe_source.extract.lists.children import Children
+from stripe_source.extract.lists.list_reader import ListSource, Reading, SingletonSource, Source
 from stripe_source.extract.plan import ListPlan, placements_of, plan_lists
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.extract.verdicts import Verdict, Verdicts, verdict_for
@@ -94,6 +103,9 @@ class Extractor:
             self.channel, self._batcher, self._worker, stored_account or account_option or "self",
             on_page or (lambda table, objects: None), with_history,
         )
+        for backfill in self.backfills.values():
+            for table, parents in backfill.failed_parents.items():
+                self.verdicts.restore_failed_parents(table, parents)
         self._requests: dict[str, TableRequest] = {}
         self._children = Children(self.emitter, self._requests)
         self._lists: dict[str, ListSource] = {}
@@ -137,15 +149,24 @@ class Extractor:
         self.channel.call_in_extractor(cut)
 
     def checkpoints(self) -> dict[str, BackfillCheckpoint]:
-        """How far the lists came whose first reading is not over; asked in the extractor's thread, or after it."""
+        """How far the lists came whose first reading is not over; asked in the extractor's thread, or after it.
+
+        A list on which some table has failed is read from the beginning: its gaps do not say what is lacking.
+        """
         found = {}
         for name, backfill in self.backfills.items():
             source = self._lists.get(name)
-            if source and source.sweeps and not source.finished:
+            verdicts = {table: self.verdicts[table] for table in backfill.tables}
+            whole = all(
+                verdict.status == "ok" or verdict.failed_parents or verdict.resumable for verdict in verdicts.values()
+            )
+            if source and source.sweeps and not source.finished and whole:
                 position = backfill.position if backfill.gaps else self.now or backfill.position
                 until = backfill.end or (self.now or 0) + 1  # the second of the run's beginning is not over yet
                 gaps = {**backfill.gaps, **source.gaps()}
-                found[name] = replace(backfill, gaps=gaps, position=position, until=until)
+                failed = {table: verdict.failed_parents_by_table() for table, verdict in verdicts.items()
+                          if verdict.failed_parents}
+                found[name] = replace(backfill, gaps=gaps, position=position, until=until, failed_parents=failed)
         return found
 
     def started_at(self, table: str) -> int | None:
@@ -256,8 +277,11 @@ class Extractor:
             raise
         except StripeError as error:
             self.feed, self.emitter.by_change_feed = None, set()
-            self.notes.append(f"The list of events cannot be read, so that tables are read whole. {error}")
-            return []
+            if isinstance(error, (PermissionDenied, NotEnabled, InvalidRequest, ResourceMissing)):
+                self.notes.append(f"The list of events cannot be read, so that tables are read whole. {error}")
+                return []
+            for name in found.names:  # the next run will do better, and for much less than reading them whole
+                self.emitter.fail(self._requests[name].table, error)
         return [*lists, *([events] if events else [])]
 
     def _jobs(self, client: Client, plans: Sequence[ListPlan], by_feed: Sequence[ListPlan]) -> list[_Job]:
@@ -316,7 +340,7 @@ class Extractor:
         for plan, table, found in every:
             if failed:
                 near = found is None or found.parent == plan.table.name
-                verdict = failed if near else replace(failed, near=False)
+                verdict = replace(failed, near=near, resumable=True)
                 self.emitter.verdicts.set_partial(table, verdict, own=found is None)
             if self._sources_left[table.name] == 1:
                 # before it counts as done: what comes later is not taken

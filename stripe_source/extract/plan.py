@@ -1,25 +1,36 @@
 """What a run asks for: which lists have to be read for the wanted tables, and what is taken out of their objects."""
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from stripe_source.errors import PermissionDenied
+from stripe_source.errors import InvalidRequest, NotEnabled, PermissionDenied, StripeError
 from stripe_source.tables.placement import Placement, template_path
 from stripe_source.tables.registry import BY_NAME
 from stripe_source.tables.table import Table
 
 T = TypeVar("T")
+log = logging.getLogger("stripe_source")
 
 
 @dataclass
 class ListPlan:
-    """One list to read, or a child list: which tables take from it, and what is found on its objects."""
+    """One list to read, or a child list: which tables take from it, and what is found on its objects.
+
+    Args:
+        table: whose list it is.
+        wanted: its own rows are wanted.
+        children: what is found on its objects.
+        unknown: paths, relative to an object, that what answers cannot expand.
+    """
 
     table: Table
     wanted: bool = False
     children: dict[Placement, list[ListPlan]] = field(default_factory=dict)
+    unknown: frozenset[str] = frozenset()
 
     def tables(self) -> Iterable[Table]:
         """All tables that take something from here."""
@@ -87,7 +98,8 @@ def expansions(node: ListPlan, prefix: str = "") -> list[str]:
             paths.append(prefix + found.at)
         for kind in () if found.fallback else kinds:
             paths += expansions(kind, f"{prefix}{found.at}.data.")
-    return [path for path in dict.fromkeys(paths) if path.count(".") < 3]  # Stripe expands 4 levels, `data.` is one
+    # Stripe expands 4 levels, `data.` is one
+    return [path for path in dict.fromkeys(paths) if path.count(".") < 3 and path not in node.unknown]
 
 
 def fields_needed(node: ListPlan) -> set[str]:
@@ -100,22 +112,9 @@ def fields_needed(node: ListPlan) -> set[str]:
     return {path.partition(".")[0] for path in paths}
 
 
-def drop_forbidden_expansions(root: ListPlan, error: PermissionDenied) -> tuple[ListPlan, list[Table]]:
-    """What is left of a list when a key may not read what is expanded on its objects, and the tables that lose a way.
-
-    Raises:
-        PermissionDenied: the error itself, because it is about the list.
-    """
-    if error.permission is None or error.permission != root.table.permission:
-        for permission in (error.permission, None):
-            left, lost = _without(root, permission)
-            if lost:
-                return left, lost
-    raise error
-
-
 async def read_with_allowed_expansions(
-    plan: ListPlan, read: Callable[[ListPlan], Awaitable[T]], on_lost: Callable[[Table, PermissionDenied], None]
+    plan: ListPlan, read: Callable[[ListPlan], Awaitable[T]], on_lost: Callable[[Table, StripeError], None],
+    probe: Callable[[ListPlan], Awaitable[object]] | None = None,
 ) -> T:
     """Read with all that a list's tables want expanded; when that is refused, with less, until it is allowed.
 
@@ -123,6 +122,8 @@ async def read_with_allowed_expansions(
         plan: of the list.
         read: sends the request; gets what is left of the plan.
         on_lost: told of each table that cannot be found there, with the refusal.
+        probe: sends a request for little with what is left of a plan, to find out which expansions are refused where
+            the refusal does not name a permission that we know; None: `read` does.
 
     Raises:
         PermissionDenied: the key may not read the list itself.
@@ -131,20 +132,103 @@ async def read_with_allowed_expansions(
         try:
             return await read(plan)
         except PermissionDenied as error:
-            plan, lost = drop_forbidden_expansions(plan, error)
+            left, lost = await _allowed(plan, error, probe or read)
+            if not lost:
+                raise
             for table in lost:
                 on_lost(table, error)
+            plan = left
+        except InvalidRequest as error:
+            left, lost = _without_unknown(plan, error)
+            for table in lost:
+                on_lost(table, NotEnabled(error.message, reason="what answers cannot expand it", status=error.status))
+            plan = left
 
 
-def _without(node: ListPlan, permission: str | None) -> tuple[ListPlan, list[Table]]:
-    """A list with less to expand: no places of tables that need a permission; None: no places of any table."""
-    kept, lost = ListPlan(node.table, node.wanted), list[Table]()
+def _without_unknown(plan: ListPlan, error: InvalidRequest) -> tuple[ListPlan, list[Table]]:
+    """What is left of a list when something cannot be expanded, and the tables that cannot be found there any more.
+
+    Stripe's text: "This property cannot be expanded (foo)." Older servers, and other ones, know less of our version.
+
+    Raises:
+        InvalidRequest: the error itself, because it is about something else.
+    """
+    wanted = expansions(plan)
+    if not wanted or "expand" not in f"{error.param} {error.message}".lower():
+        raise error
+    named = {path.removeprefix("data.") for path in re.findall(r"[a-z_][a-z0-9_.]*", error.message)}
+    unknown = {path for path in wanted if path in named} or set(wanted)
+    log.warning("%s: cannot be expanded there: %s", plan.table.name, ", ".join(sorted(unknown)))
+    left, lost = _without(
+        plan, lambda way: not way[-1][0].child_path and ".data.".join(found.at or "" for found, _ in way) in unknown
+    )
+    left.unknown = plan.unknown | unknown
+    return left, lost
+
+
+async def _allowed(
+    plan: ListPlan, error: PermissionDenied, probe: Callable[[ListPlan], Awaitable[object]]
+) -> tuple[ListPlan, list[Table]]:
+    """What is left of a list after a refusal, and the tables that cannot be found there any more."""
+    if error.permission is not None:
+        if error.permission == plan.table.permission:
+            return plan, []
+        left, lost = _without(plan, lambda way: way[-1][1].permission == error.permission)
+        if lost:
+            return left, lost
+    refused: list[Way] = []
+    for way in _expanded(plan):
+        try:
+            await probe(_with_only(plan, way))
+        except PermissionDenied:
+            refused.append(way)
+    return _without(plan, lambda way: way in refused)
+
+
+Way = tuple[tuple[Placement, Table], ...]  # the places, one on the other, where a table is found
+
+
+def _expanded(node: ListPlan, trail: Way = ()) -> Iterator[Way]:
+    """The ways to all tables that are found where something is expanded."""
     for found, kinds in node.children.items():
         for kind in kinds:
-            if found.expand and permission in (None, kind.table.permission):
+            way = (*trail, (found, kind.table))
+            if found.expand:
+                yield way
+            yield from _expanded(kind, way)
+
+
+def _with_only(plan: ListPlan, way: Way) -> ListPlan:
+    """A list with nothing expanded but what leads to one table."""
+    return _without(plan, lambda other: other != way[:len(other)])[0]
+
+
+def _without(
+    node: ListPlan, is_forbidden: Callable[[Way], bool], trail: Way = ()
+) -> tuple[ListPlan, list[Table]]:
+    """A list with less to expand, and the tables that are not found there any more."""
+    kept, lost = ListPlan(node.table, node.wanted, unknown=node.unknown), list[Table]()
+    for found, kinds in node.children.items():
+        for kind in kinds:
+            way = (*trail, (found, kind.table))
+            if found.expand and is_forbidden(way):
                 lost += kind.tables()
             else:
-                inner, gone = _without(kind, permission)
+                inner, gone = _without(kind, is_forbidden, way)
                 kept.children.setdefault(found, []).append(inner)
                 lost += gone
     return kept, lost
+
+
+def drop_named_expansions(plan: ListPlan, error: PermissionDenied) -> tuple[ListPlan, list[Table]]:
+    """What is left of a list without what a refusal names; without all that is expanded where it names nothing of it.
+
+    Raises:
+        PermissionDenied: the error itself, because it is about the list.
+    """
+    if error.permission is None or error.permission != plan.table.permission:
+        for is_forbidden in (lambda way: way[-1][1].permission == error.permission), (lambda way: True):
+            left, lost = _without(plan, is_forbidden)
+            if lost:
+                return left, lost
+    raise error

@@ -1,7 +1,8 @@
 """What a run wants of one table."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from stripe_source.tables.objects import unix_second
 from stripe_source.tables.table import Table
@@ -28,6 +29,10 @@ class TableRequest:
         missed_last_run: the run before was without it.
         first_load: the destination holds nothing of it, or what a first load that was cut short brought.
         reread: it is to be read from the beginning, whatever is known of it.
+        resync: seconds within which all rows are compared again beside the change feed; None: never.
+        resynced_at: unix second of the last such comparison.
+        resync_next: the second of `created` where the next one begins; None: at the oldest object.
+        failed_parents: by the parents' table, ids of those whose objects the last run could not read.
     """
 
     table: Table
@@ -44,6 +49,10 @@ class TableRequest:
     missed_last_run: bool = False
     first_load: bool = False
     reread: bool = False
+    resync: int | None = None
+    resynced_at: int | None = None
+    resync_next: int | None = None
+    failed_parents: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
 
     def wants_created(self, created: object) -> bool:
         """Whether an object that was created then is within the bounds; one without a time of creation is."""

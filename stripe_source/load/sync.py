@@ -109,7 +109,9 @@ class _Run:
         load_pending(self.pipeline, self.notes)
         self._load(self.options, identity)
         follows_feed = EVENTS_MARKER in self.options.markers.values() and self.options.end is None
-        if time.monotonic() - began > LONG_RUN and follows_feed:
+        went_on = self.extraction.went_on_from if self.extraction else None
+        behind = time.monotonic() - began if went_on is None else identity.now - went_on
+        if behind > LONG_RUN and follows_feed:
             identity, figures = run_async(_identify(self.options))
             self.figures.append(figures)
             self._load(replace(self.options, mode="auto", refresh=frozenset()), identity)
@@ -136,6 +138,7 @@ class _Run:
                 extraction.stop()
             if extraction.extractor and extraction.extractor.figures:
                 self.figures.append(extraction.extractor.figures)
+                self.notes += extraction.extractor.notes
             if loaded is not None:
                 self._add(loaded, extraction.results)
                 return
@@ -166,7 +169,7 @@ class _Run:
             livemode=self.options.credentials.livemode,
             load_ids=self.load_ids,
             schema_version=self.pipeline.default_schema.version or 0,
-            notes=[*self.notes, *(extractor.notes if extractor else ())],
+            notes=list(dict.fromkeys(self.notes)),
         )
 
 

@@ -1,15 +1,15 @@
 """One page of each list that is needed: whether the key may read it, and what the estimate is made from."""
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from stripe_source.api.client import Client
 from stripe_source.api.lists import ListRequest
+from stripe_source.api.pages import Page
 from stripe_source.api.query import fill
-from stripe_source.errors import AuthenticationError, PermissionDenied, ResourceMissing, StripeError
-from stripe_source.extract.plan import ListPlan, drop_forbidden_expansions, expansions, placements_of
+from stripe_source.errors import AuthenticationError, ResourceMissing, StripeError
+from stripe_source.extract.plan import ListPlan, expansions, placements_of, read_with_allowed_expansions
 from stripe_source.extract.verdicts import verdict_for
 from stripe_source.options import Options
 from stripe_source.preflight.estimate import Sample
@@ -71,31 +71,33 @@ async def request_once(
         The page; None where there is none, and for an object that is not in a list.
     """
     table = root.table
+    start, end = (options.start, options.end) if table.created else (None, None)
+    left = root
+
+    async def read(allowed: ListPlan) -> Page:
+        nonlocal left
+        left = allowed
+        expand = {"expand": [f"data.{path}" for path in paths]} if (paths := expansions(allowed)) else {}
+        request = ListRequest(table.path or "", {**table.params, **table.variants[0], **expand}, range=table.range)
+        return await client.page(request.path, request.between(start, end, table.limit))
+
+    def lose(child: Table, error: StripeError) -> None:
+        if not child.path:
+            set_reason([child], error, verdicts)
+
     try:
         if table.singleton:
             await client.get(table.path or "")
             return None
-        expand = {"expand": [f"data.{path}" for path in paths]} if (paths := expansions(root)) else {}
-        request = ListRequest(table.path or "", {**table.params, **table.variants[0], **expand}, range=table.range)
-        start, end = (options.start, options.end) if table.created else (None, None)
-        page = await client.page(request.path, request.between(start, end, table.limit))
+        page = await read_with_allowed_expansions(root, read, lose)
     except AuthenticationError:
         raise
     except StripeError as error:
-        reduced, forbidden = root, list[Table]()
-        if isinstance(error, PermissionDenied):
-            with contextlib.suppress(PermissionDenied):  # it is raised again where it is about the list itself
-                reduced, forbidden = drop_forbidden_expansions(root, error)
-        if forbidden:
-            set_reason([child for child in forbidden if not child.path], error, verdicts)
-            if not permissions_needed(reduced, named):
-                return None
-            return await request_once(client, options, reduced, verdicts, named)
         if table.refusal_expected and error.status != 403:
             return Sample([], False, 0)
         set_reason([child for child, found in placements_of(root) if found is None or not child.path], error, verdicts)
         return None
-    below = await _pages_of_child_lists(client, root, page.objects, verdicts, named)
+    below = await _pages_of_child_lists(client, left, page.objects, verdicts, named)
     return Sample(page.objects, page.has_more, page.date, below)
 
 

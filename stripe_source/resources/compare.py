@@ -15,11 +15,13 @@ from stripe_source.arrow_rows.waevent import DELETE, INSERT, UPDATE, WAEvent
 from stripe_source.destination.stored_rows import Key, StoredRows, StoredVersion
 from stripe_source.extract.channel import Channel
 from stripe_source.extract.emitter import Emitter
+from stripe_source.extract.lists.confirm import can_be_confirmed
 from stripe_source.options import Options
 from stripe_source.resources.history import Versions
 from stripe_source.tables.objects import unix_second
 from stripe_source.tables.registry import BY_NAME, pair_column, parent_column
 from stripe_source.tables.schema_map import TableMap
+from stripe_source.tables.table import Table
 from stripe_source.workers.batches import RowBatch
 
 if TYPE_CHECKING:
@@ -57,18 +59,19 @@ class TableComparison:
         keeps_newest: note the newest object that is older than the lookback.
         refuse: told of an error that keeps the table's rows from being loaded.
         load_id: the dlt load that is under way; versions of rows travel in it.
+        confirm_gone: says which of these ids Stripe really does not have any more, before their rows are flagged.
     """
 
     def __init__(
         self, table_map: TableMap, options: Options, builder: RowBuilder, channel: Channel, emitter: Emitter,
         stored_rows: Callable[[str], StoredRows | None], *, since: int | None, first_load: bool,
         versions: Versions | None, in_history: bool, keeps_newest: bool, refuse: Callable[[Exception], None],
-        load_id: Callable[[], str | None],
+        load_id: Callable[[], str | None], confirm_gone: Callable[[Table, int, set[str]], set[str]],
     ) -> None:
         self._map, self._table, self._options, self._builder = table_map, table_map.table, options, builder
         self._channel, self._emitter, self._stored_rows, self._since = channel, emitter, stored_rows, since
         self._versions, self._in_history, self._keeps_newest = versions, in_history, keeps_newest
-        self._refuse, self._load_id = refuse, load_id
+        self._refuse, self._load_id, self._confirm_gone = refuse, load_id, confirm_gone
         self.refused = False
         self.compares = not first_load or versions is not None or keeps_newest  # else the worker may build the rows
         named = {column.name: column for column in table_map.columns}
@@ -229,7 +232,12 @@ class TableComparison:
         bounded = self._since is not None or options.end is not None
         if not whole or bounded or not complete or table.retention or table.deletions_unknown:
             return set()
-        return {key for key, version in self._known.items() if not version.deleted and key not in self._seen}
+        alive = {key for key, version in self._known.items() if not version.deleted}
+        gone = alive - self._seen
+        if gone and can_be_confirmed(table):
+            confirmed = self._confirm_gone(table, len(alive), {key[0] for key in gone})
+            gone = {key for key in gone if key[0] in confirmed}
+        return gone
 
     def _left_out_by_owners(self, stored: StoredRows) -> set[Key]:
         """Keys of owners whose objects were read, and that are not among them any more."""

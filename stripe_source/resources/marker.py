@@ -30,6 +30,7 @@ class Outcome:
         started_at: unix second in which the first reading of it began, in this run or an earlier one.
         by_change_feed: the feed told what changed; the table was not read whole.
         newest: unix second and id of the newest object that is older than the lookback.
+        resynced: unix second of a comparison beside the feed, and the second of `created` where the next one begins.
     """
 
     verdict: Verdict
@@ -37,6 +38,7 @@ class Outcome:
     started_at: int | None
     by_change_feed: bool
     newest: tuple[int, str] | None
+    resynced: tuple[int, int | None] | None = None
 
 
 class Marker:
@@ -157,6 +159,9 @@ class ByEvents(Marker):
             last_full_read=state.last_full_read, refused=state.refused,
             settled=position is not None and position == feed.at and not state.read_whole,
             missed_last_run=position is not None and position != feed.at, first_load=first_load, reread=reread,
+            failed_parents=state.failed_parents if position is not None else {}, resync=options.resync,
+            resynced_at=state.last_full_read if state.resynced_at is None else state.resynced_at,
+            resync_next=state.resync_next,
         )
 
     def keep(self, state: TableState, options: Options, outcome: Outcome) -> None:
@@ -164,11 +169,18 @@ class ByEvents(Marker):
         if options.end is not None:
             return
         state.refused = outcome.verdict.status == "no permission"
-        if outcome.verdict.status != "ok" or outcome.now is None:
+        narrower = options.start is not None and (state.start is None or options.start > state.start)
+        if outcome.by_change_feed and narrower:
+            return  # changes of objects that are older than this run's bound were left out
+        failed_as_a_whole = outcome.verdict.status != "ok" and not outcome.verdict.failed_parents
+        if failed_as_a_whole or outcome.now is None:
             return
         state.position, state.read_whole = outcome.started_at, not outcome.by_change_feed
         if not outcome.by_change_feed:
             state.last_full_read, state.start = outcome.started_at, options.start
+            state.resynced_at, state.resync_next = None, None
+        elif outcome.resynced is not None:
+            state.resynced_at, state.resync_next = outcome.resynced
 
 
 MARKERS: dict[str | None, Marker] = {

@@ -14,10 +14,11 @@ from stripe_source.destination.connection import sql_client
 from stripe_source.destination.create_tables import empty_table
 from stripe_source.destination.stored_rows import StoredRows
 from stripe_source.errors import MixedData
-from stripe_source.extract.account import AccountIdentity
+from stripe_source.extract.account import AccountIdentity, run_async
 from stripe_source.extract.backfill.spans import BackfillProgress
 from stripe_source.extract.checkpoint import BackfillCheckpoint, new_checkpoints, resumable
 from stripe_source.extract.extractor import Extractor
+from stripe_source.extract.lists.confirm import Confirmation, confirm_gone
 from stripe_source.extract.plan import plan_lists
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.options import Options
@@ -27,8 +28,10 @@ from stripe_source.resources.state import SourceState, TableState, current_load_
 from stripe_source.resources.table_load import BYTES_PER_LOAD, TableLoad
 from stripe_source.resources.table_result import CHANGES, TableResult
 from stripe_source.tables.schema_map import TableMap, table_map
+from stripe_source.tables.table import Table
 
 log = logging.getLogger("stripe_source")
+MANY_GONE, SHARE_GONE = 100, 0.05  # more rows than this, and a larger share of the table, are named where they are gone
 
 
 @dataclass
@@ -85,6 +88,12 @@ class Extraction:
         """Whether what is still to be read of long lists fits into two more loads, as far as is known."""
         left = list(self._objects_left.values())
         return bool(left) and None not in left and sum(each or 0 for each in left) <= 2 * (self.rows_per_load or 0)
+
+    @property
+    def went_on_from(self) -> int | None:
+        """The unix second from which on changes are unknown to lists that an earlier run began to read; None: none."""
+        resumed = [each.position for each in self.extractor.backfills.values() if each.gaps] if self.extractor else []
+        return min(resumed, default=None)
 
     def stop(self) -> None:
         """Nobody goes on."""
@@ -277,6 +286,37 @@ class Extraction:
         assert self.extractor is not None
         self._refused.add(table)
         self.extractor.refuse_table(table, error)
+
+    def confirm_gone(self, table: Table, rows: int, ids: set[str]) -> set[str]:
+        """Those of some objects that Stripe does not have any more; the others' rows stay as they are.
+
+        Args:
+            table: theirs.
+            rows: how many rows the destination holds of it that are not flagged as deleted.
+            ids: of the objects that its list no longer shows.
+        """
+        assert self.extractor is not None
+
+        async def ask() -> Confirmation:
+            async with self.options.client() as client:
+                try:
+                    return await confirm_gone(client, table, ids)
+                finally:
+                    if self.extractor and self.extractor.figures:
+                        self.extractor.figures.add(client.figures)
+
+        found = run_async(ask())
+        if found.unknown:
+            self.extractor.notes.append(
+                f"{table.name}: the list no longer shows {len(found.unknown):,} rows, and Stripe did not say whether "
+                f"they are gone; they stay as they are. {found.error}"
+            )
+        if len(ids) > MANY_GONE and len(ids) > rows * SHARE_GONE:
+            self.extractor.notes.append(
+                f"{table.name}: the list no longer shows {len(ids):,} of {rows:,} rows; {found.by}, "
+                f"{len(found.gone):,} of them are gone."
+            )
+        return found.gone
 
     # ---- the destination
 

@@ -143,6 +143,9 @@ class TableState(_State):
         history: its history holds a version of every row.
         last_id: id of the newest object that is older than the lookback.
         last_id_created: unix second in which that was created.
+        resynced_at: unix second in which a part of it was last compared again, beside the change feed.
+        resync_next: the second of `created` where the next such part begins; None: at the oldest row.
+        failed_parents: by the parents' table, ids of those whose objects could not be read.
     """
 
     position: int | None = None
@@ -154,6 +157,9 @@ class TableState(_State):
     history: bool = False
     last_id: str | None = None
     last_id_created: int | None = None
+    resynced_at: int | None = None
+    resync_next: int | None = None
+    failed_parents: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def _renamed(cls) -> Mapping[str, str]:

@@ -24,6 +24,7 @@ from stripe_source.resources.marker import MARKERS, Outcome
 from stripe_source.resources.state import SourceState, TableState, current_load_id
 from stripe_source.resources.table_result import TableResult
 from stripe_source.tables.schema_map import TableMap
+from stripe_source.tables.table import Table
 from stripe_source.workers.batches import RowBatch
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ class LoadContext(Protocol):
 
     def refuse_table(self, table: str, error: Exception) -> None:
         """The rows of a table are not loaded."""
+
+    def confirm_gone(self, table: Table, rows: int, ids: set[str]) -> set[str]:
+        """Those of these ids that Stripe does not have any more."""
 
 
 class TableLoad:
@@ -96,7 +100,7 @@ class TableLoad:
             table_map, run.options, self._rows, extractor.channel, extractor.emitter, run.stored_rows, since=since,
             first_load=run.is_first_load(self._name), versions=self._versions, in_history=state.history,
             keeps_newest=self._result.marker == "id", refuse=lambda error: run.refuse_table(self._name, error),
-            load_id=lambda: self._load_id,
+            load_id=lambda: self._load_id, confirm_gone=run.confirm_gone,
         )
         if self._contract.tables != EVOLVE and not self._known:
             self._refuse(SchemaFrozen(self._name))
@@ -268,11 +272,20 @@ class TableLoad:
         extractor, state = self._extractor, TableState.load(self._own)
         by_feed, newest = self._comparison.by_change_feed, self._comparison.newest
         self._marker.keep(state, self._run.options, Outcome(
-            verdict, extractor.now, extractor.started_at(self._name), by_feed, newest
+            verdict, extractor.now, extractor.started_at(self._name), by_feed, newest, self._note_resync()
         ))
+        state.failed_parents = verdict.failed_parents_by_table()
         if self._versions and not self.refused:
             state.history = verdict.status == "ok" or state.history
         state.save(self._own)
+
+    def _note_resync(self) -> tuple[int, int | None] | None:
+        """Count what was compared again beside the change feed; answers with when, and where the next span begins."""
+        found = self._extractor.feed.resynced.get(self._name) if self._extractor.feed else None
+        if found is None:
+            return None
+        self._result.resync_compared, self._result.resync_different = found.compared, found.different
+        return found.at, found.following
 
     def _finish_history(self) -> None:
         """Hand over the versions between this run and the one before, and close those that have ended."""

@@ -11,7 +11,8 @@ class TableResult:
     """What a run did to one table. Rows are counted; `unchanged` ones were read and not written again.
 
     `hidden` says which rows no list of Stripe's shows, so that they could not be read. `discarded` rows were kept out
-    by the schema contract, and of `left_out` fields the values, so many of each.
+    by the schema contract, and of `left_out` fields the values, so many of each. `resync_compared` objects were read
+    again beside the change feed, and it had not told of `resync_different` of them.
     """
 
     read: int = 0
@@ -26,3 +27,5 @@ class TableResult:
     hidden: str | None = None
     discarded: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
+    resync_compared: int = 0
+    resync_different: int = 0

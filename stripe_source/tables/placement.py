@@ -45,6 +45,7 @@ class Placement:
             and the refusal is counted.
         event_sources: (Stripe's name of an object, dotted path in it of the parent's id): an event about such an object
             says that this parent's objects changed. Without any, every event about the parent does.
+        more_event_sources: likewise, beside every event about the parent.
         parent_id_column: the column of these objects' rows that holds the parent's id, where there is no parent column.
     """
 
@@ -66,6 +67,7 @@ class Placement:
     fallback: bool = False
     refusal_expected: str | None = None
     event_sources: tuple[tuple[str, str], ...] = ()
+    more_event_sources: tuple[tuple[str, str], ...] = ()
     parent_id_column: str | None = None
 
 

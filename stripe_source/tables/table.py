@@ -55,6 +55,25 @@ class Watch:
     due: str | None = None
 
 
+@dataclass(frozen=True)
+class Removal:
+    """How Stripe removes objects of a table without an event.
+
+    Args:
+        reason: for people, with its source.
+        column: the time from which on it counts.
+        after: how long after that an object goes.
+        mode: "test" or "live": only data of this mode goes.
+        with_them: tables whose objects go with them, with the column of these that holds the id.
+    """
+
+    reason: str
+    column: str
+    after: timedelta
+    mode: str
+    with_them: Mapping[str, str] = field(default_factory=lambda: NO_PARAMS, hash=False)
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """One Stripe table: where its objects are, what tells them apart, how their changes are seen.
@@ -99,6 +118,12 @@ class Table:
         survives_deleted_event: why an event `….deleted` about an object does not mean that it is gone (for people).
         copies: columns that hold copies (or ids) of whole objects of other tables, with those tables: when one of those
             objects changes, a run reads the objects again that show it.
+        removal: how Stripe removes its objects without an event: see `Removal`.
+        named_by: (table, dotted path in its objects): they name objects of this table. What they name and its list does
+            not show says that the list is not whole, which nobody at Stripe says of it.
+        listed_when: dotted path: objects that have something there should be in the list.
+        owners_list: (table, path of a list of each of its objects, with `{id}`): read where the own list is not whole.
+        refetched_ids: beginnings of ids: of such objects events do not say whether they are still there.
         role: what the package itself uses the table for, beside loading it: `table_with_role` finds it.
         example_query: a query, for people, that shows something of the rows; `{table}` stands for the table's name.
     """
@@ -140,5 +165,10 @@ class Table:
     resync: timedelta | None = None
     survives_deleted_event: str | None = None
     copies: Mapping[str, str] = field(default_factory=lambda: NO_PARAMS)
+    removal: Removal | None = None
+    named_by: tuple[tuple[str, str], ...] = ()
+    listed_when: str | None = None
+    owners_list: tuple[str, str] | None = None
+    refetched_ids: tuple[str, ...] = ()
     role: Role | None = None
     example_query: str | None = None

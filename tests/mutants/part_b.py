@@ -8,9 +8,10 @@ FEED = "tests/test_feed.py -k"
 
 MUTANTS = (
     # ---- children
-    Mutant("return [nothing] if by_change_feed else []", "return []", f"{FEED} cannot_have_children"),
+    Mutant("return [nothing] if lists.by_change_feed else []", "return []", f"{FEED} cannot_have_children"),
     Mutant(
-        "return [family] if things or by_change_feed else []", "return [family] if things else []",
+        "return [family] if things or lists.by_change_feed else []",
+        "return [family] if things else []",
         f"{FEED} last_child_may_go",
     ),
     Mutant("verdict.complete = False\n        verdict.error = error", "verdict.error = error", f"{FEED} refused_later"),
@@ -19,11 +20,19 @@ MUTANTS = (
         "if True",
         f"{FEED} deleted_customer_keeps",
     ),
-    Mutant("if begin >= until:", "if False:", "tests/test_traps.py -k usage_before_there_was"),
-    Mutant("bare = bare or (more and not found.child_path)", "bare = False", "tests/test_traps.py -k come_unexpanded"),
+    Mutant(
+        "return None if begin >= until else",
+        "return None if False else",
+        "tests/test_traps.py -k usage_before_there_was",
+    ),
+    Mutant(
+        "lists.bare = lists.bare or (more and not found.child_path)",
+        "lists.bare = False",
+        "tests/test_traps.py -k come_unexpanded",
+    ),
     Mutant("if not found.refusal_expected and all(", "if False and all(", "tests/test_traps.py -k is_given_up"),
     Mutant(
-        "if column and family.owner and kind.table.name in self._emitter.by_change_feed and not found.fallback:",
+        "if column and family.owner and compared:",
         "if False:",
         f"{FEED} compared_with_what_the_parent",
     ),
@@ -57,8 +66,8 @@ MUTANTS = (
         f"{FEED} outlives_events_of_its_second",
     ),
     Mutant(
-        'doubtful = event.get("api_version") not in (None, self._client.api_version) or any(',
-        "doubtful = any(",
+        'doubtful = unsure or event.get("api_version") not in (None, self._client.api_version) or any(',
+        "doubtful = unsure or any(",
         f"{FEED} another_version_is_only",
     ),
     Mutant(
@@ -109,8 +118,8 @@ MUTANTS = (
     Mutant("parent.get(name) != value", "parent.get(name) == value", "tests/test_plan.py -k may_have_children"),
     Mutant('here[last] = value.get("id")', "pass", "tests/test_plan.py -k as_if_nobody"),
     Mutant(
-        "error.permission != root.table.permission",
-        "error.permission == root.table.permission",
+        "if error.permission == plan.table.permission:",
+        "if error.permission != plan.table.permission:",
         "tests/test_traps.py -k expanded_costs",
     ),
     # ---- look

@@ -8,6 +8,7 @@ CLIENT, SWEEPS = "tests/test_client.py -k", "tests/test_backfill.py -k"
 FEED, LOAD, PROOF = "tests/test_feed.py -k", "tests/test_load.py -k", "tests/test_verify.py -k"
 ROWS, DRIFT, SCRATCH = "tests/test_rows.py -k", "tests/test_drift.py -k", "tests/test_scratch.py"
 CUT, TWO, STATE = "tests/test_first_load.py -k", "tests/test_two_at_once.py -k", "tests/test_recorded_state.py -k"
+WRONG = "tests/test_wrong_answers.py -k"
 WALK, SCHEMA = "tests/test_generators.py -k", "tests/test_schema_commands.py -k"
 
 MUTANTS = (
@@ -58,7 +59,11 @@ MUTANTS = (
     ),
     Mutant("or bounded or not complete", "or bounded", f"{LOAD} half_way"),
     Mutant("not whole or bounded", "not whole", f"{LOAD} bound_what_is_read"),
-    Mutant("not version.deleted and key not in self._seen", "key not in self._seen", f"{FEED} row_is_flagged_once"),
+    Mutant(
+        "alive = {key for key, version in self._known.items() if not version.deleted}",
+        "alive = set(self._known)",
+        f"{FEED} row_is_flagged_once",
+    ),
     Mutant(
         "            if deleted and hard:\n                continue",
         "            if False:\n                continue",
@@ -74,18 +79,14 @@ MUTANTS = (
     Mutant("at > self.newest[0]", "at < self.newest[0]", f"{LOAD} markers_bring"),
     Mutant("max(options.lookback, table.lookback.total_seconds())", "0", f"{LOAD} markers_bring"),
     # ---- state
-    Mutant(
-        "        if version > VERSION:\n", "        if False:\n", f"{LOAD} later_release"
-    ),
+    Mutant("        if version > VERSION:\n", "        if False:\n", f"{LOAD} later_release"),
     Mutant(
         "if options.end is not None:\n            return\n",
         "if False:\n            return\n",
         f"{LOAD} bound_what_is_read",
     ),
     Mutant('state.refused = outcome.verdict.status == "no permission"', "pass", f"{FEED} may_not_be_expanded"),
-    Mutant(
-        'if outcome.verdict.status != "ok" or outcome.now is None:', "if outcome.now is None:", f"{FEED} broken_object"
-    ),
+    Mutant("if failed_as_a_whole or outcome.now is None:", "if outcome.now is None:", f"{FEED} broken_object"),
     # ---- a first load that was cut short
     Mutant("ask.reread == begun.reread and", "True and", f"{CUT} otherwise"),
     Mutant("ask.table.name in begun.tables and", "True and", f"{CUT} otherwise"),
@@ -116,4 +117,24 @@ MUTANTS = (
         f"{WALK} cannot_be_built",
     ),
     Mutant("elif verdict.status in FAILED:", "elif False:", f"{WALK} named_at_the_end"),
+    # ---- wrong answers, and failures that stay small
+    Mutant('if body["has_more"] and body.get("data") == []:', "if False:", f"{WRONG} says_that_there_is_more"),
+    Mutant("if found == id and (", "if True or (", f"{WRONG} about_another_object"),
+    Mutant("gone = {key for key in gone if key[0] in confirmed}", "pass", f"{WRONG} asked_for_before"),
+    Mutant(
+        "self._unfiltered = self._begins_again = True\n            self._changed.set()\n        return",
+        "self._unfiltered = True\n            self._changed.set()\n        return",
+        f"{WRONG} filters_by_another_time",
+    ),
+    Mutant("unsure = change.id.startswith(root.table.refetched_ids)", "unsure = False", f"{WRONG} older_api"),
+    Mutant("self._skipped += 1", "raise error", f"{WRONG} stepped_over"),
+    Mutant("if self.on_skip is None or self.size != 1", "if True", f"{WRONG} stepped_over"),
+    Mutant("lists.failed[str(known)] = error", "raise", f"{WRONG} one_bad_parent"),
+    Mutant("if error.status != 404:  # of old", "if True:  # of old", f"{WRONG} children_that_is_not_there"),
+    Mutant(
+        "        if outcome.by_change_feed and narrower:\n            return",
+        "        if False:\n            return",
+        f"{WRONG} bound_loses_no_change",
+    ),
+    Mutant("unix_second(answer.body.get(table.time)) != created", "False", f"{WRONG} use_again"),
 )

@@ -92,8 +92,7 @@ class Spans:
         else:
             self.all = [Span(start, end) for start, end in sorted(gaps) if start < end]
             self.low = min((span.low for span in self.all), default=high)
-        self.newest = self.all[-1] if self.all else None  # the span where the list begins
-        self.head = self.newest if gaps is None else None  # the newest pages, until it is known how far the list goes
+        self.head = self.all[-1] if gaps is None else None  # the newest pages, until it is known how far the list goes
         self.uncut: tuple[int, int] | None = None  # the stretch that no span was cut from yet
         self.next_seconds = 1  # length of the next span
         self.objects_read = 0
@@ -137,11 +136,6 @@ class Spans:
         self.low = max(self.low, low)
         for span in self.all:
             span.low = max(span.low, min(low, span.high - 1))
-
-    def keep_newest_only(self) -> None:
-        """Give up all spans but the newest one."""
-        self.head, self.uncut = None, None
-        self.all = [span for span in self.all if span is self.newest]
 
     def next_to_hand_over(self) -> Span | None:
         """The oldest span, if it is read and nothing older is missing."""

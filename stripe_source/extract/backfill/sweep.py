@@ -43,6 +43,7 @@ OLDEST_WITHIN = 0.8  # share of the time line by which the oldest object may be 
 ORDERED_OLDEST_WITHIN = 0.25  # likewise, where spans are small because they wait in memory for their turn
 SPANS_ABOVE_OLDEST = 6  # above the oldest object found; from so many on no reader is idle soon and splits below it
 PAGES_OF_ONE_SECOND = 2  # pages of one second after which it is read from both ends: that costs a request or two
+MOST_IDS = 100_000  # ids that are kept, should the list have to be read again
 UNLIMITED_RATE = 100.0  # requests a second to be ready for where there is no limit of ours: an account's limit
 USUAL_LATENCY = 0.3  # seconds that an answer takes, where that is not known yet
 LONGEST_QUEUE = 0.25  # seconds that a request may wait for its turn before further readers are of no use
@@ -73,7 +74,9 @@ class Sweep:
         self._pages_per_span = ORDERED_PAGES_PER_SPAN if ordered else PAGES_PER_SPAN
         self._spans = Spans(low or ALL_TIME, high, gaps, request.limit or 0)
         self._search: asyncio.Task[OldestObject | None] | None = None
-        self._unfiltered = False  # this server does not know `created`
+        self._unfiltered = False  # this server does not know `created`, or filters by something else
+        self._begins_again = False
+        self._handed_over: set[Any] = set()  # ids, up to `MOST_IDS`: should the list have to be read again
         self.readers = 0  # spans that are being read
         self._waiting = 0  # objects that wait in memory for their turn
         self._changed = asyncio.Event()  # there may be a span to read, or none any more
@@ -118,6 +121,8 @@ class Sweep:
                 for task in running & done:
                     running.discard(task)
                     task.result()
+                if self._begins_again:
+                    await self._begin_again(running)
         finally:
             self.readers = 0
             self._report_remaining(0)
@@ -125,6 +130,16 @@ class Sweep:
             for each in tasks:
                 each.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _begin_again(self, running: set[asyncio.Task[None]]) -> None:
+        """Read the whole list in its own order, by one reader, because the server does not filter by `created`."""
+        tasks: list[asyncio.Task[Any]] = [*running, *([self._search] if self._search else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        running.clear()
+        self._begins_again, self._search, self._waiting = False, None, 0
+        self._spans = Spans(ALL_TIME, NO_END, [(ALL_TIME, NO_END)], self._request.limit or 0)
 
     # ---- readers
 
@@ -165,8 +180,9 @@ class Sweep:
         """Read a span from its newest object to its oldest, and hand its pages over as they come."""
         request = self._request
         pages = self._client.pages(
-            request.path, lambda: request.between(span.low or None, None if span.high == NO_END else span.high),
-            limit=request.limit, account=request.account, decoder=self._decoder,
+            request.path, lambda: self._request.between(None, None) if self._unfiltered else request.between(
+                span.low or None, None if span.high == NO_END else span.high),
+            limit=request.limit, account=request.account, decoder=self._decoder, on_skip=request.on_skip,
         )
         next_page = asyncio.ensure_future(self._next_page(span, pages))
         from_oldest: asyncio.Task[None] | None = None
@@ -181,12 +197,14 @@ class Sweep:
                     span.both_ends.add_from_newest(page)
                 if page.has_more:  # the next page is requested while this one is handed over
                     next_page = asyncio.ensure_future(self._next_page(span, pages))
+                if self._unfiltered:
+                    page.leave_out(self._handed_over)
                 batch = ObjectBatch(page.objects, page.date, page.has_more, page.handle)
                 if self._ordered:
                     span.waiting.append(batch)
                     self._waiting += len(batch.objects)
                 else:
-                    await handle(batch)
+                    await self._hand_over(handle, batch)
                     span.handed_over = span.oldest if span.oldest is not None and page.has_more else span.handed_over
                 if not page.has_more:
                     break
@@ -213,6 +231,11 @@ class Sweep:
         async with self._other_requests:
             return await anext(pages, None)
 
+    async def _hand_over(self, handle: BatchHandler, batch: ObjectBatch) -> None:
+        if len(self._handed_over) < MOST_IDS:
+            self._handed_over.update(thing.get("id") for thing in batch.objects)
+        await handle(batch)
+
     async def _hand_over_in_order(self, handle: BatchHandler) -> None:
         """Hand over the spans that nothing older is missing before, the oldest object first."""
         async with self._handing_over:
@@ -220,22 +243,26 @@ class Sweep:
                 while span.waiting:
                     batch = span.waiting.pop()
                     self._waiting -= len(batch.objects)
-                    await handle(ObjectBatch(batch.objects[::-1], batch.read_at))
+                    await self._hand_over(handle, ObjectBatch(batch.objects[::-1], batch.read_at))
                 self._spans.all.remove(span)
             self._changed.set()
 
     def _is_given_up(self, span: Span, times: Sequence[int]) -> bool:
-        """Whether a span is not read further, because the list is not filtered: then the newest span brings all of it.
+        """Whether a span is not read further, because the list is not filtered by the times that its objects show.
+
+        Some servers do not know `created`; others were seen to filter by another time than they show. Then nobody knows
+        what the spans lack, and the whole list is read again without a filter.
 
         Args:
             span: the span.
             times: of the objects on its page.
         """
-        if times and not (span.first_low <= min(times) and max(times) < span.high) and not self._unfiltered:
-            self._unfiltered = True
-            self._spans.keep_newest_only()
+        if self._unfiltered:
+            return self._begins_again
+        if times and not (span.first_low <= min(times) and max(times) < span.high):
+            self._unfiltered = self._begins_again = True
             self._changed.set()
-        return self._unfiltered and span is not self._spans.newest
+        return self._begins_again
 
     # ---- where to cut
 
@@ -332,7 +359,8 @@ class Sweep:
         spans, oldest = self._spans, self._search.result()
         spans.head = None
         if oldest is None:
-            self._unfiltered = True  # the list is read as it comes
+            self._unfiltered = self._begins_again = True
+            self._changed.set()
             return
         density = head.density()
         enough = math.ceil(self._pages_per_span * (self._request.limit or 0) / density) if density else 0

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from stripe_source.api.client import Client
-from stripe_source.api.lists import ObjectBatch
+from stripe_source.api.lists import ObjectBatch, read_object
 from stripe_source.api.pages import Answer
-from stripe_source.api.query import fill
 from stripe_source.arrow_rows.fingerprint import fingerprint
 from stripe_source.arrow_rows.waevent import DELETE, WAEvent
 from stripe_source.destination.stored_rows import StoredVersion
@@ -24,7 +23,7 @@ from stripe_source.extract.changes.events import (
     payload_suffices,
 )
 from stripe_source.extract.emitter import Emitter
-from stripe_source.extract.list_reader import Emit
+from stripe_source.extract.lists.list_reader import Emit
 from stripe_source.extract.plan import ListPlan, expansions, placements_of, read_with_allowed_expansions
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.tables.objects import Object, unix_second
@@ -98,7 +97,8 @@ class ChangeApplier:
         """Take the object from its event, leave it, or add the change to those whose object is fetched again."""
         root, thing = change.root, copy.deepcopy(payload(event))
         skip: set[Placement] = set()
-        doubtful = event.get("api_version") not in (None, self._client.api_version) or any(
+        unsure = change.id.startswith(root.table.refetched_ids)
+        doubtful = unsure or event.get("api_version") not in (None, self._client.api_version) or any(
             watch.column and not watch.due and thing.get(watch.column) == watch.value
             and change.id not in self._watched[root.table.name]  # the list does not show it like this any more
             for watch in root.table.watch
@@ -156,8 +156,12 @@ class ChangeApplier:
         created = unix_second(thing.get(root.table.time or ""))
         return created is None or any(each.since is None or created >= each.since for each in requests)
 
-    async def _refetch(self, root: ListPlan, id: str, second: int | None = None) -> None:
-        """Fetch an object, and emit what it is now, or that it is gone."""
+    async def _refetch(self, root: ListPlan, id: str, second: int | None = None) -> bool:
+        """Fetch an object, and emit what it is now, or that it is gone.
+
+        Returns:
+            Whether it is gone.
+        """
         async with self._slots:
             self.refetched += 1
             self._applied[root.table.name, id] = True
@@ -166,13 +170,12 @@ class ChangeApplier:
             await self._emit_deleted(root, {id: (second or self._now, {})})
         else:
             await self._emit_object(root, answer[0], answer[1])
+        return answer is None
 
     async def _get_object(self, root: ListPlan, id: str) -> tuple[Object, int] | None:
-        path = fill(root.table.object_path or f"{root.table.path}/{{id}}", id=id)
-
         async def get(allowed: ListPlan) -> Answer:
             expand = expansions(allowed)
-            return await self._client.get(path, {"expand": expand} if expand else {})
+            return await read_object(self._client, root.table, id, {"expand": expand} if expand else {})
 
         try:
             answer = await read_with_allowed_expansions(root, get, self._emitter.fail)
@@ -228,6 +231,22 @@ class ChangeApplier:
             self._failed.add(root.table.name)
             for table, _ in placements_of(root):
                 self._emitter.fail(table, error)
+
+    async def _refetch_failed_parents(self, root: ListPlan) -> None:
+        """Fetch the objects again whose children the last run could not read."""
+        ids = {
+            id for table in root.tables() for id in self._requests[table.name].failed_parents.get(root.table.name, ())
+        }
+        async def refetch(id: str) -> None:
+            try:
+                await self._refetch(root, id)
+            except AuthenticationError:
+                raise
+            except StripeError as error:  # one object that cannot be read is no failure of the others
+                for table in root.tables():
+                    self._emitter.verdicts.add_failed_parents(table, root.table, {id: error})
+
+        await asyncio.gather(*(refetch(id) for id in ids if not self._applied.get((root.table.name, id))))
 
     async def _refetch_copies(self) -> None:
         """Fetch again what shows copies of objects that changed."""

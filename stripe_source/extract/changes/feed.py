@@ -27,9 +27,9 @@ from stripe_source.extract.changes.events import (
     payload,
     payload_suffices,
 )
-from stripe_source.extract.changes.watched import WatchedLists
+from stripe_source.extract.changes.resync import Resync, Resynced
 from stripe_source.extract.emitter import Emitter
-from stripe_source.extract.list_reader import Emit
+from stripe_source.extract.lists.list_reader import Emit
 from stripe_source.extract.plan import ListPlan
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.tables.objects import Object, unix_second
@@ -41,7 +41,7 @@ EVENTS_PER_STEP = 1_000  # events that are decided on together
 MOST_MARKS = 20_000  # events whose ids are remembered for the next run; older ones are only looked at once more
 
 
-class ChangeFeed(WatchedLists):
+class ChangeFeed(Resync):
     """Reads the change feed, and emits what changed.
 
     Args:
@@ -61,6 +61,7 @@ class ChangeFeed(WatchedLists):
         super().__init__(emitter, client, roots, requests, lookback)
         self.events = events
         self._seen = set(seen)
+        self.resynced: dict[str, Resynced] = {}
         self.noted: list[str] = []
         self.read = 0
         self._low = self._oldest_second_needed()
@@ -72,7 +73,7 @@ class ChangeFeed(WatchedLists):
             self._lists_by_object.update(dict.fromkeys(root.table.object, root))
             for found, kinds in root.children.items():
                 if any(not kind.table.path for kind in kinds):
-                    for object_, path in found.event_sources:
+                    for object_, path in (*found.event_sources, *found.more_event_sources):
                         if (root, path) not in self._event_sources[object_]:
                             self._event_sources[object_].append((root, path))
 
@@ -110,6 +111,9 @@ class ChangeFeed(WatchedLists):
             changes = self._changes(events)
             await asyncio.gather(*(self._isolated(root, self._apply(root, changes)) for root in self.roots))
         await asyncio.gather(*(self._isolated(root, self._apply_watched(root)) for root in self.roots))
+        await asyncio.gather(*(self._isolated(root, self._refetch_failed_parents(root)) for root in self.roots))
+        await asyncio.gather(*(self._isolated(root, self._refetch_removed(root)) for root in self.roots))
+        await asyncio.gather(*(self._isolated(root, self._resync(root)) for root in self.roots))
         await self._refetch_copies()
 
     async def _events_by_second(self) -> AsyncIterator[tuple[list[Object], int]]:

@@ -14,6 +14,7 @@ from stripe_source.extract.plan import ListPlan, expansions, read_with_allowed_e
 from stripe_source.tables.table import Watch
 
 DUE_SPAN_GAP = 86_400  # seconds: what is due is read in spans of `created` without a longer gap than this
+REMOVED_WITHIN = 7 * 86_400  # seconds after its time in which Stripe removes an object
 LIST_DELAY = 60  # seconds: lists may be that far behind
 
 
@@ -70,6 +71,24 @@ class WatchedLists(ChangeApplier):
                 stored = await self._ids_where(root.table, watch.column, [watch.value])
                 to_refetch += [id for id in stored if id not in found and (name, id) not in self._applied]
         await asyncio.gather(*(self._refetch(root, id) for id in dict.fromkeys(to_refetch)))
+
+    async def _refetch_removed(self, root: ListPlan) -> None:
+        """Fetch objects again that Stripe may have removed without an event, and what goes with them."""
+        removal, livemode = root.table.removal, self._client.credentials.livemode
+        if removal is None or not root.wanted or (livemode is not None and removal.mode != ("test", "live")[livemode]):
+            return
+        after = int(removal.after.total_seconds())
+        low = (self._requests[root.table.name].position or self._now) - after - REMOVED_WITHIN
+        ids = await self._emitter.channel.ask(
+            root.table.name, lambda stored: stored.ids_between(removal.column, low, self._now - after))
+        stale = [id for id in ids or () if (root.table.name, id) not in self._applied]
+        removed = [id for id, is_gone in zip(stale, await asyncio.gather(
+            *(self._refetch(root, id) for id in stale)), strict=True) if is_gone]
+        for name, column in removal.with_them.items():
+            other = next((each for each in self.roots if each.table.name == name and each.wanted), None)
+            if other and removed:
+                related = await self._ids_where(other.table, column, removed)
+                await asyncio.gather(*(self._refetch(other, id) for id in related if (name, id) not in self._applied))
 
     async def _read_due(self, root: ListPlan, watch: Watch) -> None:
         """Read again what was created in the seconds of rows whose time has come."""

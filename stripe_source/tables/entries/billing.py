@@ -5,11 +5,15 @@ from datetime import timedelta
 
 from stripe_source.tables.entries.reasons import NEW_IN_ENDIVE, OF_DELETED_CUSTOMERS
 from stripe_source.tables.placement import NO_PARAMS, Placement
-from stripe_source.tables.table import Table, Watch
+from stripe_source.tables.table import Removal, Table, Watch
 
 _DISCOUNTED_OBJECTS = (  # discounts have no list; the objects they are on carry them, as ids unless expanded
-    Placement("customers", at="discount", parent_id_column="customer"),
-    Placement("subscriptions", at="discounts", expand=True, parent_id_column="subscription"),
+    # `customer.discount.*` may come without an event about the customer or the subscription
+    Placement("customers", at="discount", parent_id_column="customer", more_event_sources=(("discount", "customer"),)),
+    Placement(
+        "subscriptions", at="discounts", expand=True, parent_id_column="subscription",
+        more_event_sources=(("discount", "subscription"),),
+    ),
     Placement("subscription_items", at="discounts", expand=True, parent_id_column="subscription_item"),
     Placement("invoices", at="discounts", expand=True, parent_id_column="invoice"),
     Placement("invoice_line_items", at="discounts", expand=True),
@@ -342,6 +346,14 @@ BILLING: tuple[Table, ...] = (
         marker="events",
         survives_deleted_event=(
             "a canceled subscription is still there: `customer.subscription.deleted` says that it was canceled"
+        ),
+        removal=Removal(
+            "Stripe removes subscriptions of test mode 30 days after they ended, with what hangs on them (its support "
+            "page on the retention of test data, and polarsource/polar, issue 5301; read 2026-11)",
+            column="ended_at", after=timedelta(days=30), mode="test", with_them={
+                "invoices": "parent__subscription_details__subscription",
+                "invoice_items": "parent__subscription_details__subscription",
+            },
         ),
         copies={"default_tax_rates": "tax_rates"},
     ),

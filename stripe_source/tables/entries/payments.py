@@ -172,6 +172,16 @@ PAYMENTS: tuple[Table, ...] = (
         permission="rak_payment_method_read", aliases=("PaymentMethods",),
         marker="events",
         watch=(Watch("those of guests come without an event", lookback=timedelta(minutes=10)),),
+        # the bare list is documented differently over the years: 2024-04 and 2025-10 "for Treasury flows; use the
+        # customer's list", 2026-08 all of them; a public fake that was held against the real service answers nothing
+        named_by=(
+            ("customers", "invoice_settings.default_payment_method"), ("payment_intents", "payment_method"),
+            ("setup_intents", "payment_method"), ("charges", "payment_method"),
+        ),
+        listed_when="customer", owners_list=("customers", "/v1/customers/{id}/payment_methods"),
+        # cards and sources of the older API, shown as payment methods: detached, they are gone, and their event carries
+        # them as if they were there (dj-stripe, issues 967, 1005, 1013, 1068; read 2026-11)
+        refetched_ids=("card_", "src_", "ba_"),
         # OpenAPI: "a list of all PaymentMethods"; nobody says that these are in it
         invisible_rows="perhaps detached ones, and those of payments without a customer",
     ),

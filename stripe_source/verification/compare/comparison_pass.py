@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from stripe_source.api.client import Client
-from stripe_source.api.query import fill
+from stripe_source.api.lists import read_object
 from stripe_source.destination.row_reader import FEW_VALUES, RowReader, Span
 from stripe_source.errors import ResourceMissing
 from stripe_source.extract.account import AccountIdentity, run_async
@@ -175,12 +175,10 @@ class ComparisonPass:
     def _confirm_extras(self, table: Table, findings: Findings) -> None:
         """Request each extra row's object by its id: the lists that were read may not show it."""
         extras = [each for each in findings.differences if each.kind == EXTRA and not each.note]
-        path = table.object_path or f"{table.path}/{{id}}"
-
         async def is_gone(client: Client, slots: asyncio.Semaphore, difference: Difference) -> bool:
             async with slots:
                 try:
-                    answer = await client.get(fill(path, id=str(difference.row[0])))
+                    answer = await read_object(client, table, str(difference.row[0]))
                 except ResourceMissing:
                     return True
                 return bool(answer.body.get("deleted"))

@@ -3,16 +3,27 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from stripe_source.api.client import Client
-from stripe_source.api.lists import ListRequest, ObjectBatch, read_newest_first
+from stripe_source.api.lists import ListRequest, ObjectBatch, read_newest_first, read_object
 from stripe_source.api.query import fill
 from stripe_source.arrow_rows.waevent import WAEvent
-from stripe_source.errors import AuthenticationError, NotEnabled, PermissionDenied, ResourceMissing, StripeError
+from stripe_source.errors import (
+    ApiError,
+    AuthenticationError,
+    InvalidRequest,
+    NotEnabled,
+    PermissionDenied,
+    RateLimited,
+    ResourceMissing,
+    StripeError,
+    Unreachable,
+)
 from stripe_source.extract.emitter import Emitter
-from stripe_source.extract.plan import ListPlan, drop_forbidden_expansions, expansions
+from stripe_source.extract.plan import ListPlan, drop_named_expansions, expansions
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.extract.verdicts import Verdict, verdict_for
 from stripe_source.tables.objects import Object, unix_second
@@ -28,6 +39,8 @@ from stripe_source.tables.registry import BY_NAME, parent_column
 from stripe_source.tables.table import Table
 from stripe_source.workers.protocol import PageHandle
 
+CLOSED = "no permission", "not enabled"  # verdicts that are the same for all parents
+LISTS_OF_AN_OUTAGE = 3  # lists of a page's parents that fail as if Stripe were down
 CHILD_LISTS_AT_ONCE = 16  # child lists of one page of parents that are asked side by side
 
 
@@ -39,6 +52,44 @@ class _Family:
     objects: list[Object]
     read_at: int
     pair: str | None = None
+    cut: bool = False  # there are more, and they could not be read
+
+
+def _expansions(found: Placement, kinds: Sequence[ListPlan]) -> list[str]:
+    """What is expanded on the objects of a list of children."""
+    return [] if found.single_object else [f"data.{path}" for kind in kinds for path in expansions(kind)]
+
+
+def _is_outage(errors: Iterable[StripeError]) -> bool:
+    """Whether so many parents' lists failed, after all attempts, that more requests would not do better."""
+    return sum(isinstance(error, (ApiError, RateLimited, Unreachable)) for error in errors) >= LISTS_OF_AN_OUTAGE
+
+
+@dataclass
+class _ChildLists:
+    """The lists of children of one page of parents, and what went wrong with them.
+
+    Args:
+        client: sends the requests.
+        found: where the children are.
+        kinds: what is wanted of them.
+        read_at: unix second in which the parents were read.
+        by_change_feed: some of the tables go by the change feed, so that a parent without children counts.
+        gate: how many lists are read side by side.
+        refused: refusals that are to be expected.
+        failed: by the parent's id, why its list could not be read.
+        bare: only ids came of what is expanded.
+    """
+
+    client: Client
+    found: Placement
+    kinds: Sequence[ListPlan]
+    read_at: int
+    by_change_feed: bool
+    gate: asyncio.Semaphore
+    refused: list[StripeError] = field(default_factory=list)
+    failed: dict[str, StripeError] = field(default_factory=dict)
+    bare: bool = False
 
 
 class Children:
@@ -54,6 +105,7 @@ class Children:
         self._verdicts = emitter.verdicts
         self._fallbacks: dict[str, dict[str, WAEvent]] = {}
         self._refusals: dict[str, int] = defaultdict(int)
+        self._answered: set[str | None] = {None}  # paths of lists of children that were read once
         self._all_ids: dict[str, asyncio.Future[list[str | None]]] = {}
 
     def look_for(self, table: Table) -> None:
@@ -106,57 +158,80 @@ class Children:
             Whether they were taken; not where the key may not read them.
         """
         below = [table for kind in kinds for table in kind.tables()]
-        if not found.refusal_expected and all(self._verdicts[table.name].status == "no permission" for table in below):
+        if not found.refusal_expected and all(self._verdicts[table.name].status in CLOSED for table in below):
             return False  # asking for each parent again would say no more
-        gate = asyncio.Semaphore(CHILD_LISTS_AT_ONCE)
-        refused: list[StripeError] = []
-        bare = False
-
         by_change_feed = any(table.name in self._emitter.by_change_feed for kind in kinds for table in kind.tables())
-
-        async def family_of(parent: Object) -> list[_Family]:
-            known = parent.get("id")
-            nothing = _Family(str(known) if known is not None else None, [], read_at)
-            nonlocal bare
-            if not may_have_children(parent, found):
-                return [nothing] if by_change_feed else []
-            things, more = extract_children(parent, found)
-            bare = bare or (more and not found.child_path)
-            family = replace(nothing, objects=things)
-            if not more or not found.child_path:
-                return [family] if things or by_change_feed else []
-            try:
-                return await self._rest(client, found, kinds, parent, family, gate)
-            except (NotEnabled, PermissionDenied) as error:
-                if not found.refusal_expected:
-                    raise
-                refused.append(error)
-                return []
-
+        lists = _ChildLists(client, found, kinds, read_at, by_change_feed, asyncio.Semaphore(CHILD_LISTS_AT_ONCE))
         try:
-            families = [family for some in await asyncio.gather(*map(family_of, parents)) for family in some]
+            several = await self._families(lists, parents)
         except AuthenticationError:
             raise
         except StripeError as error:  # the children's trouble is not their parents'
-            for kind in kinds:
-                for table in kind.tables():
-                    self._verdicts.set_partial(table, verdict_for(error), own=False)
+            for table in below:
+                self._verdicts.set_partial(table, verdict_for(error), own=False)
             return True
+        families = [family for some in several for family in some]
         for kind in kinds:
-            if bare:
-                reason = f"`{found.at}` of {found.parent} came as ids: the key lacks `{kind.table.permission}`"
-                for table in kind.tables():
-                    self._verdicts.set_partial(table, Verdict("no permission", reason, False), own=False)
-            if refused:
-                self._note_refusals(kind.table, found, len(refused), refused[0])
+            self._note_failures(lists, kind)
             await self._family(client, kind, families, found)
         return True
+
+    async def _families(self, lists: _ChildLists, parents: Sequence[Object]) -> list[list[_Family]]:
+        """The children of all parents of a page; a list that nobody knows is asked for once."""
+        path, several = lists.found.child_path, list[list[_Family]]()
+        rest = iter(parents)
+        while path not in self._answered:
+            parent = next(rest, None)
+            if parent is None:
+                return several
+            several.append(await self._families_of(lists, parent))
+        return [*several, *await asyncio.gather(*(self._families_of(lists, parent) for parent in rest))]
+
+    async def _families_of(self, lists: _ChildLists, parent: Object) -> list[_Family]:
+        """The children of one parent; the failure of its list is noted, and is not that of other parents' children."""
+        found, known = lists.found, parent.get("id")
+        nothing = _Family(str(known) if known is not None else None, [], lists.read_at)
+        if not may_have_children(parent, found):
+            return [nothing] if lists.by_change_feed else []
+        things, more = extract_children(parent, found)
+        lists.bare = lists.bare or (more and not found.child_path)
+        family = replace(nothing, objects=things)
+        if not more or not found.child_path:
+            return [family] if things or lists.by_change_feed else []
+        try:
+            families = await self._rest(lists, parent, family)
+            self._answered.add(found.child_path)
+            return families
+        except AuthenticationError:
+            raise
+        except (NotEnabled, PermissionDenied) as error:
+            if not found.refusal_expected:
+                raise
+            lists.refused.append(error)
+            return []
+        except StripeError as error:
+            lists.failed[str(known)] = error
+            if _is_outage(lists.failed.values()):
+                raise
+            return [replace(family, cut=True)]
+
+    def _note_failures(self, lists: _ChildLists, kind: ListPlan) -> None:
+        """Note in the verdicts what could not be read."""
+        found = lists.found
+        for table in kind.tables() if lists.bare else ():
+            reason = f"`{found.at}` of {found.parent} came as ids: the key lacks `{kind.table.permission}`"
+            self._verdicts.set_partial(table, Verdict("no permission", reason, False), own=False)
+        if lists.refused:
+            self._note_refusals(kind.table, found, len(lists.refused), lists.refused[0])
+        for table in kind.tables() if lists.failed else ():
+            self._verdicts.add_failed_parents(table, BY_NAME[found.parent], lists.failed)
 
     async def _family(self, client: Client, kind: ListPlan, families: Sequence[_Family], found: Placement) -> None:
         events: list[WAEvent] = []
         column = parent_column(kind.table) or found.parent_id_column
         for family in families:
-            if column and family.owner and kind.table.name in self._emitter.by_change_feed and not found.fallback:
+            compared = kind.table.name in self._emitter.by_change_feed and not found.fallback and not family.cut
+            if column and family.owner and compared:
                 self._emitter.parents_read[kind.table.name][column].add(family.owner)
             mine = [  # the place is the one in the whole list, which may hold objects of other tables
                 (place, thing) for place, thing in enumerate(family.objects)
@@ -208,7 +283,7 @@ class Children:
             async with gate:
                 try:
                     expand = {"expand": table.expand} if table.expand else {}
-                    answer = await client.get(fill(table.object_path or "", id=event.data["id"]), expand)
+                    answer = await read_object(client, table, event.data["id"], expand)
                 except StripeError as error:
                     if not isinstance(error, ResourceMissing):
                         self._verdicts.set_partial(table, verdict_for(error), own=False)
@@ -219,60 +294,69 @@ class Children:
         found = await asyncio.gather(*map(whole, lacking))
         await self._emitter.put(table, [event for event in found if event])
 
-    async def _rest(
-        self, client: Client, found: Placement, kinds: list[ListPlan], parent: Object, family: _Family,
-        gate: asyncio.Semaphore,
-    ) -> list[_Family]:
+    async def _rest(self, lists: _ChildLists, parent: Object, family: _Family) -> list[_Family]:
         """All children of one parent, by lists of their own. An owner that vanished meanwhile has none."""
-        assert found.child_path is not None
+        found, client = lists.found, lists.client
         given = fill_params(found.params, parent)
         owners = [str(owner) for owner in values_at(parent, found.id)]
         if found.via_path:
-            async with gate:
+            async with lists.gate:
                 try:
                     answer = await client.get(found.via_path, {found.param or "id": parent["id"]})
                 except ResourceMissing:
                     return []
             owners = [str(owner) for owner in values_at(answer.body, found.id)]
         if found.window:
-            ask = self._requests[kinds[0].table.name]
-            back = int(ask.table.lookback.total_seconds())
-            begin = ask.since if ask.since is not None else max(0, (unix_second(parent.get("created")) or 0) - back)
-            until = ask.until or self._emitter.now or 0
-            if begin >= until:
-                return []  # the parent is younger than what is asked for
-            given.update(zip(found.window, whole_days(begin, until), strict=True))
-        limit = None if any(kind.table.limit is None for kind in kinds) else 100
+            window = self._window(lists.kinds[0].table, parent)
+            if window is None:
+                return []
+            given.update(zip(found.window, window, strict=True))
         pairs = await self._ids(client, found.second_parent[0]) if found.second_parent else [None]
+        return await asyncio.gather(
+            *(self._list_of_owner(lists, given, family, owner, pair) for owner in owners for pair in pairs)
+        )
 
-        def expand() -> list[str]:
-            return [] if found.single_object else [f"data.{path}" for kind in kinds for path in expansions(kind)]
+    def _window(self, table: Table, parent: Object) -> tuple[int, int] | None:
+        """The whole days that are asked for; None where the parent is younger than what is wanted."""
+        request = self._requests[table.name]
+        back = int(table.lookback.total_seconds())
+        created = unix_second(parent.get("created")) or 0
+        begin = request.since if request.since is not None else max(0, created - back)
+        until = request.until or self._emitter.now or 0
+        return None if begin >= until else whole_days(begin, until)
 
-        async def ask_for(owner: str, pair: str | None) -> _Family:
-            path = fill(found.child_path or "", id=owner)
-            params = {**given, **({found.param: owner} if found.param and not found.via_path else {})}
-            if found.second_parent:
-                params[found.second_parent[1]] = pair
-            if paths := expand():
-                params["expand"] = paths
-            whole = _Family(owner, [], family.read_at, pair)
-            try:
-                async with gate:
-                    if found.single_object:
-                        answer = await client.get(path, params)
-                        return replace(whole, objects=[answer.body], read_at=answer.date)
-                    async for page in client.pages(path, params, limit=limit):
-                        whole.objects.extend(page.objects)
-                        whole = replace(whole, read_at=page.date)
-            except ResourceMissing:
-                return replace(family, pair=pair)
-            except PermissionDenied as error:
-                if paths == expand():  # else another parent's list has taught it meanwhile
-                    self._stop_expanding(kinds, error)
-                return await ask_for(owner, pair)
-            return whole
-
-        return await asyncio.gather(*(ask_for(owner, pair) for owner in owners for pair in pairs))
+    async def _list_of_owner(
+        self, lists: _ChildLists, params: Mapping[str, Any], family: _Family, owner: str, pair: str | None
+    ) -> _Family:
+        """One list of children, read to its end; without what the key may not expand."""
+        found, kinds = lists.found, lists.kinds
+        path = fill(found.child_path or "", id=owner)
+        given = {**params, **({found.param: owner} if found.param and not found.via_path else {})}
+        if found.second_parent:
+            given[found.second_parent[1]] = pair
+        if paths := _expansions(found, kinds):
+            given["expand"] = paths
+        whole = _Family(owner, [], family.read_at, pair)
+        limit = None if any(kind.table.limit is None for kind in kinds) else 100
+        try:
+            async with lists.gate:
+                if found.single_object:
+                    answer = await lists.client.get(path, given)
+                    return replace(whole, objects=[answer.body], read_at=answer.date)
+                async for page in lists.client.pages(path, given, limit=limit):
+                    whole.objects.extend(page.objects)
+                    whole = replace(whole, read_at=page.date)
+        except ResourceMissing:
+            return replace(family, pair=pair)
+        except InvalidRequest as error:
+            if error.status != 404:  # of old Checkout Sessions in test mode: "Could not find line items", 2026-11
+                raise
+            return replace(family, pair=pair)
+        except PermissionDenied as error:
+            if paths == _expansions(found, kinds):  # else another parent's list has taught it meanwhile
+                self._stop_expanding(kinds, error)
+            return await self._list_of_owner(lists, params, family, owner, pair)
+        return whole
 
     def _stop_expanding(self, kinds: Sequence[ListPlan], error: PermissionDenied) -> None:
         """Expand no more what the key may not read.
@@ -281,7 +365,7 @@ class Children:
             PermissionDenied: the error itself, because it is about the list.
         """
         for kind in kinds:
-            left, lost = drop_forbidden_expansions(kind, error)
+            left, lost = drop_named_expansions(kind, error)
             kind.children = left.children
             for table in lost:
                 self._verdicts.set_partial(table, verdict_for(error), own=False)

@@ -4,24 +4,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
 from stripe_source.api.client import Client
-from stripe_source.api.lists import ListRequest, ObjectBatch, read_newest_first, read_onwards
+from stripe_source.api.lists import ListRequest, ObjectBatch, read_newest_first, read_object, read_onwards
 from stripe_source.api.pages import PageDecoder
 from stripe_source.api.query import Params, fill
-from stripe_source.errors import InvalidRequest, NotEnabled, PermissionDenied, ResourceMissing
+from stripe_source.errors import InvalidRequest, NotEnabled, PermissionDenied, ResourceMissing, StripeError
 from stripe_source.extract.backfill.spans import NO_END, BackfillProgress
 from stripe_source.extract.backfill.sweep import Sweep
 from stripe_source.extract.checkpoint import BackfillCheckpoint
-from stripe_source.extract.children import CHILD_LISTS_AT_ONCE
 from stripe_source.extract.emitter import Emitter
+from stripe_source.extract.lists.children import CHILD_LISTS_AT_ONCE
+from stripe_source.extract.lists.witness import lacks_objects
 from stripe_source.extract.plan import ListPlan, expansions, fields_needed, read_with_allowed_expansions
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.extract.verdicts import verdict_for
-from stripe_source.tables.objects import Object
+from stripe_source.tables.objects import Object, unix_second
 from stripe_source.tables.placement import Placement
 from stripe_source.tables.registry import BY_NAME
 from stripe_source.tables.table import Table
@@ -133,7 +135,33 @@ class ListSource:
                 log.warning("%s: a part of the table was refused: %s", table.name, error)
                 verdict = self.reading.emitter.verdicts[table.name]
                 verdict.complete, verdict.reason = False, table.refusal_expected or str(error)
+        if table.named_by and self.plan.wanted and bounds.since is None and bounds.until is None:
+            await self._read_lists_of_owners(emit)
         self.finished = True
+
+    async def _read_lists_of_owners(self, emit: Emit) -> None:
+        """Where others name objects that the list does not show, read the list of each owner, and flag nothing."""
+        table, client, emitter = self.plan.table, self.reading.client, self.reading.emitter
+        lacking = await lacks_objects(client, table, {id for id, _ in emitter.emitted(table.name)})
+        if lacking is None or table.owners_list is None:
+            return
+        owner, path = table.owners_list
+        verdict = emitter.verdicts[table.name]
+        verdict.complete = False
+        verdict.reason = verdict.reason or f"its list does not show `{lacking}`, so it was read {owner} by {owner}"
+        log.warning("%s: %s", table.name, verdict.reason)
+        slots = asyncio.Semaphore(CHILD_LISTS_AT_ONCE)
+
+        async def read(id: str) -> None:
+            async with slots:
+                with suppress(ResourceMissing):
+                    request = ListRequest(fill(path, id=id), table.params, limit=table.limit)
+                    async for batch in read_newest_first(client, request):
+                        await emit(self.plan, batch)
+
+        owners = BY_NAME[owner]
+        async for batch in read_newest_first(client, ListRequest(owners.path or "", owners.params)):
+            await asyncio.gather(*(read(str(thing.get("id"))) for thing in batch.objects))
 
     def gaps(self) -> dict[str, tuple[tuple[int, int], ...]]:
         """What is missing, by number of the variant, as [low, high) in unix seconds each."""
@@ -167,7 +195,14 @@ class ListSource:
         await read_with_allowed_expansions(
             plan, lambda allowed: self._read_expanded(emit, allowed, bounds, params, number),
             lambda table, error: verdicts.set_partial(table, verdict_for(error), own=False),
+            lambda allowed: self._probe(allowed, params),
         )
+
+    async def _probe(self, plan: ListPlan, params: Params) -> None:
+        """Ask for one object, to see whether its expansions are refused."""
+        expand = {"expand": [f"data.{path}" for path in paths]} if (paths := expansions(plan)) else {}
+        limit = {"limit": 1} if plan.table.limit else {}
+        await self.reading.client.page(plan.table.path or "", {**params, **expand, **limit})
 
     async def _read_expanded(
         self, emit: Emit, plan: ListPlan, bounds: TableRequest, params: Params, number: str
@@ -175,7 +210,7 @@ class ListSource:
         table, client, expand = plan.table, self.reading.client, expansions(plan)
         given = {**params, **({"expand": [f"data.{path}" for path in expand]} if expand else {})}
         request = ListRequest(table.path or "", given, limit=table.limit, time=table.time or "created",
-                              range=table.range)
+                              range=table.range, on_skip=partial(self._skip, plan))
 
         async def take(batch: ObjectBatch) -> None:
             if table.include and table.object_path:
@@ -193,6 +228,11 @@ class ListSource:
         else:
             async for batch in read_newest_first(client, request):
                 await take(batch)
+
+    def _skip(self, plan: ListPlan, id: str, error: StripeError) -> None:
+        """An object cannot be read: name it; the next run tries again."""
+        for table in plan.tables():
+            self.reading.emitter.verdicts.add_failed_parents(table, plan.table, {id: error})
 
     def _sweep(self, plan: ListPlan, request: ListRequest, bounds: TableRequest, number: str) -> Sweep:
         backfill = self.reading.backfills.get(plan.table.name)
@@ -223,20 +263,39 @@ class ListSource:
 
         async def whole(thing: Object) -> Object:
             async with gate:
-                path = fill(table.object_path or "", id=str(thing["id"]))
+                include = {"include": table.include}
                 try:
-                    answer = await self.reading.client.get(path, {"include": table.include})
+                    answer = await read_object(self.reading.client, table, str(thing["id"]), include)
                 except ResourceMissing:
                     return thing  # it went meanwhile
                 return answer.body
 
         return await asyncio.gather(*map(whole, listed))
 
+    async def _check_marker_object(self, id: str, created: int | None) -> None:
+        """See whether the object where the last run ended is still that one: people choose ids, and use them again.
+
+        Raises:
+            ResourceMissing: it is another one, or gone.
+        """
+        table = self.plan.table
+        if created is None or table.time is None:
+            return
+        try:
+            answer = await read_object(self.reading.client, table, id)
+        except ResourceMissing:
+            raise
+        except InvalidRequest:
+            return  # there is no path for a single one
+        if unix_second(answer.body.get(table.time)) != created:
+            raise ResourceMissing(f"`{id}` is another object than before", path=table.path, param="ending_before")
+
     async def _read_after(self, request: ListRequest, bounds: TableRequest) -> AsyncIterator[ObjectBatch]:
         """Onwards from the marker object; where that is gone, by `created`, or through the whole list."""
         client = self.reading.client
         assert bounds.after_id is not None
         try:
+            await self._check_marker_object(bounds.after_id, bounds.since)
             async for batch in read_onwards(client, request, bounds.after_id):
                 yield batch
         except ResourceMissing:

@@ -1,0 +1,1 @@
+"""One list of Stripe: its objects read, those of children taken out, and what it no longer shows confirmed as gone."""
