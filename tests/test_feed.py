@@ -880,3 +880,66 @@ def test_a_bound_includes_its_own_second(account: Account) -> None:
     result = account.run("charges", **again).tables["charges"]
 
     assert (result.new, result.changed, result.gone, result.unchanged) == (0, 0, 0, result.read)
+
+
+# ---- what single lines decide
+
+
+def test_events_that_show_up_late_are_in_their_table(account: Account) -> None:
+    """Also where nothing but events is loaded."""
+    account.run("events")
+    account.world.advance(60)
+    account.world.create("coupon")
+    with account.late(account.newest_event()):
+        account.run("events")
+    account.world.advance(120)
+    account.run("events")
+
+    assert account.differences("events") == []
+
+
+def test_a_full_pass_from_a_bound_on_flags_nothing_that_is_older(account: Account) -> None:
+    """What is older than `start` was not looked for."""
+    account.run("charges", marker=None)
+    newest = max(each.created for each in account.world.books.all("charge"))
+    result = account.run("charges", marker=None, start=newest)
+
+    assert result.tables["charges"].gone == 0
+    assert account.query("SELECT count(*) FROM stripe.charges WHERE _deleted") == [(0,)]
+
+
+def test_what_came_and_went_between_two_runs_leaves_no_row_where_deletes_are_hard(account: Account) -> None:
+    """The event of its end carries its values; there is nothing to remove, and nothing to keep."""
+    account.run("customers", deletes="hard")
+    account.world.advance(60)
+    customer = account.world.create("customer")["id"]
+    account.world.advance(60)
+    account.world.delete("customer", customer)
+    account.run("customers", deletes="hard")
+
+    assert account.query(f"SELECT count(*) FROM stripe.customers WHERE id = '{customer}'") == [(0,)]
+    assert account.differences("customers") == []
+
+
+def test_limited_runs_lose_no_deletion(account: Account) -> None:
+    """dlt's `add_limit` ends a table early: what was not handed over comes with a later run."""
+    world, options = account.world, {"api_base": account.stripe.url, "api_key": account.stripe.api_key}
+    account.run("customers;products")
+    for limit in (1, 2, 3, 5):
+        world.advance(60)
+        world.delete("customer", world.books.all("customer")[limit].id)
+        world.update("customer", world.books.all("customer")[-limit].id, name=f"Name {limit}")
+        account.new_pipeline().run(stripe_source(tables="customers;products", **options).add_limit(limit))
+    account.run("customers;products")
+
+    assert account.differences("customers;products") == []
+
+
+def test_a_run_with_an_end_leaves_no_position(account: Account) -> None:
+    """What it left out is read by the next run."""
+    middle = sorted(each.created for each in account.world.books.all("charge"))[20]
+    account.run("charges", end=middle)
+    account.world.advance(60)
+    account.run("charges")
+
+    assert account.differences("charges") == []

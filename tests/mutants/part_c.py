@@ -41,10 +41,7 @@ MUTANTS = (
     Mutant(
         "    if any(map(ends_object, events)):\n        return None\n", "", f"{FEED} told_apart_by_what_they_changed"
     ),
-    Mutant(
-        "wants: list[int] = [self._now - self._lookback]", "wants: list[int] = [self._now]", f"{FEED} id_may_come_back"
-    ),
-    Mutant("request.position - self._lookback)\n", "ask.position)\n", f"{FEED} in_the_overlap"),
+    Mutant("request.position - self._lookback)\n", "ask.position)\n", f"{FEED} show_up_late"),
     # ---- what is stored
     Mutant("{self.column('_deleted')} = {self.bool(False)}", "1 = 1", f"{FEED} row_is_flagged_once"),
     Mutant("{self.column('_account_id')} = {self.text(self.account)}", "1 = 1", f"{FEED} two_accounts_in_one"),
@@ -58,7 +55,7 @@ MUTANTS = (
         "bounded or not complete or table.retention or", "bounded or not complete or", f"{FEED} stripe_forgets_are_kept"
     ),
     Mutant("or bounded or not complete", "or bounded", f"{LOAD} half_way"),
-    Mutant("not whole or bounded", "not whole", f"{LOAD} bound_what_is_read"),
+    Mutant("not whole or bounded", "not whole", f"{FEED} from_a_bound_on"),
     Mutant(
         "alive = {key for key, version in self._known.items() if not version.deleted}",
         "alive = set(self._known)",
@@ -67,7 +64,7 @@ MUTANTS = (
     Mutant(
         "            if deleted and hard:\n                continue",
         "            if False:\n                continue",
-        f"{FEED} hard_deletes",
+        f"{FEED} deletes_are_hard",
     ),
     # ---- rows
     Mutant("min(seconds) in _SECONDS and max(seconds) in _SECONDS", "max(seconds) in _SECONDS", f"{ROWS} misfit"),
@@ -83,7 +80,7 @@ MUTANTS = (
     Mutant(
         "if options.end is not None:\n            return\n",
         "if False:\n            return\n",
-        f"{LOAD} bound_what_is_read",
+        f"{FEED} an_end_leaves_no_position",
     ),
     Mutant('state.refused = outcome.verdict.status == "no permission"', "pass", f"{FEED} may_not_be_expanded"),
     Mutant("if failed_as_a_whole or outcome.now is None:", "if outcome.now is None:", f"{FEED} broken_object"),
