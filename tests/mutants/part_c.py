@@ -41,7 +41,7 @@ MUTANTS = (
     Mutant(
         "    if any(map(ends_object, events)):\n        return None\n", "", f"{FEED} told_apart_by_what_they_changed"
     ),
-    Mutant("request.position - self._lookback)\n", "ask.position)\n", f"{FEED} show_up_late"),
+    Mutant("request.position - self._lookback)\n", "request.position)\n", f"{FEED} show_up_late"),
     # ---- what is stored
     Mutant("{self.column('_deleted')} = {self.bool(False)}", "1 = 1", f"{FEED} row_is_flagged_once"),
     Mutant("{self.column('_account_id')} = {self.text(self.account)}", "1 = 1", f"{FEED} two_accounts_in_one"),
