@@ -89,6 +89,16 @@ def test_an_answer_about_another_object_is_asked_for_again(account: Account, has
     assert account.differences("coupons") == []
 
 
+def test_a_page_of_another_list_is_asked_for_again(account: Account, hasty: None) -> None:
+    """A misrouted 200 with charges where products were asked for."""
+    page = '{"object": "list", "url": "/v1/charges", "has_more": false, "data": [{"id": "ch_9", "object": "charge"}]}'
+    account.world.faults.add("/v1/products", status=200, body=page, times=1)
+    account.run("products")
+
+    assert account.differences("products") == []
+    assert account.query("SELECT count(*) FROM stripe.products WHERE id = 'ch_9'") == [(0,)]
+
+
 def test_what_a_list_no_longer_shows_is_asked_for_before_it_is_flagged(account: Account, hasty: None) -> None:
     """A list hides an object for once; the object says that it is there. What is gone is flagged all the same."""
     rate, gone = (account.world.create("webhook_endpoint", url=f"https://{name}.example.com")["id"] for name in "ab")

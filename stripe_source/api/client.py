@@ -18,9 +18,8 @@ from stripe_source.api.pages import (
     Figures,
     Page,
     PageDecoder,
+    check_of_list,
     http_date_second,
-    not_a_v1_page,
-    not_a_v2_page,
     not_the_object,
     parse_json,
 )
@@ -168,7 +167,7 @@ class Client:
             attempts: how often it is asked for; None: as often as the client asks for anything.
         """
         v2 = path.startswith("/v2/")
-        answer = await self._get(path, params, account, not_a_v2_page if v2 else not_a_v1_page, decode, attempts)
+        answer = await self._get(path, params, account, check_of_list(path), decode, attempts)
         body = answer.body
         next_url = body.get("next_page_url") if v2 else None
         total = body.get("total_count")

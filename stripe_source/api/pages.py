@@ -4,10 +4,12 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
 from stripe_source.errors import EndlessPaging
 from stripe_source.redaction import redact
+from stripe_source.tables.registry import TABLES
 
 TIMED_OUT = "timed_out"  # our own code of an answer that did not come in time
 # Decodes the text of a page elsewhere. It returns the body and a handle, which the client passes on and never looks
@@ -137,6 +139,40 @@ def not_the_object(id: str, kinds: Collection[str]) -> Callable[[Mapping[str, An
         return f"`{redact(id)}` was asked for, and the answer is a `{redact(kind)}` with the id `{redact(found)}`"
 
     return check
+
+
+def check_of_list(path: str) -> Callable[[Mapping[str, Any]], str | None]:
+    """What says why a body is no page of the list at a path; None if it is one.
+
+    A page that holds nothing but objects of other tables is an answer to somebody else's request.
+    """
+    check = not_a_v2_page if path.startswith("/v2/") else not_a_v1_page
+    own = _kinds_by_list().get(path.partition("?")[0])
+
+    def check_both(body: Mapping[str, Any]) -> str | None:
+        fault = check(body)
+        if fault is None and own and body["data"]:
+            kinds = {str(item.get("object")) for item in body["data"]}
+            if kinds <= _kinds_of_other_tables(own):
+                fault = f"objects of other lists: {', '.join(sorted(map(redact, kinds)))}"
+        return fault
+
+    return check_both
+
+
+@cache
+def _kinds_by_list() -> Mapping[str, frozenset[str]]:
+    """By path of a list, Stripe's names of the objects that it holds."""
+    found: dict[str, frozenset[str]] = {}
+    for table in TABLES:
+        if table.path and not table.singleton:
+            found[table.path] = found.get(table.path, frozenset()) | frozenset(table.object)
+    return found
+
+
+@cache
+def _kinds_of_other_tables(own: frozenset[str]) -> frozenset[str]:
+    return frozenset(kind for table in TABLES for kind in table.object) - own
 
 
 def not_a_v1_page(body: Mapping[str, Any]) -> str | None:
