@@ -51,6 +51,10 @@ CREATES = {  # object that can be deleted again, by group
     "people": "customer", "catalogue": "product", "subscriptions": "customer", "invoices": "invoiceitem",
     "discounts": "customer", "lists": "webhook_endpoint",
 }
+WRONG_ANSWERS: list[dict[str, Any]] = [
+    {"wrong": "empty"}, {"wrong": "object"}, {"wrong": "list"}, {"wrong": "error"}, {"cut": 200}, {"status": 500},
+    {"disconnect": True},
+]
 LONGEST_LAG = 300  # seconds; the overlap of two runs is twice that
 # What Stripe never tells about old objects, the registry says so (`silent`); the first five are such changes.
 SILENT = life.SILENT[5:]
@@ -99,10 +103,14 @@ class Copy:
         )
         given: dict[str, Any] = {"tables": self.tables, **options}
         before = self.rows()
-        result = sync(pipeline, api_base=self.stripe.url, api_key=self.stripe.api_key, **given)
+        with patch("stripe_source.api.client.FIRST_WAIT", 0.001):
+            result = self._sync(pipeline, given)
         assert wrong_changes(before, self.rows()) == []
         assert {name: (t.status, t.reason) for name, t in result.tables.items() if t.status != "ok"} == {}
         return result
+
+    def _sync(self, pipeline: dlt.Pipeline, given: dict[str, Any]) -> Any:
+        return sync(pipeline, api_base=self.stripe.url, api_key=self.stripe.api_key, **given)
 
     def rows(self) -> dict[str, Any]:
         """All rows that the copy has, by table and key."""
@@ -137,6 +145,7 @@ class Life(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.copy: Copy | None = None
+        self.lost = False  # something has to be compared again to be found
 
     @initialize(group=st.sampled_from(sorted(GROUPS)), fresh=st.integers(0, 9))
     def begin(self, group: str, fresh: int) -> None:
@@ -203,6 +212,40 @@ class Life(RuleBasedStateMachine):
         self.world.faults.shuffle_ties, self.world.faults.duplicates = ties, twice
         self.world.faults.deleted_stubs = stubs
 
+    @rule(
+        path=st.sampled_from([r"/v1/(?!account).*", "/v1/events", "/v1/account"]), after=st.integers(0, 5),
+        how=st.sampled_from(WRONG_ANSWERS),
+    )
+    def an_answer_is_wrong(self, path: str, after: int, how: dict[str, Any]) -> None:
+        """Once: empty in the middle, about something else, cut, or none."""
+        self.world.faults.add(path, times=1, after=after, **how)
+
+    @rule(steps=st.integers(1, 4), seed=st.integers(0, 99))
+    def events_are_lost(self, steps: int, seed: int) -> None:
+        """Customers and charges change, come and go, and no event tells of it."""
+        assert self.copy
+        object_, name = UPDATES[self.copy.group]
+        records = [each for each in self.world.books.all(object_) if not each.hidden]
+        self.world.books.events_suppressed = True
+        for number in range(steps if records else 0):
+            self.world.update(object_, records[(seed + number) % len(records)].id, **{name: f"Lost {seed} {number}"})
+        self.world.books.events_suppressed = False
+        self.lost = True
+
+    @rule()
+    def an_operator_changes_a_row(self) -> None:
+        """A row is changed by hand where the copy is, and comes right within `resync`."""
+        assert self.copy
+        object_, name = UPDATES[self.copy.group]
+        table = next(each for each in self.copy.tables if each.startswith(object_))
+        if not self.copy.rows().get(table):
+            return
+        with duckdb.connect(str(self.copy.file)) as connection:
+            connection.execute(
+                f"UPDATE stripe.{table} SET {name} = 'By hand', _dlt_id = 'by hand ' || id WHERE id IN "
+                f"(SELECT min(id) FROM stripe.{table} WHERE NOT _deleted)")
+        self.lost = True
+
     @rule(version=st.sampled_from(["2024-06-20", sandbox.World(empty=True).event_version]))
     def the_version_changes(self, version: str) -> None:
         self.world.event_version = version
@@ -267,6 +310,10 @@ class Life(RuleBasedStateMachine):
         assert self.copy
         self.world.advance(LONGEST_LAG)  # what was behind is up to date now
         self.run()
+        if self.lost:
+            self.world.advance(86_400)
+            self.run(resync="1d")
+            self.lost = False
         self.copy.compare()
 
 

@@ -20,6 +20,7 @@ from stripe_source.api.pages import (
     PageDecoder,
     check_of_list,
     http_date_second,
+    not_of_kind,
     not_the_object,
     parse_json,
 )
@@ -125,18 +126,21 @@ class Client:
         if session is not None:
             await session.close()
 
-    async def get(self, path: str, params: Params | None = None, *, account: str | None = None) -> Answer:
+    async def get(
+        self, path: str, params: Params | None = None, *, account: str | None = None, kind: str | None = None
+    ) -> Answer:
         """Read one object.
 
         Args:
             path: such as `/v1/balance`; `fill` puts ids with unusual characters into it.
             params: query parameters.
             account: the account to act on, instead of the client's.
+            kind: Stripe's name of the object; an answer that is another one is asked for again.
 
         Raises:
             StripeError: one of its kinds, when all attempts have failed.
         """
-        return await self._get(path, params, account, None)
+        return await self._get(path, params, account, None if kind is None else not_of_kind(kind))
 
     async def get_object(self, path: str, id: str, kinds: Collection[str], params: Params | None = None) -> Answer:
         """Ask for one object by its id; an answer that is about another object is asked for again.

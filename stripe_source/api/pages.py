@@ -134,9 +134,18 @@ def not_the_object(id: str, kinds: Collection[str]) -> Callable[[Mapping[str, An
     """
     def check(body: Mapping[str, Any]) -> str | None:
         kind, found = body.get("object"), body.get("id")
-        if found == id and (kind in kinds or body.get("deleted") is True):
+        if found == id and kind not in _kinds_of_other_tables(frozenset(kinds)):
             return None
         return f"`{redact(id)}` was asked for, and the answer is a `{redact(kind)}` with the id `{redact(found)}`"
+
+    return check
+
+
+def not_of_kind(kind: str) -> Callable[[Mapping[str, Any]], str | None]:
+    """A check of an answer to a request for one object of a kind: says why it is another one."""
+    def check(body: Mapping[str, Any]) -> str | None:
+        found = body.get("object", kind)
+        return None if found == kind else f"a `{kind}` was asked for, and a `{redact(found)}` came"
 
     return check
 

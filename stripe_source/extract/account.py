@@ -32,7 +32,7 @@ async def identify(client: Client) -> AccountIdentity:
         InvalidOption: what answers is not Stripe.
     """
     try:
-        answer = await client.get("/v1/account")
+        answer = await client.get("/v1/account", kind="account")
     except StripeError as error:
         if error.status is None or isinstance(error, AuthenticationError):
             raise  # nobody there, or nobody that lets us in: no other request will do better

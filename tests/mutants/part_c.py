@@ -116,7 +116,7 @@ MUTANTS = (
     Mutant("elif verdict.status in FAILED:", "elif False:", f"{WALK} named_at_the_end"),
     # ---- wrong answers, and failures that stay small
     Mutant('if body["has_more"] and body.get("data") == []:', "if False:", f"{WRONG} says_that_there_is_more"),
-    Mutant("if found == id and (", "if True or (", f"{WRONG} about_another_object"),
+    Mutant("if found == id and kind not in", "if True or kind not in", f"{WRONG} about_another_object"),
     Mutant("gone = {key for key in gone if key[0] in confirmed}", "pass", f"{WRONG} asked_for_before"),
     Mutant(
         "self._unfiltered = self._begins_again = True\n            self._changed.set()\n        return",

@@ -1,6 +1,7 @@
 """Which tables go by the change feed in a run, and which have to be read whole; no I/O."""
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -53,6 +54,16 @@ def tables_by_feed(requests: Mapping[str, TableRequest], plans: Sequence[ListPla
     return FeedTables(chosen, names, notes)
 
 
+def _longest_without_full_read(request: TableRequest) -> float:
+    """Seconds after which a table is read whole again: as its entry says, or where no part of it can be compared."""
+    table, longest = request.table, math.inf
+    if table.resync is not None:
+        longest = table.resync.total_seconds()
+    if request.resync is not None and table.path and not table.created:
+        longest = min(longest, request.resync)
+    return longest
+
+
 def _current(requests: Mapping[str, TableRequest], now: int) -> tuple[set[str], list[str]]:
     """The tables whose position is not too old, and whose next full reading is not due; and those with a gap."""
     names, late = set(), []
@@ -62,7 +73,7 @@ def _current(requests: Mapping[str, TableRequest], now: int) -> tuple[set[str], 
         if now - request.position >= EVENTS_KEPT and request.table is not table_with_role("change feed"):
             late.append(name)
             continue
-        resync, last = request.table.resync, request.last_full_read
-        if resync is None or last is None or now - last < resync.total_seconds():
+        last = request.last_full_read
+        if last is None or now - last < _longest_without_full_read(request):
             names.add(name)
     return names, late
