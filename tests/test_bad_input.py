@@ -67,6 +67,15 @@ def test_a_refused_key_leaves_no_trace(say: Say, small: Any, tmp_path: Path) -> 
     assert not list(tmp_path.glob("*.duckdb"))
 
 
+def test_an_account_that_the_key_may_not_act_on_is_refused_as_a_whole(say: Say, small: Any, tmp_path: Path) -> None:
+    """`account_id` with a key that is no platform's: exit code 3, advice that fits, and nothing is made."""
+    code, text = say("run", "--api-base", small.url, "--account-id", "acct_stranger", key=small.api_key)
+
+    assert code == 3
+    assert "may not act on account `acct_stranger`: leave out `account_id`" in text
+    assert not list(tmp_path.glob("*.duckdb"))
+
+
 def test_one_table_without_permission_does_not_stop_the_others(say: Say, small: Any, tmp_path: Path) -> None:
     """403 on one table: it is named with the permission that is missing, the others load, exit code 1."""
     key = small.world.restricted_key(["rak_customer_read", "rak_connected_account_read"])
