@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from stripe_source.arrow_rows.builder import RowBuilder
 from stripe_source.arrow_rows.waevent import WAEvent
+from stripe_source.configured import hide_secrets
 from stripe_source.errors import InvalidOption, TablesNotRead
 from stripe_source.extract.channel import Batch, ListPage
 from stripe_source.extract.extractor import Extractor
@@ -43,6 +44,8 @@ class ReadOptions(TypedDict, total=False):
     client_id: str | None
     client_secret: str | None
     refresh_token: str | None
+    oauth_file: str | None
+    include_secrets: bool
 
 
 class _Reading(NamedTuple):
@@ -78,6 +81,7 @@ def pages(
         AuthenticationError: Stripe refuses the key.
         TablesNotRead: some tables could not be read; all pages of the others were yielded.
     """
+    hide_secrets(options)
     with _reading(tables, options, "pages", takes_pages=True) as reading:
         for _, batch in reading.batches():
             if isinstance(batch, ListPage):
@@ -102,6 +106,7 @@ def waevents(
         AuthenticationError: Stripe refuses the key.
         TablesNotRead: some tables could not be read; all WAEvents of the others were yielded.
     """
+    hide_secrets(options)
     with _reading(tables, options, "waevents") as reading:
         for _, batch in reading.batches():
             assert isinstance(batch, list)
@@ -130,6 +135,7 @@ def rows(
         AuthenticationError: Stripe refuses the key.
         TablesNotRead: some tables could not be read; all rows of the others were yielded.
     """
+    hide_secrets(options)
     with _reading(tables, options, "rows", builds_rows=True) as reading:
         builders = _row_builders(reading)
         for name, batch in reading.batches():

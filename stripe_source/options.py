@@ -1,7 +1,6 @@
 """What a user may ask for: names of tables, markers, bounds and durations, checked before anything is read."""
 from __future__ import annotations
 
-import logging
 import math
 import re
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any, Literal
 
 from stripe_source.api.client import API_BASE, API_VERSION, Client
-from stripe_source.api.credentials import ApiKey, Credentials, is_loopback
+from stripe_source.api.credentials import ApiKey, Credentials, Secret, is_loopback
 from stripe_source.api.oauth import OAuth
 from stripe_source.api.rate_limits import Governor, governor
 from stripe_source.arrow_rows.contract import ANYTHING, Contract, contract_of
@@ -18,7 +17,6 @@ from stripe_source.tables.markers import Marker, check_marker
 from stripe_source.tables.selection import Tables, select_tables
 from stripe_source.tables.table import Table
 
-log = logging.getLogger("stripe_source")
 When = datetime | date | str | int | float | None
 MODES = ("initial", "incremental", "auto")
 DELETES = ("soft", "hard")
@@ -113,6 +111,7 @@ class Options:
     history: frozenset[str] = frozenset()
     contract: Contract = ANYTHING
     resync: int | None = None
+    include_secrets: bool = False
 
     def again(self, table: Table) -> bool:
         """Whether a table is read from the beginning, whatever its cursor."""
@@ -122,7 +121,7 @@ class Options:
         """A client for these options. Open it with `async with`."""
         return Client(
             self.credentials, api_base=self.api_base, api_version=self.api_version, account=self.account_id,
-            governor=self.governor,
+            include_secrets=self.include_secrets, governor=self.governor,
         )
 
 
@@ -132,6 +131,7 @@ def credentials(
     client_secret: str | None,
     refresh_token: str | None,
     api_base: str,
+    oauth_file: str | None = None,
 ) -> Credentials:
     """The credentials that are given: a key, or a Stripe App's OAuth.
 
@@ -139,22 +139,28 @@ def credentials(
         MissingKey: there is neither, or a part of OAuth is missing.
         MalformedKey: what is given is no key.
         PublishableKey: the key cannot read.
+        InvalidOption: nobody would keep the next refresh token.
     """
     if isinstance(api_key, (ApiKey, OAuth)):
+        if isinstance(api_key, OAuth) and not api_key.keeps_tokens:
+            raise InvalidOption("on_rotate", None, reason=_ONCE.format("`OAuth(..., on_rotate=save)` or `file=`"))
         return api_key
-    if client_id and client_secret and refresh_token and not api_key:
+    if client_id and client_secret and (refresh_token or oauth_file) and not api_key:
+        if not oauth_file:
+            raise InvalidOption("oauth_file", None, reason=_ONCE.format(
+                "a path as `oauth_file`, where it is kept with mode 0600, or in Python an object "
+                "`stripe_source.api.oauth.OAuth(..., on_rotate=save)` as `api_key`"))
         url = f"{api_base.rstrip('/')}/v1/oauth/token"
-        return OAuth(client_id, client_secret, refresh_token, url, _warn_of_rotation)
+        return OAuth(client_id, client_secret, refresh_token or "", url, file=oauth_file)
     if api_key is None:
         raise MissingKey()
-    return ApiKey(str(api_key))
+    return ApiKey(api_key if isinstance(api_key, Secret) else str(api_key))
 
 
-def _warn_of_rotation(refresh_token: str) -> None:
-    log.warning(
-        "Stripe exchanged the refresh token for a new one, and the configured one is spent. To keep the new one, pass "
-        "`api_key=stripe_source.api.oauth.OAuth(..., on_rotate=save)`."
-    )
+_ONCE = (
+    "A Stripe App's refresh token works once: Stripe answers with a new one, which nobody would keep for the next run, "
+    "and so the configured one was not spent. Give {}."
+)
 
 
 def resolve(
@@ -178,10 +184,12 @@ def resolve(
     client_id: str | None = None,
     client_secret: str | None = None,
     refresh_token: str | None = None,
+    oauth_file: str | None = None,
     refresh: Tables = None,
     history: Tables = None,
     schema_contract: Any = None,
     resync: str | int | float | timedelta | None = "30d",
+    include_secrets: bool = False,
 ) -> Options:
     """Check all options of `stripe_source` before anything is read.
 
@@ -192,11 +200,11 @@ def resolve(
     low, high = bounds(start, end)
     for option, value, known in (
         ("deletes", deletes, DELETES), ("schema_map", schema_map, ("stripe",)), ("emit", emit, ("rows",)),
-        ("accounts", accounts, (None,)),
+        ("accounts", accounts, (None,)), ("include_secrets", include_secrets, (False, True)),
     ):
         if value not in known:
             raise InvalidOption(option, value, known)
-    given_credentials = credentials(api_key, client_id, client_secret, refresh_token, api_base)
+    given_credentials = credentials(api_key, client_id, client_secret, refresh_token, api_base, oauth_file)
     if rate is DEFAULT_RATE and is_loopback(api_base):
         rate = None
     return Options(
@@ -205,7 +213,7 @@ def resolve(
         api_base=api_base, api_version=api_version or API_VERSION,
         governor=governor(rate, given_credentials.livemode, api_base, given_credentials.secrets),
         refresh=_names_among(selected, refresh), history=_names_among(selected, history),
-        contract=contract_of(schema_contract),
+        contract=contract_of(schema_contract), include_secrets=include_secrets,
         resync=None if resync in (None, "none", "never") else max(duration(resync, "resync"), 1),
     )
 

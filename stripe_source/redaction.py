@@ -1,10 +1,13 @@
-"""Removes keys and tokens from text that people may see."""
+"""Removes keys, tokens and control characters from text that people may see."""
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
 _HIDDEN = "…redacted"
+# Of C0 and C1, all but tab and line feed: a terminal obeys what begins with ESC or U+009B, and CR or BS overwrite text.
+# So do marks of direction, which turn around what stands beside them.
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 # Over-redaction is harmless, a leak is not: a prefix that names a mode needs no boundary before it, because a key may
 # follow a percent-escape (`%22sk_live_`) or be glued to a word.
 _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -24,8 +27,17 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 
 
+def without_controls(text: str) -> str:
+    """Text that a terminal prints, and obeys nothing of: U+FFFD in place of control characters.
+
+    >>> without_controls("\x1b[2Jgone")
+    '\ufffd[2Jgone'
+    """
+    return CONTROL_CHARACTERS.sub("\ufffd", text)
+
+
 def redact(text: object, secrets: Iterable[str] = ()) -> str:
-    """`text` without anything that looks like a key or token; only its prefix stays.
+    """`text` without control characters, and without what looks like a key or token, of which only the prefix stays.
 
     Args:
         text: what came from Stripe, an exception or a user; not only str, since exceptions come as they are.
@@ -40,4 +52,4 @@ def redact(text: object, secrets: Iterable[str] = ()) -> str:
     for secret in secrets:
         if len(secret) >= 4:
             clean = clean.replace(secret, _HIDDEN)
-    return clean
+    return without_controls(clean)

@@ -6,12 +6,12 @@ from functools import partial
 from typing import Any, cast
 
 import dlt
-from dlt.common.configuration import resolve_configuration
 from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
 from dlt.common.typing import TSecretStrValue
 
 from stripe_source.api.client import API_BASE
+from stripe_source.configured import check_host, configured, configured_key, hide, hide_secrets, place_of
 from stripe_source.dlt_patches.apply import prepare_destination
 from stripe_source.options import DEFAULT_RATE, Options, resolve
 from stripe_source.resources.read import read_changes, read_table
@@ -43,9 +43,11 @@ def stripe_source(
     client_id: str | None = None,
     client_secret: TSecretStrValue | None = None,
     refresh_token: TSecretStrValue | None = None,
+    oauth_file: str | None = None,
     history: Any = None,
     schema_contract: Any = None,
     resync: Any = "30d",
+    include_secrets: bool = False,
     _run: Any = None,
 ) -> Any:  # long: it has an option a line, and the description of each
     """The tables of a Stripe account, one dlt resource each.
@@ -78,11 +80,14 @@ def stripe_source(
         client_id: of a Stripe App, for OAuth in place of a key.
         client_secret: the app developer's secret key.
         refresh_token: of the app's installation on the account.
+        oauth_file: where the newest refresh token is kept, with mode 0600: Stripe exchanges it each time.
         history: names of tables of which every version is kept, in `<table>_history`.
         schema_contract: what may become of tables, columns and types that are new: "evolve", "freeze", "discard_row" or
             "discard_value", or a mapping such as `{"columns": "freeze"}`. dlt's own ways to say it count first.
         resync: within this time all rows of tables that go by the change feed are compared with Stripe's lists again, a
             share of them a day: "30d", seconds or a timedelta; None: never.
+        include_secrets: whether `client_secret` and the like, by which their holder could complete a payment or sign
+            webhooks, are loaded too. Otherwise their columns stay empty.
 
     Returns:
         A `DltSource` whose resources are named as the tables; one more, `changes`, feeds those that go by the change
@@ -91,8 +96,9 @@ def stripe_source(
     Raises:
         ConfigurationError: an option has a value that it cannot have.
     """
+    api_key, client_secret, refresh_token = map(hide, (api_key, client_secret, refresh_token))
     given = dict(locals())
-    run = given.pop("_run") or Extraction(resolve_options(**given))
+    run = given.pop("_run") or Extraction(resolve_options(**_as_called(given)))
     _prepare_active_pipeline()
     for table in run.options.tables:
         if run.unfinished and table.name not in run.unfinished:
@@ -123,14 +129,20 @@ def _history_rows(run: Extraction, shape: TableMap) -> Iterator[Any]:
 
 def resolve_options(**given: Any) -> Options:
     """The options of `stripe_source`, resolved and checked; the key may come from the environment or a secrets file."""
-    given = {**_configured(), **given}
-    if not given.get("api_key") and not given.get("client_id"):
-        given["api_key"] = dlt.secrets.get("sources.stripe.api_key", str) or dlt.secrets.get("stripe_api_key", str)
-    return resolve(**given)
+    hide_secrets(given)
+    settings = configured(stripe_source.ref.SPEC)
+    options = {**{name: setting.value for name, setting in settings.items()}, **given}
+    secret = "client_secret" if options.get("client_id") and not options.get("api_key") else "api_key"
+    place = place_of(secret, options.get(secret), settings)
+    if secret == "api_key" and not options.get("api_key") and (plain := configured_key()):
+        options["api_key"], place = plain.value, plain.place
+    resolved = resolve(**options)
+    if "api_base" not in given:
+        check_host(settings.get("api_base"), resolved.credentials, place)
+    return resolved
 
 
-def _configured() -> dict[str, Any]:
-    """What dlt's configuration says under `[sources.stripe]`, for those who do not call the source itself."""
-    spec: Any = stripe_source.ref.SPEC
-    found, unset = resolve_configuration(spec(), sections=("sources", "stripe", "stripe"), accept_partial=True), spec()
-    return {name: value for name, value in found.items() if value != unset[name] and not name.startswith("_")}
+def _as_called(given: dict[str, Any]) -> dict[str, Any]:
+    """The options without those that dlt took from its configuration."""
+    settings = configured(stripe_source.ref.SPEC)
+    return {name: value for name, value in given.items() if name not in settings or settings[name].value != value}

@@ -1,16 +1,21 @@
 """What goes wrong, and what a person is told: each message names the thing, the value and the way out."""
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import duckdb
+import orjson
 import pytest
+from truth import differences
 
 from stripe_source.cli.main import main
+from stripe_source.load.sync import sync
 
 pytestmark = pytest.mark.usefixtures("hasty")
 Say = Callable[..., tuple[int, str]]
@@ -64,6 +69,15 @@ def test_a_refused_key_leaves_no_trace(say: Say, small: Any, tmp_path: Path) -> 
 
     assert code == 3
     assert "401" in text
+    assert not list(tmp_path.glob("*.duckdb"))
+
+
+def test_an_account_that_the_key_may_not_act_on_is_refused_as_a_whole(say: Say, small: Any, tmp_path: Path) -> None:
+    """`account_id` with a key that is no platform's: exit code 3, advice that fits, and nothing is made."""
+    code, text = say("run", "--api-base", small.url, "--account-id", "acct_stranger", key=small.api_key)
+
+    assert code == 3
+    assert "may not act on account `acct_stranger`: leave out `account_id`" in text
     assert not list(tmp_path.glob("*.duckdb"))
 
 
@@ -164,3 +178,36 @@ def test_a_broken_pipe_of_words_is_no_traceback(small: Any) -> None:
 
     assert done.returncode == 2
     assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("wrong", [
+    b'"livemode":NaN', b'"livemode":"\xff"', b'"livemode":' + b"[" * 10_000 + b"]" * 10_000])
+def test_one_object_that_is_no_json_fails_by_name_and_not_its_table(
+    wrong: bytes, small: Any, new_pipeline: Any
+) -> None:
+    """The others are loaded, and it is not taken for deleted; once it can be read it is as it should be."""
+    given: Any = {"tables": "products", "api_base": small.url, "api_key": small.api_key, "marker": "none"}
+    pipeline = new_pipeline()
+    sync(pipeline, **given)
+    new = small.world.create("product", name="new")["id"]
+    asked = Request(f"{small.url}/v1/products?limit=100", headers={"Authorization": f"Bearer {small.api_key}"})
+    with urlopen(asked) as answer:
+        page = json.loads(answer.read())
+    broken = page["data"][len(page["data"]) // 2]
+    things = [
+        orjson.dumps(thing).replace(b'"livemode":false', wrong if thing is broken else b'"livemode":false')
+        for thing in page["data"]
+    ]
+    body = b'{"object":"list","url":"/v1/products","has_more":false,"data":[' + b",".join(things) + b"]}"
+    fault = small.world.faults.add("/v1/products", times=None, body=body)
+    result = sync(pipeline, **given).tables["products"]
+    fault.remove()
+    later = sync(pipeline, **given)
+    dump = small.world.dump()
+    with duckdb.connect(pipeline.destination_client().config.credentials.database, read_only=True) as connection:
+        left = differences(connection, "stripe", "products", dump["products"], dump["accounts"][0].object["id"])
+
+    assert broken["id"] != new and not page["has_more"]
+    assert (result.status, result.new, result.gone) == ("failed", 1, 0)
+    assert f"the object `{broken['id']}` cannot be read" in result.reason
+    assert (later.exit_code, left) == (0, [])

@@ -24,9 +24,10 @@ from urllib.request import Request, urlopen
 
 import duckdb
 import pytest
-from shell import ROOT, beyond_loopback, environment, ours
+from shell import ROOT, beyond_loopback, environment, ours, run
 from truth import KEYS, MAPS, PARENTS, columns, differences
 
+from stripe_source import sandbox
 from stripe_source.cli.main import main
 from stripe_source.sandbox.world import World
 
@@ -162,7 +163,7 @@ def test_help_names_what_the_docs_promise(say: Say, command: str) -> None:
     assert (said.code, said.err) == (0, "")
     assert promised <= set(re.findall(r"--[a-z-]+", said.out))
     assert re.findall(r"^\| (\d) \|", DOCS, re.MULTILINE) == re.findall(r"^  (\d)  ", said.out, re.MULTILINE)
-    assert not re.search(r"--[a-z-]*(key|secret|token)", said.out)
+    assert not re.search(r"--(?!include-secrets\b)[a-z-]*(key|secret|token)", said.out)
 
 
 def test_tables_lists_every_table_that_has_a_map(say: Say) -> None:
@@ -367,6 +368,85 @@ def test_run_again_and_again_until_ctrl_c(small: Any, tmp_path: Path) -> None:
     assert small.api_key[-16:] not in json.dumps([first, *later])
     assert wrong(small, tmp_path, *tables) == []
     assert beyond_loopback(tmp_path) == ""
+
+
+def test_run_again_and_again_goes_on_when_a_reader_lets_go_of_the_file(small: Any, tmp_path: Path) -> None:
+    """One line for each try, and then the rows; a key that is revoked meanwhile ends it, with its exit code."""
+    reader = duckdb.connect(str(tmp_path / "stripe.duckdb"))
+    with started(
+        tmp_path, "run", "--api-base", small.url, "--tables", "customers", "--every", "1s", "--json",
+        STRIPE_API_KEY=small.api_key,
+    ) as process:
+        assert process.stdout and process.stderr
+        tries = [process.stderr.readline() for _ in range(2)]
+        reader.close()
+        loaded = json.loads(process.stdout.readline())
+        small.world.keys.revoke(small.api_key)
+        code = process.wait(60)
+        rest = process.stderr.read()
+
+    one_try = r"Error: Destination `duckdb` failed: .*lock.* Next try at \d\d:\d\d:\d\d; Ctrl-C ends it\n"
+    assert all(re.fullmatch(one_try, line) for line in tries)
+    assert loaded["tables"]["customers"]["new"] == small.world.counts()["customers"]
+    assert code == 3 and "Stripe answered 401" in rest
+
+
+@pytest.mark.parametrize(("pause", "expected"), [
+    (1.0, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 1]),
+    (600.0, [5, 10, 20, 40, 80, 160, 320, 600, 600, 600, 600, 600]),
+])
+def test_pauses_after_failures_grow_and_end(
+    pause: float, expected: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a run that went well they begin anew; an error that no try mends is raised."""
+    from stripe_source.cli.repeat import run_again_and_again
+    from stripe_source.errors import Busy, DestinationError, MixedData, RateLimited, Unreachable
+
+    kinds = [Unreachable("no"), DestinationError("full"), Busy("stripe"), RateLimited("slow"), OSError("disk")]
+    outcomes: list[Any] = [*(kinds * 3)[:11], 0, Unreachable("again"), 1, MixedData("mode", "live", "test")]
+    waits, lines = list[float](), list[str]()
+    monkeypatch.setattr("stripe_source.cli.repeat.time.sleep", waits.append)
+
+    def once() -> int:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return int(outcome)
+
+    with pytest.raises(MixedData):
+        run_again_and_again(once, pause, lines.append, lambda text: None)
+
+    assert waits == [*expected, min(5, pause), pause]
+    assert len(lines) == 12 and all("\n" not in line for line in lines)
+
+
+def test_a_key_of_the_other_mode_is_refused_at_once(small: Any, tmp_path: Path) -> None:
+    """And one of another account: exit code 2 and the way out, by a process that ends."""
+    load = ("run", "--tables", "coupons")
+    first = run(tmp_path, *ours(*load, "--api-base", small.url), STRIPE_API_KEY=small.api_key)
+    with sandbox.serve(world=World(seed=7, scale=0.01, livemode=True)) as live:
+        second = run(tmp_path, *ours(*load, "--api-base", live.url), STRIPE_API_KEY=live.api_key)
+
+    assert (first.returncode, second.returncode) == (0, 2)
+    assert re.sub(r"\s+", " ", second.stderr).endswith(
+        "of mode `test`, and the key reads mode `live`. Use the key of `test`, or load `live` into a dataset of its "
+        "own (`--dataset`). ")
+
+
+def test_the_causes_of_an_error_have_an_end(small: Any, new_pipeline: Any) -> None:
+    """Whoever follows them, by `__cause__` or `__context__`, comes to the first one."""
+    from stripe_source.errors import MixedData
+    from stripe_source.load.sync import sync
+
+    sync(new_pipeline(), tables="coupons", api_base=small.url, api_key=small.api_key)
+    with sandbox.serve(world=World(seed=7, scale=0.01, livemode=True)) as live, pytest.raises(MixedData) as caught:
+        sync(new_pipeline(), tables="coupons", api_base=live.url, api_key=live.api_key)
+    seen, waiting = list[BaseException](), [caught.value]
+    while waiting and len(seen) < 50:
+        seen.append(waiting.pop())
+        waiting += [each for each in (seen[-1].__cause__, seen[-1].__context__) if each is not None]
+
+    assert len(seen) < 50
 
 
 def test_stopped_in_the_middle_of_a_list_it_goes_on_later(say: Say, small: Any, tmp_path: Path) -> None:

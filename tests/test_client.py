@@ -2,14 +2,22 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
+import gzip
+import json
 import logging
 import pickle
+import shutil
+import stat
 import subprocess
 import sys
 import traceback
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
@@ -28,6 +36,7 @@ from stripe_source.api.query import encode, fill
 from stripe_source.api.rate_limits import Governor
 from stripe_source.api.refusals import refusal
 from stripe_source.errors import (
+    AnswerTooLarge,
     ApiError,
     AuthenticationError,
     BrokenAnswer,
@@ -285,13 +294,33 @@ def test_https_and_loopback_are_fine(url: str) -> None:
     assert url.rstrip("/") == check_url("api_base", url)
 
 
-@pytest.mark.parametrize("url", ["http://evillocalhost", "http://notlocalhost:4242", "http://localhost.evil.com"])
+@pytest.mark.parametrize("url", [
+    "http://evillocalhost", "http://evil-localhost", "http://notlocalhost:4242", "http://localhost.evil.com",
+    "http://stripe.localhost:4242",
+])
 def test_a_host_that_only_sounds_local_is_not(url: str) -> None:
-    """Anybody may own such a name; `localhost` and what lies below it are this machine's own."""
+    """DNS decides where such a name leads, also one below `localhost`."""
     with pytest.raises(InvalidOption, match="in clear"):
         check_url("api_base", url)
 
-    assert "http://stripe.localhost:4242" == check_url("api_base", "http://stripe.localhost:4242/")
+
+def test_localhost_is_this_machine_whatever_dns_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is asked where it is."""
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+
+        def elsewhere(host: str, *_: Any, **__: Any) -> Any:
+            raise AssertionError(f"DNS was asked for {host}")
+
+        async with serving(FINE) as server:
+            server.url = server.url.replace("127.0.0.1", "localhost")
+            with monkeypatch.context() as patches:
+                patches.setattr(loop, "getaddrinfo", elsewhere)
+                async with client_of(server) as client:
+                    assert {"ok": True} == (await client.get("/v1/balance")).body
+
+    run(story())
 
 
 @pytest.mark.parametrize("path", ["v1/charges", "//evil.com/v1", "https://evil.com"])
@@ -362,8 +391,6 @@ def test_a_page_is_what_stripe_sent() -> None:
 
 def test_compressed_answers_are_read() -> None:
     """Stripe compresses when it may."""
-    import gzip
-
     answer, _, _, _ = run(asked(Reply(raw=gzip.compress(b'{"a":1}'), headers={"Content-Encoding": "gzip"})))
 
     assert {"a": 1} == answer.body
@@ -1371,3 +1398,249 @@ def test_proxies_are_for_hosts_elsewhere(monkeypatch: pytest.MonkeyPatch) -> Non
     answer, _, _, _ = run(asked(FINE))
 
     assert {"ok": True} == answer.body
+
+
+def test_the_key_is_the_only_credential(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`~/.netrc` has a login for Stripe's host and one for the proxy, the proxy's URL has one: the key arrives."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
+    (tmp_path / "netrc").chmod(0o600)
+
+    async def story() -> list[web.Request]:
+        async with serving(FINE) as server:
+            monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+            monkeypatch.setenv("http_proxy", server.url.replace("://", "://user:word@"))
+            monkeypatch.delenv("no_proxy", raising=False)
+            monkeypatch.setattr("stripe_source.api.http.session.is_loopback", lambda url: False)  # as Stripe's is not
+            async with client_of(server) as client:
+                await client.get("/v1/balance")
+        return server.requests
+
+    (request,) = run(story())
+    proxied = base64.b64encode(b"user:word").decode()
+    assert (f"Bearer {KEY}", f"Basic {proxied}") == (
+        request.headers["Authorization"], request.headers["Proxy-Authorization"])
+
+
+# How much is taken
+
+
+class Endless:
+    """A server whose answers have no end; it counts what it could send."""
+
+    def __init__(self, packed: bool) -> None:
+        self.packed, self.sent = packed, 0
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        packer, piece = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16), b"0" * 1_000_000
+        pieces = [packer.compress(piece) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2)]
+        response = web.StreamResponse(headers={"Content-Encoding": "gzip"} if self.packed else {})
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            for number in range(3_000):  # 3 GB; what was flushed wholly may be repeated
+                await response.write(pieces[min(number, 1)] if self.packed else piece)
+                await asyncio.sleep(0)
+                self.sent += len(piece)
+        return response
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_answer_without_an_end_is_given_up(packed: bool, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three gigabytes, or three megabytes that unpack to them: once, and after the limit nothing more is taken."""
+    monkeypatch.setattr("stripe_source.api.http.body.LARGEST_ANSWER", 5_000_000)
+
+    async def story() -> tuple[int, AnswerTooLarge, int]:
+        endless = Endless(packed)
+        app = web.Application()
+        app.router.add_get("/{path:.*}", endless.answer)
+        async with TestServer(app) as http:
+            url = str(http.make_url("")).rstrip("/")
+            async with Client(ApiKey(KEY), api_base=url) as client:
+                with pytest.raises(AnswerTooLarge) as caught:
+                    await client.page("/v1/charges")
+                return client.figures.requests, caught.value, endless.sent
+
+    requests, error, sent = run(story())
+    assert (1, "/v1/charges") == (requests, error.path)
+    assert "More than 5 MB in one answer" in str(error)
+    assert sent < 3_000_000_000 / 2  # what the kernel buffers comes on top
+
+
+@pytest.mark.parametrize("packing", ["gzip", "deflate", "raw deflate"])
+def test_an_answer_as_large_as_the_limit_is_taken(packing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the byte, in each packing that we ask for; one byte more is too many."""
+    text = orjson.dumps({"ok": "x" * 1_000_000})
+    bits = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS, "raw deflate": -zlib.MAX_WBITS}[packing]
+    packer = zlib.compressobj(9, zlib.DEFLATED, bits)
+    reply = Reply(raw=packer.compress(text) + packer.flush(), headers={"Content-Encoding": packing.split()[-1]})
+    monkeypatch.setattr("stripe_source.api.http.body.LARGEST_ANSWER", len(text))
+    answer, _, _, _ = run(asked(reply))
+    monkeypatch.setattr("stripe_source.api.http.body.LARGEST_ANSWER", len(text) - 1)
+    run(refused(AnswerTooLarge, reply))
+
+    assert {"ok": "x" * 1_000_000} == answer.body
+
+
+@pytest.mark.parametrize("raw", [gzip.compress(b'{"a":1}')[:-9], gzip.compress(b'{"a":1}') + b"more"])
+def test_a_packed_answer_that_is_cut_or_goes_on_is_asked_for_again(raw: bytes) -> None:
+    """Half of it may be whole JSON."""
+    broken = Reply(raw=raw, headers={"Content-Encoding": "gzip"})
+    answer, server, _, _ = run(asked(broken, FINE))
+
+    assert ({"ok": True}, 2) == (answer.body, len(server.requests))
+
+
+# One object that is no JSON
+
+DEEP = b'{"id": "ch_2", "x": ' + b"[" * 10_000 + b"]" * 10_000 + b"}"
+
+
+@pytest.mark.parametrize(("thing", "reason"), [
+    (b'{"id": "ch_2", "amount": NaN}', "it has the number `NaN`, which is no JSON"),
+    (b'{"text": "}],{", "id": "ch_2", "amount": -Infinity}', "it has the number `-Infinity`, which is no JSON"),
+    (b'{"inner": {"id": "no"}, "id": "ch_2", "name": "\xff"}', "it is not UTF-8"),
+    (DEEP, "its values are nested 10,000 levels deep"),
+])
+def test_one_object_that_is_no_json_does_not_cost_the_others(thing: bytes, reason: str) -> None:
+    """It is named, with what is wrong; where nobody takes that, the page is broken, and the error names it."""
+    page = b'{"object": "list", "data": [{"id": "ch_1"}, ' + thing + b', {"id": "ch_3"}], "has_more": false}'
+
+    async def story() -> tuple[list[Any], dict[str, str], int]:
+        skipped: dict[str, str] = {}
+        async with serving(Reply(raw=page)) as server, client_of(server) as client:
+            found = await client.page("/v1/charges", on_skip=lambda id, error: skipped.update({id: str(error)}))
+            return [each["id"] for each in found.objects], skipped, len(server.requests)
+
+    ids, skipped, requests = run(story())
+    error, _, _, _ = run(refused(BrokenAnswer, Reply(raw=page), page=True))
+    assert (["ch_1", "ch_3"], ["ch_2"], 2) == (ids, list(skipped), requests)
+    assert f"the object `ch_2` cannot be read: {reason}" in skipped["ch_2"]
+    assert f"the object `ch_2` cannot be read: {reason}" in str(error)
+
+
+@pytest.mark.parametrize("page", [
+    b'{"object": "list", "data": [{"id": "ch_1"}, {"id": "ch_', b'{"object": "list", "data": [NaN], "has_more": true}',
+    b'{"object": "list", "data": [{"id": "ch_1", "a": NaN}], "has_more": true}', b"<html>",
+    b'{"object": "list", "data": 1',
+    b'{"object": "list", "data": [{"a": NaN}, {"id": "ch_1"}], "has_more": false}',
+])
+def test_a_page_that_says_too_little_is_broken(page: bytes) -> None:
+    """Cut off; without one object that can be read, from which the list could go on; an object without an id."""
+
+    async def story() -> None:
+        async with serving(Reply(raw=page)) as server, client_of(server, attempts=3) as client:
+            with pytest.raises(BrokenAnswer):
+                await client.page("/v1/charges", on_skip=lambda id, error: None)
+
+    run(story())
+
+
+# Secrets among the data
+
+
+def test_secrets_among_the_data_stay_at_stripe_unless_they_are_asked_for() -> None:
+    """Also those inside, and in copies; what only looks like one, and text about them, stays as it is."""
+    body = {
+        "client_secret": "pi_1_secret_2", "payment": {"client_secret": 'quo"te'}, "list": [{"signing_secret": "s"}],
+        "secret": "whsec_abc", "metadata": {"secret": "of the user", "my_secret": "x"}, "none": {"client_secret": None},
+        "text": '{"client_secret": "pi_3_secret_4"}', "xclient_secret": "y",
+    }
+    expected = {
+        **body, "client_secret": None, "payment": {"client_secret": None}, "list": [{"signing_secret": None}],
+        "secret": None,
+    }
+    without, _, _, _ = run(asked(Reply(json=body), include_secrets=False))
+    with_them, _, _, _ = run(asked(Reply(json=body)))
+
+    assert (expected, body) == (without.body, with_them.body)
+
+
+# A Stripe App's newest token, in a file
+
+
+def app_of(server: Server, file: Path, token: str = "rt_0") -> OAuth:
+    return OAuth("ca_1", KEY, token, f"{server.url}/v1/oauth/token", file=file, sleep=Waits())
+
+
+def test_the_newest_token_is_kept_in_a_file(tmp_path: Path) -> None:
+    """Run after run, each by a new object; nobody else may read it, and nothing else is left beside it."""
+    file = tmp_path / "app.json"
+
+    async def story() -> list[str]:
+        async with serving(TokenServer()) as server:
+            for _ in range(3):
+                async with client_of(server, credentials=app_of(server, file)) as client:
+                    await client.get("/v1/balance")
+            return [form["refresh_token"] for form in server.forms if form]
+
+    assert ["rt_0", "rt_1", "rt_2"] == run(story())
+    assert 0o600 == stat.S_IMODE(file.stat().st_mode)
+    assert {"app.json", "app.json.lock"} >= {path.name for path in tmp_path.iterdir()}
+    assert "rt_3" == json.loads(file.read_text())["refresh_token"]
+
+
+def test_an_app_that_was_authorized_again_begins_anew(tmp_path: Path) -> None:
+    """The configured token is another one than that which the file began with."""
+
+    async def story() -> list[str]:
+        async with serving(TokenServer()) as server:
+            for token in ("rt_0", "rt_0", "rt_new", "rt_new"):
+                async with client_of(server, credentials=app_of(server, tmp_path / "app", token)) as client:
+                    await client.get("/v1/balance")
+            return [form["refresh_token"] for form in server.forms if form]
+
+    assert ["rt_0", "rt_1", "rt_new", "rt_3"] == run(story())
+
+
+def test_two_processes_share_one_app(tmp_path: Path) -> None:
+    """`check` beside `run --every`: each exchanges the newest token, and none is spent twice."""
+
+    async def story() -> tuple[list[str], list[str]]:
+        tokens = TokenServer()
+        tokens.delay = 0.05
+        async with serving(tokens) as server:
+            apps = [app_of(server, tmp_path / "app") for _ in range(4)]  # all made before the first exchange
+
+            async def reads(app: OAuth) -> None:
+                async with client_of(server, credentials=app) as client:
+                    await app.header(client._session)  # type: ignore[arg-type]
+
+            await asyncio.gather(*map(reads, apps))
+            return [form["refresh_token"] for form in server.forms if form], tokens.headers
+
+    assert ["rt_0", "rt_1", "rt_2", "rt_3"] == run(story())[0]
+
+
+def test_a_token_is_not_spent_where_the_next_one_cannot_be_kept(tmp_path: Path) -> None:
+    """The folder is gone, or the file is something else: refused before Stripe is asked."""
+    (tmp_path / "other").write_text("[]")
+
+    async def story() -> int:
+        async with serving(TokenServer()) as server:
+            with pytest.raises(InvalidOption, match="no file of this kind"):
+                app_of(server, tmp_path / "other")
+            with pytest.raises(InvalidOption, match="no such folder"):
+                app_of(server, tmp_path / "gone" / "app")
+            (tmp_path / "folder").mkdir()
+            app = app_of(server, tmp_path / "folder" / "app")
+            shutil.rmtree(tmp_path / "folder")
+            (tmp_path / "folder").touch()
+            async with client_of(server, credentials=app) as client:
+                with pytest.raises(InvalidOption, match="cannot be kept there"):
+                    await client.get("/v1/balance")
+            return len(server.requests)
+
+    assert 0 == run(story())
+
+
+def test_advice_for_a_key_that_may_not_from_here() -> None:
+    """It is not the key that is wrong, and a new one would not help."""
+    address = AuthenticationError("This API key can only be used from the IP addresses on its allowlist.", status=401)
+    platform = AuthenticationError(
+        "Only Stripe Connect platforms can work with other accounts.", status=401, account="acct_1")
+    no_access = PermissionDenied("No.", status=403, code="account_invalid", account="acct_1")
+
+    assert "allow list" in str(address) and "Create a key" not in str(address)
+    for error in (platform, no_access):
+        assert "leave out `account_id`" in str(error) and "acct_1" in error.advice()
+    assert "Create a key" in str(AuthenticationError("Invalid API Key provided", status=401))

@@ -253,3 +253,26 @@ def test_both_readers_of_a_destination_give_the_same_values(name: str, tmp_path:
     rows = pa.table(values).sort_by("id").to_pylist()
     assert len(rows) == len(keys) > 0
     assert rows == compared.select(names).sort_by("id").to_pylist()
+
+
+@pytest.mark.parametrize("id", ["gold :plan", "a:b::c", "it's 10% :off\\:x", 'quo"te ; -- :'])
+def test_ids_that_people_chose_are_values_and_no_parameters(id: str, tmp_path: Path) -> None:
+    """SQLAlchemy takes `:plan` in a statement for a parameter, also inside of a literal: loaded, changed, gone."""
+    with sandbox.serve(seed=7, scale=0.02) as stripe:
+        stripe.world.create("product", id=id, name="first")
+        pipeline = dlt.pipeline(
+            "ids", destination=dlt.destinations.sqlalchemy(f"sqlite:///{tmp_path / 'ids.db'}"), dataset_name="main",
+            pipelines_dir=str(tmp_path / "pipelines"))
+        given: Any = {"tables": "products", "api_base": stripe.url, "api_key": stripe.api_key}
+        codes, rows = [], []
+        for change in (lambda: None, lambda: stripe.world.update("product", id, name="second"),
+                       lambda: stripe.world.delete("product", id)):
+            change()
+            codes.append(sync(pipeline, **given).exit_code)
+            with pipeline.sql_client() as client, client.execute_query(
+                "SELECT name, _deleted FROM products WHERE id = %s", id
+            ) as cursor:
+                rows += [(name, bool(deleted)) for name, deleted in cursor.fetchall()]
+            stripe.world.advance(60)
+
+    assert (codes, rows) == ([0, 0, 0], [("first", False), ("second", False), ("second", True)])

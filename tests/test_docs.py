@@ -46,7 +46,7 @@ CALLS = [
 ]
 ERRORS = [
     name for name, value in vars(errors).items()
-    if inspect.isclass(value) and issubclass(value, Exception) and value.__module__ == errors.__name__
+    if inspect.isclass(value) and issubclass(value, Exception) and value.__module__.startswith(errors.__name__)
 ]
 
 

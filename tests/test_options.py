@@ -434,7 +434,7 @@ def test_a_loopback_address_gets_no_limit_unless_one_is_asked_for(base: str) -> 
 def test_keys() -> None:
     """A key, an object that makes headers, or OAuth; the key is first."""
     ready = ApiKey(KEY)
-    oauth = {"client_id": "ca_1", "client_secret": KEY, "refresh_token": "rt_" + "1" * 20}
+    oauth = {"client_id": "ca_1", "client_secret": KEY, "refresh_token": "rt_" + "1" * 20, "oauth_file": "app"}
 
     assert options().credentials.livemode is False
     assert options(api_key=ready).credentials is ready

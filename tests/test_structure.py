@@ -22,6 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("preflight",),
     ("generators",),
     ("source",),
+    ("configured",),
     ("resources",),
     ("extract",),
     ("destination", "workers", "options"),

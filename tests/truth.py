@@ -66,7 +66,6 @@ PARENTS = {
 }
 NEVER = {"apps_secrets"}
 ELSEWHERE = {"plans", "prices", "reviews"}  # what their lists hide is found on other objects
-SECRET = {"v2_core_event_destinations": {"webhook_endpoint__signing_secret"}}  # only where included; we do not
 PAIRS = {"billing_meter_event_summaries": "customer_id"}
 ASKED = {  # fields that come with `expand[]` only, and are asked for
     "coupons": ["applies_to"],
@@ -115,6 +114,15 @@ def _held(value: Any, data_type: str) -> Any:
         return Decimal(str(value))
     if data_type == "text" and isinstance(value, dict):
         return value["id"]
+    return _without_secrets(value)
+
+
+def _without_secrets(value: Any) -> Any:
+    """JSON as it is held where nobody asked for secrets."""
+    if isinstance(value, list):
+        return list(map(_without_secrets, value))
+    if isinstance(value, dict):
+        return {name: None if name == "client_secret" else _without_secrets(each) for name, each in value.items()}
     return value
 
 
@@ -143,10 +151,10 @@ def expected_rows(table: str, truths: Iterable[Any], account: str) -> Rows:
             first, _, last = name.partition(".")
             seen[first] = {**seen[first], last: truth.also[name]}
         row = {
-            name: _held(_at(seen, words.get("path") or name.replace("__", ".")), words["data_type"])
+            name: None if "x-secret" in words  # not asked for
+            else _held(_at(seen, words.get("path") or name.replace("__", ".")), words["data_type"])
             for name, words in declared.items()
-            if name not in SECRET.get(table, ())
-            and (truth.listed or name.replace("__", ".") not in ASKED.get(table, ()))  # a copy lacks them, an event not
+            if (truth.listed or name.replace("__", ".") not in ASKED.get(table, ()))  # a copy lacks them, an event not
         }
         if table in PAIRS:
             row[PAIRS[table]] = truth.owner2

@@ -6,12 +6,13 @@ import logging
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any
 
-from stripe_source.api.credentials import Credentials, check_url, is_loopback, pause
+from stripe_source.api.credentials import Credentials, check_url, pause
 from stripe_source.api.endpoints import endpoint_of
+from stripe_source.api.http.outcome import Check, Failure, Request, interpret
+from stripe_source.api.http.secret_members import without_secret_members
 from stripe_source.api.pages import (
     TIMED_OUT,
     Answer,
@@ -22,14 +23,12 @@ from stripe_source.api.pages import (
     http_date_second,
     not_of_kind,
     not_the_object,
-    parse_json,
 )
 from stripe_source.api.paging import ListWalk, OnSkip, pages_v2
 from stripe_source.api.query import Params, request_url
 from stripe_source.api.rate_limits import Governor
-from stripe_source.api.refusals import is_worth_retrying, redirect_body, refusal, seconds_to_retry
 from stripe_source.errors import (
-    ApiError,
+    AnswerTooLarge,
     AuthenticationError,
     BrokenAnswer,
     InvalidOption,
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
 API_BASE = "https://api.stripe.com"
 API_VERSION = "2026-10-28.endive"
 log = logging.getLogger("stripe_source")
-_Check = Callable[[dict[str, Any]], "str | None"]  # says what is wrong with a body
+ATTEMPTS_BEFORE_SALVAGE = 2  # what came broken once may come whole the next time
 FIRST_WAIT, LONGEST_WAIT, LONGEST_RETRY_AFTER = 0.5, 32.0, 60.0  # seconds before another attempt
 
 
@@ -59,6 +58,7 @@ class Client:
         api_base: URL of Stripe's API; https, or loopback.
         api_version: the version that every request names.
         account: the account to act on, where it is not the key's own.
+        include_secrets: leave `client_secret` and the like in the answers.
         governor: our limits; clients of one key share it. Without one there are none of ours.
         timeout: seconds for one answer, from connecting to its last byte.
         attempts: how often one request is sent before the client gives up.
@@ -75,6 +75,7 @@ class Client:
         api_base: str = API_BASE,
         api_version: str = API_VERSION,
         account: str | None = None,
+        include_secrets: bool = True,
         governor: Governor | None = None,
         timeout: float = 80.0,
         attempts: int = 8,
@@ -83,16 +84,18 @@ class Client:
         jitter: Callable[[], float] = random.random,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.credentials = credentials
+        self.credentials, self.api_base, self.account = credentials, redact(api_base), account  # for `repr`, at once
         self.api_base = check_url("api_base", api_base)
         self.api_version = _header_value("api_version", api_version)
         self.account = None if account is None else _header_value("account_id", account)
+        self._include_secrets = include_secrets
         self.governor = Governor(None, credentials.livemode) if governor is None else governor
         self.figures = Figures()
         self._timeout, self._attempts, self._connections = timeout, max(1, attempts), connections
         self._sleep, self._jitter, self._now = sleep, jitter, now
         self._session: aiohttp.ClientSession | None = None
         self._free_connections: asyncio.Semaphore | None = None
+        self._proxy: str | None = None
         self._stripe_time: int | None = None
         self.latency: float | None = None  # seconds that an answer takes at present
 
@@ -102,23 +105,15 @@ class Client:
     async def __aenter__(self) -> Client:
         import asyncio
 
-        import aiohttp  # 150 ms; commands that read nothing go without
+        from stripe_source.api.http.session import open_session, proxy_of  # aiohttp: 150 ms; some commands read nothing
 
         if self._session is not None:
             raise RuntimeError("this client is open already; each `async with` wants a client of its own")
         # we wait here and not in the pool's queue: waiting in that counts towards the time-out of a request
         self._free_connections = asyncio.Semaphore(self._connections)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=self._timeout),
-            headers={
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip, deflate",  # what aiohttp decodes without further packages
-                "User-Agent": f"dlt-source-stripe/{_release()}",
-            },
-            trust_env=not is_loopback(self.api_base),  # a proxy would see loopback requests, which are in clear
-        )
+        self._session = open_session(
+            self.api_base, self._connections, self._timeout, f"dlt-source-stripe/{_release()}")
+        self._proxy = proxy_of(self.api_base)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -159,7 +154,7 @@ class Client:
 
     async def page(
         self, path: str, params: Params | None = None, *, account: str | None = None,
-        decode: PageDecoder | None = None, attempts: int | None = None,
+        decode: PageDecoder | None = None, attempts: int | None = None, on_skip: OnSkip | None = None,
     ) -> Page:
         """Read one page of a list, and check that it is one. In v2, `path` may be a `next_page_url`.
 
@@ -169,9 +164,15 @@ class Client:
             account: the account to act on, instead of the client's.
             decode: decodes the page instead of the client; where it returns None, the client does.
             attempts: how often it is asked for; None: as often as the client asks for anything.
+            on_skip: called with the id of each object that is no JSON by itself, and with the error; it is left out.
+                None: then the page is broken.
         """
         v2 = path.startswith("/v2/")
-        answer = await self._get(path, params, account, check_of_list(path), decode, attempts)
+        check = check_of_list(path)
+        answer = await self._get(path, params, account, check, decode, attempts, salvage=on_skip is not None)
+        if on_skip is not None:
+            for id, fault in answer.unreadable.items():
+                on_skip(id, BrokenAnswer(fault, path=path))
         body = answer.body
         next_url = body.get("next_page_url") if v2 else None
         total = body.get("total_count")
@@ -225,8 +226,8 @@ class Client:
         return ListWalk(self.page, path, params_of_page, account, decoder, on_skip).pages(starting_after)
 
     async def _get(
-        self, path: str, params: Params | None, account: str | None, check: _Check | None,
-        decode: PageDecoder | None = None, attempts: int | None = None,
+        self, path: str, params: Params | None, account: str | None, check: Check | None,
+        decode: PageDecoder | None = None, attempts: int | None = None, salvage: bool = False,
     ) -> Answer:
         """Send a request until it is answered, or no further attempt is worth it."""
         if self._session is None:
@@ -245,7 +246,7 @@ class Client:
             if acting is not None:
                 headers["Stripe-Context" if self.credentials.organization else "Stripe-Account"] = acting
             outcome = await self._send_within_limits(
-                session, _Request(bare, url, headers, acting, attempt, check, decode)
+                session, Request(bare, url, headers, acting, attempt, check, decode)
             )
             if isinstance(outcome, Answer):
                 return outcome
@@ -253,6 +254,8 @@ class Client:
                 renewed = True
                 if await self.credentials.renew(session, authorization):
                     continue
+            if salvage and outcome.salvaged and attempt >= ATTEMPTS_BEFORE_SALVAGE:
+                return outcome.salvaged
             if not outcome.retry or attempt >= most:
                 raise outcome.error
             wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1)) * self._jitter()
@@ -266,7 +269,7 @@ class Client:
             self.figures.seconds_retrying += wait
             await self._sleep(wait)
 
-    async def _send_within_limits(self, session: aiohttp.ClientSession, request: _Request) -> Answer | _Failure:
+    async def _send_within_limits(self, session: aiohttp.ClientSession, request: Request) -> Answer | Failure:
         """Send a request once the limits let it pass, and tell the governor if Stripe found it too fast."""
         endpoint = endpoint_of(request.path)
         self.figures.seconds_waiting += await self.governor.acquire(request.account, endpoint)
@@ -276,79 +279,57 @@ class Client:
                 outcome = await self._send(session, request)
         finally:
             self.governor.release(request.account, endpoint)
-        if isinstance(outcome, _Failure) and isinstance(outcome.error, RateLimited):
+        if isinstance(outcome, Failure) and isinstance(outcome.error, RateLimited):
             self.figures.rate_limited += 1
             self.governor.on_rate_limited(outcome.error.reason, request.account, endpoint)
         return outcome
 
-    async def _send(self, session: aiohttp.ClientSession, request: _Request) -> Answer | _Failure:
+    async def _send(self, session: aiohttp.ClientSession, request: Request) -> Answer | Failure:
         """Send one request. Failures are returned, not raised: raised ones would carry the HTTP library's own along."""
         import asyncio
 
         import aiohttp
         import yarl
 
+        from stripe_source.api.http.body import TooLarge, Undecodable, read_body
+
         started = time.perf_counter()
         self.figures.requests += 1
-        broken = retry = True
+        kind: type[StripeError] = BrokenAnswer
+        retry = True
         code = None
         try:
             url = yarl.URL(request.url, encoded=True)
-            async with session.get(url, headers=request.headers, allow_redirects=False) as response:
-                text = await response.read()
+            async with session.get(
+                url, headers=request.headers, allow_redirects=False, proxy=self._proxy
+            ) as response:
+                text = await read_body(response)
+        except TooLarge as failure:  # as large the next time
+            kind, retry, message = AnswerTooLarge, False, str(failure)
+        except Undecodable as failure:
+            message = self._describe(failure)
         except asyncio.TimeoutError:
-            broken, code, message = False, TIMED_OUT, f"No complete answer within {self._timeout:g} s"
+            kind, code, message = Unreachable, TIMED_OUT, f"No complete answer within {self._timeout:g} s"
         except (aiohttp.ClientSSLError, aiohttp.InvalidURL) as failure:  # as wrong the next time
-            broken, retry, message = False, False, self._describe(failure)
+            kind, retry, message = Unreachable, False, self._describe(failure)
         except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError) as failure:
             message = self._describe(failure)
         except (aiohttp.ClientError, OSError) as failure:
-            broken, message = False, self._describe(failure)
+            kind, message = Unreachable, self._describe(failure)
         else:
             seconds = time.perf_counter() - started
             self.latency = seconds if self.latency is None else 0.9 * self.latency + 0.1 * seconds
             self.figures.seconds_answering += seconds
             self.figures.bytes += len(text)
+            if not self._include_secrets:
+                text = without_secret_members(text)
             decoded = await request.decode(text) if request.decode and response.status == 200 else None
-            return self._interpret(response.status, response.headers, text, request, decoded)
-        kind = BrokenAnswer if broken else Unreachable
+            date = http_date_second(response.headers.get("Date"))
+            self._stripe_time = self._stripe_time if date is None else date
+            return interpret(
+                request, response.status, response.headers, text, decoded, self.credentials.secrets, self._now)
         error = kind(message, code=code, path=request.path, account=request.account, attempts=request.attempt)
-        return _Failure(error, retry)
-
-    def _interpret(
-        self, status: int, headers: Mapping[str, str], text: bytes, request: _Request,
-        decoded: tuple[dict[str, Any], object] | None,
-    ) -> Answer | _Failure:
-        """What an answer means: data, or an error that may be worth another attempt."""
-        secrets = self.credentials.secrets
-        request_id = headers.get("Request-Id")
-        facts: dict[str, Any] = {
-            "path": request.path, "account": request.account, "attempts": request.attempt, "request_id": request_id,
-        }
-        body, handle = decoded or (parse_json(text), None)
-        date = http_date_second(headers.get("Date"))
-        self._stripe_time = self._stripe_time if date is None else date
-        if 200 <= status < 300:
-            if not isinstance(body, dict):
-                fault: str | None = f"{len(text)} bytes that are no JSON object"
-            elif isinstance(body.get("error"), dict) and "object" not in body and "id" not in body:
-                message = redact(body["error"].get("message") or "no explanation", secrets)
-                return _Failure(ApiError(f"An error in place of data: {message}", status=status, **facts), True)
-            else:
-                fault = request.check(body) if request.check is not None else None
-            if fault is None:
-                version = headers.get("Stripe-Version")
-                return Answer(body, int(self._now()) if date is None else date, version, request_id, handle)
-            return _Failure(BrokenAnswer(fault, status=status, **facts), True)
-        error = refusal(
-            status,
-            body if isinstance(body, dict) else redirect_body(status, headers.get("Location", "")),
-            rate_limited_reason=headers.get("Stripe-Rate-Limited-Reason"),
-            secrets=secrets,
-            **facts,
-        )
-        retry = is_worth_retrying(status, error, headers.get("Stripe-Should-Retry"))
-        return _Failure(error, retry, seconds_to_retry(headers.get("Retry-After"), self._now))
+        return Failure(error, retry)
 
     @property
     def clock(self) -> int:
@@ -357,28 +338,6 @@ class Client:
 
     def _describe(self, failure: BaseException) -> str:
         return redact(f"{type(failure).__name__}: {failure}", self.credentials.secrets)
-
-
-@dataclass(frozen=True)
-class _Request:
-    """One attempt to read something. `account` is the account that it acts on, `check` looks at the body."""
-
-    path: str
-    url: str
-    headers: dict[str, str]
-    account: str | None
-    attempt: int
-    check: _Check | None
-    decode: PageDecoder | None
-
-
-@dataclass(frozen=True)
-class _Failure:
-    """An attempt that brought no data. `retry_after` is the seconds that Stripe said to wait."""
-
-    error: StripeError
-    retry: bool
-    retry_after: float | None = None
 
 
 def _header_value(option: str, value: str) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 Kind = Literal["secret", "restricted", "organization"]
-_KEY = re.compile(r"(?P<prefix>sk_org|sk|rkcs|rk)_(?:(?P<mode>live|test)_)?(?P<rest>[A-Za-z0-9_]+)")
+_KEY = re.compile(r"(?P<prefix>sk_org|sk|rkcs|rk)_(?:(?P<mode>live|test)_)?[A-Za-z0-9_]+")
 _KINDS: dict[str, Kind] = {"sk": "secret", "rk": "restricted", "rkcs": "restricted", "sk_org": "organization"}
 _STRANGERS = {  # what people paste instead
     "whsec_": "it is a webhook signing secret",
@@ -24,6 +24,15 @@ _STRANGERS = {  # what people paste instead
     "ek_": "it is an ephemeral key, made for mobile apps",
     "mk_": "it is the id of a key, not the key",
 }
+
+
+class Secret(str):
+    """Text that a debugger, a log or a traceback that prints variables does not show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(redact(self, (str(self),)))
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ def parse_key(text: str | None) -> KeyInfo:
     >>> parse_key("rk_live_51Hx")
     KeyInfo(kind='restricted', livemode=True)
     """
-    key = (text or "").strip()
+    key = text = Secret((text or "").strip())
     if not key:
         raise MissingKey
     if key.startswith("pk_"):
@@ -60,20 +69,22 @@ def parse_key(text: str | None) -> KeyInfo:
         if key.startswith(prefix):
             raise MalformedKey(reason)
     match = _KEY.fullmatch(key)
-    if match is None:
+    named = match and match.groupdict()
+    del match  # it shows the key to a traceback with variables
+    if named is None:
         known = key.startswith(tuple(f"{prefix}_" for prefix in _KINDS))
         raise MalformedKey("it holds characters that no key holds" if known else "its beginning is none of a key")
-    mode = match["mode"]
-    kind = _KINDS[match["prefix"]]
+    mode = named["mode"]
+    kind = _KINDS[named["prefix"]]
     if mode is None and kind != "organization":
         raise MalformedKey("it names neither `live` nor `test`")
     return KeyInfo(kind=kind, livemode=None if mode is None else mode == "live")
 
 
 def is_loopback(url: str) -> bool:
-    """Whether `url` is served by this machine."""
+    """Whether `url` is served by this machine, whatever DNS says: an address, or `localhost`, which it is not asked."""
     host = urlsplit(url).hostname or ""
-    if host == "localhost" or host.endswith(".localhost"):
+    if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -99,15 +110,6 @@ def check_url(option: str, url: str) -> str:
     if parts.scheme == "http" and not is_loopback(url):
         raise InvalidOption(option, redact(url), reason="The key would travel in clear: use `https://`.")
     return url.rstrip("/")
-
-
-class Secret(str):
-    """Text that a debugger, a log or a traceback that prints variables does not show."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return repr(redact(self, (str(self),)))
 
 
 class Credentials(Protocol):
@@ -136,8 +138,8 @@ class ApiKey:
     """A secret, restricted or organization key."""
 
     def __init__(self, key: str | None) -> None:
+        self._key = key = Secret((key or "").strip())
         self.info = parse_key(key)
-        self._key = (key or "").strip()
 
     def __repr__(self) -> str:
         return f"ApiKey({redact(self._key)!r})"

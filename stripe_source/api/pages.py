@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any
 
@@ -27,6 +27,7 @@ class Answer:
         version: the API version that Stripe answered in.
         request_id: Stripe's `Request-Id`.
         handle: what a `PageDecoder` returned with the body.
+        unreadable: of a page, the objects that are no JSON by themselves: why, by id.
     """
 
     body: dict[str, Any]
@@ -34,6 +35,7 @@ class Answer:
     version: str | None = None
     request_id: str | None = None
     handle: object | None = None
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

@@ -22,16 +22,16 @@ MOST_SKIPPED = 10  # objects of one list that are stepped over; with more, the l
 MOST_EMPTY_PAGES = 10  # in a row, in v2, whose tokens may change without an end
 
 
+OnSkip = Callable[[str, StripeError], None]
+
+
 class ReadPage(Protocol):
     """Reads one page of a list, as `Client.page` does."""
 
     def __call__(
         self, path: str, params: Params | None = None, *, account: str | None = None,
-        decode: PageDecoder | None = None, attempts: int | None = None,
+        decode: PageDecoder | None = None, attempts: int | None = None, on_skip: OnSkip | None = None,
     ) -> Coroutine[Any, Any, Page]: ...
-
-
-OnSkip = Callable[[str, StripeError], None]
 
 
 @dataclass
@@ -40,7 +40,7 @@ class ListWalk:
 
     A page that comes broken twice, or not at all, is asked for with fewer objects: answers that are cut at 131,072
     bytes, and long pages that time out, were reported in public up to 2026-11. An object that cannot be read even
-    alone is stepped over, where somebody takes its name.
+    alone, or is no JSON among others that are, is stepped over, where somebody takes its name.
 
     Args:
         read_page: reads one page.
@@ -73,7 +73,7 @@ class ListWalk:
             try:
                 page = await self.read_page(
                     self.path, {**params, "limit": size}, account=self.account, decode=self.decoder(),
-                    attempts=ATTEMPTS_OF_A_SIZE,
+                    attempts=ATTEMPTS_OF_A_SIZE, on_skip=self.on_skip,
                 )
             except (BrokenAnswer, ApiError, Unreachable) as error:
                 if isinstance(error, Unreachable) and error.code != TIMED_OUT:
@@ -88,7 +88,8 @@ class ListWalk:
         """The page after a cursor as it is asked for, or with one object; one that cannot be read is stepped over."""
         one = {**params, "limit": 1} if "limit" in params else params
         try:
-            page = await self.read_page(self.path, one, account=self.account, decode=self.decoder())
+            page = await self.read_page(
+                self.path, one, account=self.account, decode=self.decoder(), on_skip=self.on_skip)
         except (BrokenAnswer, ApiError, Unreachable) as error:
             if self.on_skip is None or self.size != 1 or self._skipped >= MOST_SKIPPED:
                 raise

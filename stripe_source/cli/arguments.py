@@ -144,6 +144,9 @@ def _connection(parser: argparse.ArgumentParser) -> None:
                                                 "where other users of the machine could see it.")
     group.add_argument("--account-id", help="a connected account to read with a platform's key")
     group.add_argument("--api-base", help="where Stripe is; a sandbox, say")
+    group.add_argument("--oauth-file", help="where the newest refresh token of a Stripe App is kept (mode 0600)")
+    group.add_argument("--include-secrets", action="store_true", default=None,
+                       help="load `client_secret` and the like too; otherwise their columns stay empty")
     group.add_argument("--api-version", help="another API version than the one this release is made for")
     group.add_argument("--rate", type=_rate, default=UNSET,
                        help="share of Stripe's limits to use, 0 < rate <= 1 (default 0.5), or none")

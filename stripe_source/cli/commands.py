@@ -2,13 +2,12 @@
 from __future__ import annotations
 
 import argparse
-import time
 from typing import Any
 
 from stripe_source.cli import schema_commands
 from stripe_source.cli.arguments import UNSET, Command
 from stripe_source.cli.connect import make_pipeline, quiet_dlt, set_dlt_option
-from stripe_source.cli.output import print_json, stderr_console, stdout_console
+from stripe_source.cli.output import print_error, print_json, stderr_console, stdout_console
 from stripe_source.cli.sandbox_command import run_sandbox
 from stripe_source.errors import InvalidOption
 
@@ -22,7 +21,8 @@ def given_options(args: argparse.Namespace, *names: str) -> dict[str, Any]:
 
 def stripe_options(args: argparse.Namespace) -> dict[str, Any]:
     """The options of the connection and of the selection that were given."""
-    options = given_options(args, "tables", "exclude", "account_id", "api_base", "api_version")
+    names = "tables", "exclude", "account_id", "api_base", "api_version", "oauth_file", "include_secrets"
+    options = given_options(args, *names)
     if args.rate is not UNSET:
         options["rate"] = args.rate
     return options
@@ -68,13 +68,18 @@ def run_sync(args: argparse.Namespace) -> int:
         options["marker"] = _marker(args.marker)
     if pause is None:
         return _print_sync(args, _sync(args, options))
-    while True:
-        _print_sync(args, _sync(args, options), indent=None)
+    from stripe_source.cli.repeat import run_again_and_again
+
+    def run() -> int:
+        code = _print_sync(args, _sync(args, options), indent=None)
         options["refresh"] = None
+        return code
+
+    def announce(text: str) -> None:
         if not args.json:
-            moment = time.strftime("%H:%M:%S", time.localtime(time.time() + pause))
-            stderr_console().print(f"Next run at {moment}; Ctrl-C ends it", highlight=False)
-        time.sleep(pause)
+            stderr_console().print(text, highlight=False)
+
+    return run_again_and_again(run, pause, print_error, announce)
 
 
 def _sync(args: argparse.Namespace, options: dict[str, Any]) -> Any:
@@ -82,7 +87,9 @@ def _sync(args: argparse.Namespace, options: dict[str, Any]) -> Any:
     from stripe_source.load.sync import sync
     from stripe_source.source import resolve_options
 
-    resolve_options(**options)  # before dlt's pipeline is made: a wrong option leaves no trace
+    resolved = resolve_options(**options)  # before dlt's pipeline is made: a wrong option leaves no trace
+    # once for all runs of `--every`: a Stripe App's refresh token works once
+    options.update(api_key=resolved.credentials, api_base=resolved.api_base)
     return sync(make_pipeline(args), progress=_progress(args), **options)
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stripe_source.destination.dlt_errors import our_error
+from stripe_source.destination.dlt_errors import cause_to_raise, our_error
 from stripe_source.redaction import redact
 
 if TYPE_CHECKING:
@@ -62,8 +62,12 @@ def destination_errors(pipeline: dlt.Pipeline) -> Iterator[None]:
 
     try:
         yield
-    except (DestinationException, PipelineStepFailed, OSError) as error:
-        raise our_error(pipeline, error) from error
+    except (DestinationException, PipelineStepFailed, OSError) as failure:
+        error = our_error(pipeline, failure)
+        cause = cause_to_raise(error, failure)
+    else:
+        return
+    raise error from cause
 
 
 @contextmanager

@@ -31,6 +31,14 @@ def wrapped_error(error: BaseException) -> BaseException | None:
     return next((each for each in causes_of(error) if isinstance(each, (StripeSourceError, KeyboardInterrupt))), None)
 
 
+def cause_to_raise(error: BaseException, failure: BaseException) -> BaseException | None:
+    """What an error is raised from for a failure of dlt's: the failure, or its own cause where it is a part of that.
+
+    `__cause__` would go in a circle there, without an end for whoever follows it.
+    """
+    return error.__cause__ if any(each is error for each in causes_of(failure)) else failure
+
+
 def our_error(pipeline: dlt.Pipeline, error: BaseException) -> BaseException:
     """What to raise for an error of dlt's: the error of ours or the signal in it, else a `DestinationError`."""
     return wrapped_error(error) or destination_error(pipeline, error)

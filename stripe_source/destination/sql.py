@@ -120,6 +120,8 @@ class DestinationSql:
         """The rows that a query answers, in portions, by an open client; none where dlt does not know of a drop."""
         from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
+        if type(self.client).__module__.startswith("dlt.destinations.impl.sqlalchemy"):
+            query = query.replace(":", r"\:")  # its `text` takes `:plan` in a literal for a parameter
         try:
             with self.client.execute_query(query) as cursor:
                 while rows := cursor.fetchmany(ROWS_PER_FETCH):

@@ -1,8 +1,12 @@
-"""The end of a dlt run or step, as dlt reports it."""
+"""The end of a dlt run or step, as dlt reports it, and what it leaves in the folder of its pipeline."""
 from __future__ import annotations
 
+import os
+import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +34,46 @@ def call_at_run_end(pipeline: dlt.Pipeline, callback: Callable[[], None]) -> boo
         if _tracker not in trace.TRACKING_MODULES:
             trace.TRACKING_MODULES.append(_tracker)
     return True
+
+
+def remove_loaded_files(pipeline: dlt.Pipeline, load_ids: Collection[str] | None = None) -> None:
+    """Remove the files of our rows that are loaded: dlt keeps a second copy of them, until its folder is removed.
+
+    Nothing is done where dlt's configuration says `delete_completed_jobs` under `[load]`, whatever it says.
+
+    Args:
+        pipeline: whose they are.
+        load_ids: loads that are ours; None: all that are, as their schemas say.
+    """
+    import dlt
+
+    if dlt.config.get("load.delete_completed_jobs", bool) is not None:
+        return
+    loaded = Path(pipeline.working_dir, "load", "loaded")
+    if load_ids is None:
+        load_ids = [package.name for package in loaded.iterdir()] if loaded.is_dir() else []
+    for package in (loaded / load_id for load_id in load_ids):
+        files, failed = package / "completed_jobs", package / "failed_jobs"
+        if not files.is_dir() or (failed.is_dir() and any(failed.iterdir())):
+            continue  # as dlt does where it removes them
+        schema = package / "schema.json"
+        if schema.is_file() and b"x-stripe-object" in schema.read_bytes():
+            shutil.rmtree(files, ignore_errors=True)
+
+
+def keep_private(pipeline: dlt.Pipeline) -> None:
+    """Let nobody else look into the folder of a pipeline, where rows are until they are loaded.
+
+    A group that may write there keeps what it may.
+    """
+    folder = Path(pipeline.working_dir)
+    if os.name != "posix" or not folder.is_dir():
+        return
+    mode = folder.stat().st_mode & 0o777
+    wanted = mode & (0o770 if mode & 0o020 else 0o700)
+    if wanted != mode:
+        with suppress(PermissionError):  # it is somebody else's, who has to see to it
+            folder.chmod(wanted)
 
 
 def _ended(_: Any, pipeline: dlt.Pipeline, __: bool) -> None:

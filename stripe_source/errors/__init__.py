@@ -22,6 +22,7 @@
     │   ├── ApiError                    5xx after all attempts
     │   ├── Unreachable                 no answer after all attempts
     │   ├── BrokenAnswer                an answer that cannot be read, after all attempts
+    │   │   └── AnswerTooLarge          an answer of more than 64 MB
     │   └── EndlessPaging               a list that never ends
     ├── SchemaFrozen                    1: Stripe sends something new, and the schema contract freezes the table
     ├── TablesNotRead                   1: a generator could not read some tables
@@ -48,6 +49,7 @@ from stripe_source.errors.loading import (
     TablesNotRead,
 )
 from stripe_source.errors.stripe import (
+    AnswerTooLarge,
     ApiError,
     AuthenticationError,
     BrokenAnswer,
@@ -63,6 +65,7 @@ from stripe_source.errors.stripe import (
 )
 
 __all__ = [
+    "AnswerTooLarge",
     "ApiError",
     "AuthenticationError",
     "BrokenAnswer",

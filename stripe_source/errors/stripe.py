@@ -68,14 +68,33 @@ def _clean(text: object) -> str | None:
     return None if text is None else redact(text)
 
 
+# Texts as reported in public threads up to 2026-11, none seen by us on a live account.
+_OTHER_ADDRESS = re.compile(r"\bip (?:address|allow)|allow ?-?list", re.IGNORECASE)
+_NO_PLATFORM = re.compile(r"connect platform|does not have access to account", re.IGNORECASE)
+_ACCOUNT_ADVICE = (
+    "The key may not act on account `{account}`: leave out `account_id` to read the key's own account. Only a key "
+    "of a platform reads other accounts, as long as they are connected to it."
+)
+
+
 class AuthenticationError(StripeError):
-    """Stripe does not know the key: wrong, expired, revoked."""
+    """Stripe does not let the key in: wrong, expired, revoked, or not from this address."""
 
     exit_code = 3
     way_out = (
         "Create a key at https://dashboard.stripe.com/apikeys (test mode and sandboxes have their own) and set it as "
         "`STRIPE_API_KEY` or in `.dlt/secrets.toml`."
     )
+
+    def advice(self) -> str:
+        if _OTHER_ADDRESS.search(self.message):
+            return (
+                "The key is right, but not allowed from the address of this machine: add the address to the key's "
+                "allow list at https://dashboard.stripe.com/apikeys, or run where it is on the list."
+            )
+        if self.account and _NO_PLATFORM.search(self.message):
+            return _ACCOUNT_ADVICE.format(account=self.account)
+        return self.way_out
 
 
 class PermissionDenied(StripeError):
@@ -93,8 +112,8 @@ class PermissionDenied(StripeError):
         return named and f"rak_{named.group().removeprefix('rak_')}"
 
     def advice(self) -> str:
-        if self.code == "account_invalid":
-            return "The account is gone or no longer grants access: leave it out of `accounts`, or connect it again."
+        if self.account and (self.code == "account_invalid" or _NO_PLATFORM.search(self.message)):
+            return _ACCOUNT_ADVICE.format(account=self.account)
         if self.permission:
             return (
                 f"Give the key the permission `{self.permission}` at https://dashboard.stripe.com/apikeys, "
@@ -123,6 +142,11 @@ class InvalidRequest(StripeError):
     """Stripe did not understand the request."""
 
     way_out = "If you changed `api_version`, go back to the default; otherwise please report it with the request id."
+
+    def advice(self) -> str:
+        if self.account and _NO_PLATFORM.search(self.message):
+            return _ACCOUNT_ADVICE.format(account=self.account)
+        return self.way_out
 
 
 class Redirected(StripeError):
@@ -159,6 +183,15 @@ class BrokenAnswer(StripeError):
 
     way_out = (
         "Something between here and Stripe may be changing or cutting answers (proxy, `api_base`); check and run again."
+    )
+
+
+class AnswerTooLarge(BrokenAnswer):
+    """An answer is larger than any of Stripe's; it was not read to its end."""
+
+    way_out = (
+        "No answer of Stripe's is known to be that large: check what `api_base` and any proxy lead to. If it is Stripe "
+        "all the same, please report it with the path; `exclude` leaves the table out meanwhile."
     )
 
 

@@ -34,7 +34,7 @@ async def identify(client: Client) -> AccountIdentity:
     try:
         answer = await client.get("/v1/account", kind="account")
     except StripeError as error:
-        if error.status is None or isinstance(error, AuthenticationError):
+        if error.status is None or isinstance(error, AuthenticationError) or error.code == "account_invalid":
             raise  # nobody there, or nobody that lets us in: no other request will do better
         if isinstance(error, NotEnabled):
             await _check_that_it_is_stripe(client)

@@ -13,6 +13,7 @@ from dlt.common.storages.exceptions import LoadStorageException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from stripe_source.destination.duckdb_session import DuckDBSession
+from stripe_source.dlt_patches.run_end import keep_private, remove_loaded_files
 from stripe_source.load.failures import is_broken_folder, is_terminal
 from stripe_source.load.other_loads import OtherLoads
 from stripe_source.load.progress import Progress
@@ -56,6 +57,7 @@ def load_until_done(
                 drop_and_restore(pipeline)
                 return None
             info = _load(pipeline, database)
+            remove_loaded_files(pipeline, info.loads_ids)
             own_ids += info.loads_ids
             loaded.ids += [] if extraction.creating_tables else info.loads_ids
             others_before, (others, own) = others, loads.count(own_ids)
@@ -127,6 +129,8 @@ def load_pending(pipeline: dlt.Pipeline, notes: list[str]) -> None:
 def _load_pending(pipeline: dlt.Pipeline, notes: list[str]) -> None:
     pipeline.activate()
     pipeline.sync_destination()
+    keep_private(pipeline)
+    remove_loaded_files(pipeline)  # of earlier releases too
     if not pipeline.has_pending_data:
         return
     loads_before = pending_loads(pipeline)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -35,5 +36,7 @@ def use_few_malloc_arenas() -> None:
 
     Otherwise it makes a heap for each new thread, and gives little of it back.
     """
+    if sys.platform != "linux":
+        return  # Windows cannot even be asked in this way: `CDLL(None)` is a TypeError there
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(-8, 2)  # M_ARENA_MAX; answers 0 where it is refused

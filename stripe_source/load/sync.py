@@ -13,8 +13,9 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from stripe_source.api.pages import Figures
 from stripe_source.arrow_rows.contract import EVOLVE
+from stripe_source.configured import hide_secrets
 from stripe_source.destination.create_tables import create_tables, empty_table
-from stripe_source.destination.dlt_errors import destination_error
+from stripe_source.destination.dlt_errors import cause_to_raise, destination_error
 from stripe_source.destination.duckdb_session import DuckDBSession
 from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.errors import Busy
@@ -64,6 +65,7 @@ def sync(
         Busy: another process runs the pipeline.
     """
     began = time.monotonic()
+    hide_secrets(options)
     run = _Run(pipeline, resolve_options(**options, refresh=refresh), progress or Silent())
     use_few_malloc_arenas()
     try:
@@ -80,12 +82,14 @@ def sync(
         error = error_of_step(pipeline, failure)
         if error is failure:
             raise
-        raise error from failure
+        cause = cause_to_raise(error, failure)
     except (DestinationException, OSError) as failure:
         raise destination_error(pipeline, failure) from failure
+    else:
+        return run.result(time.monotonic() - began)
     finally:
         run.progress.phase("done")
-    return run.result(time.monotonic() - began)
+    raise error from cause  # out here, as its context would be the failure of which it is a part
 
 
 @dataclass

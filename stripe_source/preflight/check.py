@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from stripe_source.api.client import Client
 from stripe_source.api.pages import Answer
+from stripe_source.configured import hide_secrets
 from stripe_source.errors import AuthenticationError, StripeError
 from stripe_source.extract.account import run_async
 from stripe_source.extract.plan import ListPlan, plan_lists
@@ -70,6 +71,7 @@ def check(**options: Any) -> CheckResult:
         AuthenticationError: Stripe refused the key.
         Unreachable: nothing answers at `api_base`.
     """
+    hide_secrets(options)
     return run_async(_check(resolve_options(**options)))
 
 

@@ -19,7 +19,7 @@ import dlt
 from filelock import FileLock, Timeout
 
 from stripe_source.dlt_patches.apply import dlt_patches, prepare_destination
-from stripe_source.dlt_patches.run_end import call_at_run_end
+from stripe_source.dlt_patches.run_end import call_at_run_end, keep_private, remove_loaded_files
 from stripe_source.errors import Busy
 
 
@@ -52,6 +52,8 @@ def hold_current_run() -> Callable[[], None]:
     with ExitStack() as stack:
         stack.callback(_acquire(pipeline))
         prepare_destination(pipeline)
+        keep_private(pipeline)
+        stack.callback(remove_loaded_files, pipeline)
         held = stack.pop_all()
     if not call_at_run_end(pipeline, held.close):
         return held.close
@@ -70,7 +72,7 @@ def _acquire(pipeline: dlt.Pipeline) -> Callable[[], None]:
     """Take the lock of a pipeline, and note which process did; return the function that releases it."""
     file = _file(pipeline)
     note = file.with_suffix(".run")
-    lock = FileLock(file, timeout=0, thread_local=False)  # dlt may read a resource in another thread
+    lock = FileLock(file, timeout=0, mode=0o600, thread_local=False)  # dlt may read a resource in another thread
     try:
         lock.acquire()
     except Timeout:
@@ -84,11 +86,18 @@ def _acquire(pipeline: dlt.Pipeline) -> Callable[[], None]:
         lock.release()
 
     try:
-        note.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}))
+        _write_note(note, json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}))
     except OSError:
         release()
         raise
     return release
+
+
+def _write_note(note: Path, text: str) -> None:
+    """Write a file of our own, of mode 0600: not through a link that somebody put in its place, nor into their file."""
+    note.unlink(missing_ok=True)
+    with open(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def _owner_of(note: Path) -> dict[str, Any]:

@@ -5,11 +5,12 @@ Everything that a marker means stands here; `tables/markers.py` says which table
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import timedelta
 from typing import Any
 
 import dlt
 
+from stripe_source.arrow_rows.values import EPOCH
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.extract.verdicts import Verdict
 from stripe_source.options import Options
@@ -100,10 +101,10 @@ class ByCreated(Marker):
 
     def cursor(self, options: Options, table: Table) -> Any:
         """dlt's cursor; its lag covers how long rows of the table change."""
-        start = None if options.start is None else datetime.fromtimestamp(options.start, timezone.utc)
-        end = None if options.end is None else datetime.fromtimestamp(options.end, timezone.utc)
+        start = None if options.start is None else EPOCH + timedelta(seconds=options.start)
+        end = None if options.end is None else EPOCH + timedelta(seconds=options.end)
         if end and not start:
-            start = datetime.fromtimestamp(0, timezone.utc)  # dlt takes no end without a start
+            start = EPOCH  # dlt takes no end without a start
         lag = LAG_BEHIND_ALL if options.again(table) else max(options.lookback, table.lookback.total_seconds())
         return dlt.sources.incremental(
             table.time or "created", initial_value=start, end_value=end, lag=lag, on_cursor_value_missing="include"

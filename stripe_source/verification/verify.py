@@ -8,6 +8,7 @@ from typing import Any
 
 import dlt
 
+from stripe_source.configured import hide_secrets
 from stripe_source.destination.connection import destination_errors
 from stripe_source.errors import InvalidOption
 from stripe_source.load.progress import Progress, Silent
@@ -57,6 +58,7 @@ def verify(
         DestinationError: the destination cannot be read or, with `repair`, did not take the data.
         Busy: with `repair`, another process runs the pipeline.
     """
+    hide_secrets(options)
     given = {**options, "tables": "%" if tables is None else tables}
     if exclude is not None:
         given["exclude"] = exclude

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from . import Mutant
 
+SECRETS = "tests/test_secrets.py"
 CLIENT, LIMITS, SWEEPS = "tests/test_client.py", "tests/test_limits.py", "tests/test_backfill.py"
 ROWS, PORTIONS, PROOF = "tests/test_rows.py", "tests/test_first_load.py", "tests/test_verify.py"
 
 MUTANTS = (
     # keys, tokens, hosts
-    Mutant('host.endswith(".localhost")', 'host.endswith("localhost")', f'{CLIENT} -k "sounds_local"'),
+    Mutant('if host == "localhost":', 'if host.endswith("localhost"):', f'{CLIENT} -k "sounds_local"'),
+    Mutant(
+        "name not in settings or settings[name].value != value", "name not in settings or True",
+        f"{SECRETS} -k goes_to_another_host",
+    ),
+    Mutant("base is None or not base.in_file or", "base is None or", f"{SECRETS} -k goes_to_another_host"),
+    Mutant("self._file.save(str(rotated))", "pass", f'{CLIENT} -k "kept_in_a_file"'),
+    Mutant(
+        "self._refresh_token = self._file.newest() or self._refresh_token", "pass", f'{CLIENT} -k "share_one_app"'),
+    Mutant("return token if self._first in (None, first) else None", "return token", f'{CLIENT} -k "begins_anew"'),
+    Mutant("if not self._include_secrets:", "if False:", f"{SECRETS} -k on_request_only"),
+    Mutant("os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600", "os.O_WRONLY | os.O_CREAT", f"{SECRETS} -k through_a_link"),
+    Mutant("console.push_render_hook(_CleanHook())", "console", f"{SECRETS} -k terminal_escapes"),
     Mutant(
         "if not (status == 200 or status == 429 or status >= 500):",
         "if not (status == 200 or status >= 500):",
@@ -33,7 +46,9 @@ MUTANTS = (
         f'{CLIENT} -k "share_one_exchange"',
     ),
     # asking
-    Mutant("trust_env=not is_loopback(self.api_base)", "trust_env=True", f'{CLIENT} -k "proxies"'),
+    Mutant("trust_env=False,", "trust_env=True,", f'{CLIENT} -k "only_credential"'),
+    Mutant("is_loopback(url) or proxy_bypass", "proxy_bypass", f'{CLIENT} -k "proxies"'),
+    Mutant("if max(received, size) > limit:", "if received > limit:", f'{CLIENT} -k "as_large_as_the_limit"'),
     Mutant(
         "isinstance(outcome.error, AuthenticationError) and not renewed",
         "isinstance(outcome.error, AuthenticationError) and False",

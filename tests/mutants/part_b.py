@@ -161,8 +161,8 @@ MUTANTS = (
         "tests/test_options.py -k refresh_reads",
     ),
     Mutant(
-        "if client_id and client_secret and refresh_token and not api_key:",
-        "if client_id and client_secret and refresh_token:",
+        "if client_id and client_secret and (refresh_token or oauth_file) and not api_key:",
+        "if client_id and client_secret and (refresh_token or oauth_file):",
         "tests/test_options.py -k test_keys",
     ),
     Mutant(

@@ -12,6 +12,14 @@ WRONG = "tests/test_wrong_answers.py -k"
 WALK, SCHEMA = "tests/test_generators.py -k", "tests/test_schema_commands.py -k"
 
 MUTANTS = (
+    # ---- failures
+    Mutant('query = query.replace(":", r"\\:")', "pass", "tests/test_destinations.py -k people_chose"),
+    Mutant(
+        "return error.__cause__ if any(each is error for each in causes_of(failure)) else failure", "return failure",
+        "tests/test_cli.py -k have_an_end",
+    ),
+    Mutant("failures, wait = 0, pause", "wait = pause", "tests/test_cli.py -k pauses_after_failures"),
+    Mutant("return error.exit_code not in (2, REFUSED)", "return True", "tests/test_cli.py -k pauses_after_failures"),
     # ---- spans of a list
     Mutant(
         "min(self.high, self.handed_over + 1)", "min(self.high, self.handed_over)", f"{SWEEPS} that_a_page_cut_in_two"

@@ -196,7 +196,8 @@ def _value(books: Books, object: str, path: list[str], column: Data, choices: Da
         return "usd"
     if column.get("references"):
         return _reference(books, column["references"], number)
-    return f"{last}_{rng.choice(_WORDS)}"
+    word = rng.choice(_WORDS)
+    return f"whsec_{number}x{len(word)}" if last == "secret" else f"{last}_{word}"  # of a webhook endpoint
 
 
 def _typed_value(books: Books, object: str, path: list[str], kind: str) -> Any:

@@ -1,0 +1,27 @@
+"""Secrets among the data of an answer, such as `client_secret`: taken out of its text before it is read."""
+from __future__ import annotations
+
+import re
+
+# What its holder may do with it: complete a payment in the browser, sign webhooks. By name, as no other member of
+# Stripe's is called so (OpenAPI document of 2026-08-26); `secret` by value, as metadata may be called so as well.
+_MEMBER = re.compile(rb'secret"\s*:\s*("(?:[^"\\]|\\.)*")')  # begins with plain text, so that it is found fast
+_BEGINNING = re.compile(rb'(?:^|[{,\s])"([a-z]+_)?\Z')
+_VALUE = re.compile(rb'"(?:whsec_|(?:\w+_)?secret_)\w+"')
+
+
+def without_secret_members(text: bytes) -> bytes:
+    """The JSON text of an answer with null in place of its secrets.
+
+    >>> without_secret_members(b'{"client_secret": "pi_1_secret_2", "metadata": {"secret": "of the user"}}')
+    b'{"client_secret": null, "metadata": {"secret": "of the user"}}'
+    """
+    if b'secret"' not in text:
+        return text
+    return _MEMBER.sub(_without, text)
+
+
+def _without(found: re.Match[bytes]) -> bytes:
+    beginning = _BEGINNING.search(found.string[max(0, found.start() - 40):found.start()])
+    secret = beginning and (beginning[1] in (b"client_", b"signing_") or _VALUE.fullmatch(found[1]))
+    return found[0][:-len(found[1])] + b"null" if secret else found[0]
