@@ -195,7 +195,7 @@ class ListSource:
         await read_with_allowed_expansions(
             plan, lambda allowed: self._read_expanded(emit, allowed, bounds, params, number),
             lambda table, error: verdicts.set_partial(table, verdict_for(error), own=False),
-            lambda allowed: self._probe(allowed, params),
+            lambda allowed: self._probe(allowed, params), self.reading.emitter.note_lost_fields,
         )
 
     async def _probe(self, plan: ListPlan, params: Params) -> None:
