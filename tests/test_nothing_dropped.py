@@ -198,7 +198,9 @@ def test_parents_without_their_children_say_so(stripe: Any, new_pipeline: Callab
 def test_the_balance_is_whole(stripe: Any, new_pipeline: Callable[..., Any], tmp_path: Path) -> None:
     """Every leaf of `/v1/balance` is in the table `balance`, also one that Stripe brings tomorrow."""
     body = {
-        **stripe.world.dump()["balance"][0].object, "new_amounts": [{"amount": 123_454_321, "currency": "new"}],
+        **stripe.world.dump()["balance"][0].object, "issuing": {"available": [{"amount": 5, "currency": "usd"}]},
+        "instant_available": [{"amount": 7, "currency": "usd", "net_available": [{"amount": 6}]}],
+        "new_amounts": [{"amount": 123_454_321, "currency": "new"}],
         "newer": {"deep": "leaf-of-tomorrow"},
     }
     stripe.world.faults.add(path="/v1/balance", status=200, body=json.dumps(body))

@@ -262,6 +262,8 @@ class ListSource:
         gate = asyncio.Semaphore(CHILD_LISTS_AT_ONCE)
 
         async def whole(thing: Object) -> Object:
+            if thing.get("object") not in (None, *table.object):
+                return thing  # of a kind that no table is for, and as the list has it
             async with gate:
                 include = {"include": table.include}
                 try:
