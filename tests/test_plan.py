@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stripe_source.errors import PermissionDenied
+from stripe_source.errors import InvalidRequest, PermissionDenied
 from stripe_source.extract.plan import ListPlan, expansions, plan_lists, read_with_allowed_expansions
 from stripe_source.tables.placement import (
     Placement,
@@ -110,3 +110,17 @@ def test_a_refused_list_is_refused() -> None:
     with pytest.raises(PermissionDenied):
         asyncio.run(read_with_allowed_expansions(
             plan, read, lambda table, error: None, on_lost_fields=lambda table, paths: pytest.fail("no field is lost")))
+
+
+def test_a_field_that_another_version_does_not_know_is_the_only_one_left_out() -> None:
+    """Stripe names the last step of the path: the rest is expanded, and no table is lost."""
+    (plan,) = plan_lists([BY_NAME["checkout_sessions"], BY_NAME["checkout_session_line_items"]])
+
+    async def read(allowed: ListPlan) -> list[str]:
+        if any(path.endswith("breakdown") for path in expansions(allowed)):
+            raise InvalidRequest("This property cannot be expanded (breakdown).", status=400, param="expand")
+        return expansions(allowed)
+
+    found = asyncio.run(read_with_allowed_expansions(plan, read, lambda table, error: pytest.fail("no table is lost")))
+
+    assert found == ["shipping_cost.taxes", "line_items", "line_items.data.discounts", "line_items.data.taxes"]
