@@ -31,11 +31,14 @@ beside = pytest.mark.skipif(not REFERENCE.exists(), reason="Stripe's documents a
 
 @beside
 def test_every_table_that_stripe_has_is_in_the_registry() -> None:
-    """The canonical list without reports and removed tables, no more and no fewer but what is newer than the list."""
+    """The canonical list without reports and removed tables, no more and no fewer but what is newer than the list.
+
+    `balance` is the whole object of which the list has two parts.
+    """
     with open(REFERENCE / "tables.csv", encoding="utf-8") as file:
         listed = {row["table"] for row in csv.DictReader(file) if row["kind"] not in ("report", "legacy")}
 
-    assert {table.name for table in TABLES} - NEWER == listed
+    assert {table.name for table in TABLES} - NEWER == {*listed, "balance"}
 
 
 @beside

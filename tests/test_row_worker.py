@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +239,24 @@ def test_any_objects_come_back_as_rows_of_their_own_process(things: list[dict[st
     assert {name: body[name] for name in ("object", "has_more", "url")} == {
         "object": "list", "has_more": False, "url": "/v1/charges"
     }
+
+
+def test_what_is_found_on_objects_is_taken_out_there_too() -> None:
+    """The process makes rows of objects without the children that were taken out here, and leaves none to us."""
+    shape, found = table_map(BY_NAME["customers"]), BY_NAME["customer_cards"].placements[0]
+    page = {"data": [{"id": "cus_1", "sources": {"object": "list", "data": [{"id": "card_1"}], "has_more": False}}]}
+
+    async def made() -> Any:
+        decoded = await _process.send_page(json.dumps(page).encode(), ["id"])
+        assert decoded is not None
+        body, handle = decoded
+        wanted = replace(handle.select(body["data"]), taken=(found,))
+        return await _process.build_rows(shape, "acct_1", [(wanted, 7)])
+
+    rows = _loop.run_until_complete(made())
+
+    assert rows is not None
+    assert rows.equals(RowBuilder(shape).build([WAEvent("customers", INSERT, 7, {"id": "cus_1"}, "acct_1")]))
 
 
 @pytest.mark.parametrize("text", [

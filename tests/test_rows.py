@@ -20,6 +20,7 @@ from dlt.common.normalizers.naming.snake_case import NamingConvention
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stripe_source.api.pages import parse_json
 from stripe_source.arrow_rows.builder import RowBuilder, Rows
 from stripe_source.arrow_rows.contract import contract_of
 from stripe_source.arrow_rows.fingerprint import fingerprint
@@ -210,6 +211,23 @@ def test_a_value_is_converted_where_nothing_is_lost(kind: str, sent: Any, held: 
     """The column holds it; there is no other column."""
 
     assert row_of(shape(v=kind), v=sent) == {"v": held}
+
+
+NUMBERS = {  # what Stripe sends as JSON -> what a text column holds
+    "18446744073709551615": "18446744073709551615", "18446744073709551616": "1.8446744073709552e+19",
+    "-9223372036854775808": "-9223372036854775808", "-9223372036854775809": "-9.223372036854776e+18",
+    "1" + "0" * 400: "1" + "0" * 400, "9" * 5000: "9" * 5000, "1e400": "1e400", "1e22": "1e+22", "0.1": "0.1",
+    "true": "true", "false": "false",
+}
+
+
+@pytest.mark.parametrize("sent", NUMBERS, ids=lambda sent: sent[:24])
+@pytest.mark.parametrize("beside", ['"x"', r'"\ud800"'], ids=["orjson", "json"])
+def test_a_value_in_a_text_column_is_the_same_by_both_parsers(sent: str, beside: str) -> None:
+    """Half a surrogate pair anywhere on a page makes orjson refuse it; the numbers on it are read all the same."""
+    page = parse_json(b'{"id": "t", "v": %b, "beside": %b}' % (sent.encode(), beside.encode()))
+
+    assert row_of(shape(v="text", beside="text"), **page)["v"] == NUMBERS[sent]
 
 
 MISFITS = [

@@ -456,8 +456,8 @@ def test_an_update_tells_what_was_before(box: sandbox.Sandbox) -> None:
 
 def test_every_change_is_told_but_those_that_stripe_is_silent_about() -> None:
     """Whoever follows the events knows all that changed, except what stripe_facts.md 9 and 10 say has none."""
-    silent = {"balance_transactions", "balance_available", "balance_pending", "payout_balance_transactions", "events",
-              "invoice_payments", "customer_balance_transactions", "transfer_reversals", "subscription_items",
+    silent = {"balance", "balance_transactions", "balance_available", "balance_pending", "payout_balance_transactions",
+              "events", "invoice_payments", "customer_balance_transactions", "transfer_reversals", "subscription_items",
               "invoice_line_items", "credit_note_line_items", "checkout_session_line_items", "discounts",
               "balance_settings", "tax_settings"}
     world = sandbox.World(scale=0.2)

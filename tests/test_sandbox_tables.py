@@ -229,6 +229,7 @@ def schedules(walker: Walker, truths: dict[str, list[sandbox.Truth]]) -> Found:
 SPECIAL: dict[str, Callable[[Walker, dict[str, list[sandbox.Truth]]], Found]] = {  # those that are no plain list
     "accounts": lambda walker, _: [
         (None, walker.get("/v1/account")), *((None, each) for each in walker.read("/v1/accounts"))],
+    "balance": lambda walker, _: [(None, walker.get("/v1/balance"))],
     "balance_available": lambda walker, _: [(None, each) for each in walker.get("/v1/balance")["available"]],
     "balance_pending": lambda walker, _: [(None, each) for each in walker.get("/v1/balance")["pending"]],
     "balance_settings": lambda walker, _: [(None, walker.get("/v1/balance_settings"))],
@@ -258,7 +259,7 @@ def parents(truths: dict[str, list[sandbox.Truth]], owner: str) -> list[Data]:
             "tax_transaction_line_items"]}.values()]
     table = "customer_sources" if owner == "source" else next(
         entry["table"] for path, entry in LISTS.items() if entry["objects"][0] == owner and "{" not in path)
-    return [each.object for each in truths[table] if not each.deleted]
+    return [each.object for each in truths[table] if not each.deleted and each.object["object"] == owner]
 
 
 def test_there_is_a_map_and_a_list_for_every_table(truths: dict[str, list[sandbox.Truth]]) -> None:
@@ -554,8 +555,20 @@ def test_fields_that_must_be_expanded(walker: Walker, truths: dict[str, list[san
         ("issuing_tokens", "/v1/issuing/tokens", "network_data", "card"),
         ("shipping_rates", "/v1/shipping_rates", "fixed_amount.currency_options", None),
         ("treasury_financial_accounts", "/v1/treasury/financial_accounts", "features", None),
+        ("billing_portal_configurations", "/v1/billing_portal/configurations",
+         "features.subscription_update.products", None),
+        ("checkout_sessions", "/v1/checkout/sessions", "shipping_cost.taxes", None),
+        ("checkout_sessions", "/v1/checkout/sessions", "total_details.breakdown", None),
+        ("coupons", "/v1/coupons", "currency_options", None),
+        ("credit_notes", "/v1/credit_notes", "shipping_cost.taxes", None),
+        ("customers", "/v1/customers", "tax", None),
+        ("customers", "/v1/customers", "cash_balance", None),
+        ("invoices", "/v1/invoices", "shipping_cost.taxes", None),
+        ("issuing_disputes", "/v1/issuing/disputes", "balance_transactions", None),
+        ("promotion_codes", "/v1/promotion_codes", "restrictions.currency_options", None),
+        ("quotes", "/v1/quotes", "total_details.breakdown", None),
     ):
-        truth = truths[table][0]
+        truth = next(each for each in truths[table] if field in each.also and not each.object.get("test_clock"))
         params = {owner: truth.parent_id} if owner else {}
         full = next(each for each in walker.read(path, {**params, "expand[]": f"data.{field}"})
                     if each["id"] == truth.object["id"])

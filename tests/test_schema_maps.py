@@ -1,7 +1,10 @@
 """What holds of every native schema map: it is what the generator makes, and loses nothing that the SDK knows."""
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,8 @@ import yaml
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 from dlt.common.schema.typing import COLUMN_HINTS
 
+from stripe_source.codegen.everything import LEFT_OUT, unknown_left_out
+from stripe_source.codegen.left_out import found_in_document, missing, read_left_out, undecided
 from stripe_source.codegen.maps import MAPS, check, generate, known_objects, maps
 from stripe_source.codegen.rules import ENVELOPE, NAME, WIDTH, column_name, is_money, short
 from stripe_source.codegen.sdk import Class
@@ -22,6 +27,7 @@ SDK = known_objects()
 CURATION: dict[str, Any] = yaml.safe_load((MAPS / "curation.yaml").read_text(encoding="utf-8"))
 DATA_TYPES = {"text", "bigint", "double", "bool", "timestamp", "date", "decimal", "json"}
 OURS = {"path", "references"}
+DOCUMENT = MAPS.parents[1] / "shared" / "reference" / "stripe-spec3-2026-08-26.dahlia.json.gz"
 every_table = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 
 
@@ -305,3 +311,55 @@ def test_is_money(name: str, doc: str, path: tuple[str, ...], money: bool) -> No
     """By name, by docstring, or by what it is in."""
 
     assert is_money(name, doc, path) is money
+
+
+# ---- what Stripe leaves out unless it is expanded
+
+
+def test_what_is_left_out_is_expanded_or_says_why_not() -> None:
+    """Of each table, and an entry that forgets a field is named."""
+    known = read_left_out(LEFT_OUT)
+    forgets = replace(BY_NAME["coupons"], expand=("applies_to", "name"))
+
+    assert undecided(known, TABLES, SDK) == []
+    assert undecided(known, [forgets], SDK) == [
+        "coupons: `currency_options` is left out by Stripe unless expanded: name it in `expand` or in `not_loaded`",
+        "coupons: `name` is not in left_out.yaml, so that it need not be expanded",
+    ]
+
+
+@every_table
+def test_columns_that_stay_empty_say_so(table: Table) -> None:
+    """A declared column that no request asks for has the reason in its description, and no other one has."""
+    said = {path for path, words in paths(read(table)).items() if words.get("description", "").startswith("Not loaded")}
+
+    assert {path for path in said if not any(
+        path == field or path.startswith(f"{field}.") for field in table.not_loaded
+    )} == set()
+    assert all(any(path == field or path.startswith(f"{field}.") or field.startswith(f"{path}.") for path in paths(
+        read(table))) for field in table.not_loaded)
+
+
+def test_a_new_field_that_is_left_out_is_found() -> None:
+    """By the rule for OpenAPI documents: can be expanded, need not be there, is no id, and holds a list or a map."""
+    names = {"type": "array", "items": {"type": "string"}}
+    inner = {"properties": {"b": names}, "x-expandableFields": ["b"]}
+    coupon = {
+        "x-resourceId": "coupon", "required": ["always"],
+        "x-expandableFields": ["applies_to", "new", "always", "ids", "in"],
+        "properties": {
+            "applies_to": {"type": "object"}, "new": names, "always": names, "text": {"type": "string"},
+            "in": {"$ref": "#/components/schemas/inner"},
+            "ids": {"type": "array", "items": {"anyOf": [{"type": "string"}], "x-expansionResources": {}}},
+        },
+    }
+    found = found_in_document({"components": {"schemas": {"coupon": coupon, "inner": inner}}}, ["coupon", "charge"])
+
+    assert missing(read_left_out(LEFT_OUT), found) == ["`in.b` of `coupon`", "`new` of `coupon`"]
+
+
+@pytest.mark.skipif(not DOCUMENT.exists(), reason="Stripe's document is not beside this checkout")
+def test_all_that_stripes_documents_leave_out_is_known() -> None:
+    """The SDK's docstrings and the OpenAPI document bring nothing that `left_out.yaml` lacks."""
+    with gzip.open(DOCUMENT) as file:
+        assert unknown_left_out(json.load(file)) == []

@@ -22,7 +22,7 @@ from stripe_source.verification.verify import verify
 pytestmark = pytest.mark.usefixtures("hasty")
 FAN_OUT = "customer_balance_transactions", "setup_attempts", "radar_value_lists", "radar_value_list_items"
 MONEY = "balance_transactions;payouts;payout_balance_transactions"
-SINGLETONS = {"balance_available", "balance_pending", "balance_settings", "tax_settings"}
+SINGLETONS = {"balance", "balance_available", "balance_pending", "balance_settings", "tax_settings"}
 
 
 class Copy:

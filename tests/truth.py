@@ -14,7 +14,7 @@ import yaml
 MAPS = Path(__file__).parent.parent / "schema_maps" / "stripe"
 KEYS: dict[str, tuple[str, ...]] = {  # tables whose key is not `id`
     "account_capabilities": ("account_id", "id"), "balance_available": ("currency",), "balance_pending": ("currency",),
-    "balance_settings": (), "billing_credit_balance_summaries": ("billing_credit_grant_id",),
+    "balance": (), "balance_settings": (), "billing_credit_balance_summaries": ("billing_credit_grant_id",),
     "billing_meter_event_summaries": ("billing_meter_id", "customer_id", "start_time"),
     "invoice_line_items": ("invoice_id", "id"), "payout_balance_transactions": ("payout_id", "balance_transaction_id"),
     "quote_computed_upfront_line_items": ("quote_id", "id"), "quote_line_items": ("quote_id", "id"), "tax_settings": (),
@@ -68,11 +68,21 @@ NEVER = {"apps_secrets"}
 ELSEWHERE = {"plans", "prices", "reviews"}  # what their lists hide is found on other objects
 PAIRS = {"billing_meter_event_summaries": "customer_id"}
 ASKED = {  # fields that come with `expand[]` only, and are asked for
-    "coupons": ["applies_to"],
+    "billing_portal_configurations": ["features.subscription_update.products"],
+    "checkout_session_line_items": ["discounts", "taxes"],
+    "checkout_sessions": ["shipping_cost.taxes", "total_details.breakdown"],
+    "coupons": ["applies_to", "currency_options"],
+    "credit_notes": ["shipping_cost.taxes"],
+    "invoices": ["shipping_cost.taxes"],
+    "issuing_disputes": ["balance_transactions"],
     "issuing_tokens": ["network_data"],
     "issuing_transactions": ["purchase_details"],
+    "payment_link_line_items": ["discounts", "taxes"],
     "plans": ["tiers"],
     "prices": ["tiers", "currency_options"],
+    "promotion_codes": ["restrictions.currency_options"],
+    "quote_line_items": ["discounts", "taxes"],
+    "quotes": ["total_details.breakdown"],
     "shipping_rates": ["fixed_amount.currency_options"],
     "tax_calculation_line_items": ["tax_breakdown"],
     "treasury_financial_accounts": ["features"],
@@ -96,6 +106,13 @@ def _at(data: Any, path: str) -> Any:
     for step in path.split("."):
         data = data.get(step) if isinstance(data, dict) else None
     return data
+
+
+def _with(data: Any, path: list[str], value: Any) -> Any:
+    """An object with a value at a path, where there is an object for it to be in."""
+    if not path:
+        return value
+    return {**data, path[0]: _with(data.get(path[0]), path[1:], value)} if isinstance(data, dict) else data
 
 
 def _held(value: Any, data_type: str) -> Any:
@@ -148,8 +165,7 @@ def expected_rows(table: str, truths: Iterable[Any], account: str) -> Rows:
         more = ASKED.get(table, ()) if truth.listed else ()  # a copy inside another object has what that shows
         seen = {**truth.object, **{name: truth.also[name] for name in more if name in truth.also}}
         for name in (name for name in more if "." in name and name in truth.also):
-            first, _, last = name.partition(".")
-            seen[first] = {**seen[first], last: truth.also[name]}
+            seen = _with(seen, name.split("."), truth.also[name])
         row = {
             name: None if "x-secret" in words  # not asked for
             else _held(_at(seen, words.get("path") or name.replace("__", ".")), words["data_type"])

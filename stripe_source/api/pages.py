@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -12,6 +13,7 @@ from stripe_source.redaction import redact
 from stripe_source.tables.registry import TABLES
 
 TIMED_OUT = "timed_out"  # our own code of an answer that did not come in time
+MOST_DIGITS = 20  # with its sign, of a whole number of 64 bits
 # Decodes the text of a page elsewhere. It returns the body and a handle, which the client passes on and never looks
 # into; None leaves the page to the client.
 PageDecoder = Callable[[bytes], Awaitable["tuple[dict[str, Any], object] | None"]]
@@ -110,9 +112,21 @@ def _parse_lenient_json(text: bytes) -> Any:
         raise ValueError(constant)  # NaN and Infinity are no JSON
 
     try:
-        return json.loads(text, parse_constant=refuse)
+        return json.loads(text, parse_constant=refuse, parse_int=_whole_number, parse_float=_number)
     except (ValueError, RecursionError):
         return None
+
+
+def _whole_number(digits: str) -> int | float | str:
+    """A whole number as orjson reads it: the nearest double where it has more than 64 bits."""
+    number = int(digits) if len(digits) <= MOST_DIGITS else None
+    return number if number is not None and -(2**63) <= number < 2**64 else _number(digits)
+
+
+def _number(digits: str) -> float | str:
+    """The nearest double; its digits as text where it is too large for one, which orjson refuses."""
+    number = float(digits)
+    return number if math.isfinite(number) else digits
 
 
 def http_date_second(date: str | None) -> int | None:

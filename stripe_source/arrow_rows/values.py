@@ -71,7 +71,9 @@ def convert(value: Any, column: Column) -> Any:
     if kind == "text":
         if type(value) is str:
             return clean(value)
-        return dumps(value) if type(value) in (int, bool) or (type(value) is float and math.isfinite(value)) else None
+        if type(value) is float:
+            return repr(value) if math.isfinite(value) else None  # orjson writes exponents by its version
+        return dumps(value) if type(value) in (int, bool) else None
     if kind == "timestamp":
         return _microseconds(value)
     if kind == "decimal":

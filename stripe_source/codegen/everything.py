@@ -8,6 +8,7 @@ from typing import Any
 
 from stripe_source.codegen import maps
 from stripe_source.codegen.added import write_fields
+from stripe_source.codegen.left_out import found_in_document, found_in_sdk, missing, read_left_out, undecided
 from stripe_source.codegen.maps import MAPS, OBJECTS, known_objects
 from stripe_source.codegen.release import write_version
 from stripe_source.codegen.sandbox_lists import add_lists, missing_lists
@@ -17,6 +18,7 @@ from stripe_source.tables.registry import TABLES
 from stripe_source.tables.schema_map import table_map
 
 ROOT = MAPS.parent
+LEFT_OUT = MAPS / "left_out.yaml"
 _COUNT = re.compile(r"all \d+ of Stripe's API")
 
 
@@ -38,6 +40,8 @@ def make_everything(samples: Sequence[Mapping[str, Any]] = ()) -> list[str]:
         if guesses:
             said.append(f"  The sample does not show the types of {', '.join(guesses)}: correct them there.")
     known_objects.cache_clear()
+    if left := undecided(read_left_out(LEFT_OUT), TABLES, known_objects()):
+        raise ValueError("\n".join(left))
     written = maps.generate()
     table_map.cache_clear()
     said.append(f"schema_maps/stripe: {len(written)} schema maps.")
@@ -57,13 +61,25 @@ def make_everything(samples: Sequence[Mapping[str, Any]] = ()) -> list[str]:
 
 def differences() -> list[str]:
     """What `make_everything` would change, in words."""
-    found = maps.check()
+    found = [*undecided(read_left_out(LEFT_OUT), TABLES, known_objects()), *unknown_left_out(), *maps.check()]
     found += [f"sandbox/api.json: {path} is missing" for path in missing_lists(TABLES)]
     found += [f"{_name(file)}: is not what the registry says" for file, text in _pages()
               if file.read_text(encoding="utf-8") != text]
     if map_versions()[-1:] == () or map_versions()[-1].hash != maps_hash():
         found.append("schema_maps/versions: the last version is not that of the maps")
     return found
+
+
+def unknown_left_out(document: Mapping[str, Any] | None = None) -> list[str]:
+    """The fields of our objects that are left out unless expanded and `schema_maps/left_out.yaml` lacks, in words.
+
+    Args:
+        document: Stripe's OpenAPI document; None: only the installed SDK is gone through.
+    """
+    objects = sorted({name for table in TABLES for name in table.object})
+    found = found_in_sdk(known_objects(), objects)
+    found |= found_in_document(document, objects) if document else set()
+    return [f"left_out.yaml lacks {field}" for field in missing(read_left_out(LEFT_OUT), found)]
 
 
 def _pages() -> Iterator[tuple[Path, str]]:

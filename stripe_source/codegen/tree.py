@@ -92,6 +92,7 @@ class Generator:
         trees = [self._tree(table, name) for name in table.object]
         root = Node((), members=_merge([tree.members or [] for tree in trees]), kinds=any(tree.kinds for tree in trees))
         self._fit(root)
+        _note_not_loaded(root, table)
         names = _names(root)
         self._currencies(root, [], names)
         _order(root)
@@ -324,6 +325,19 @@ def _merge(sides: list[list[Node]]) -> list[Node]:
         elif known.words.get("references") != node.words.get("references"):
             known.words.pop("references", None)
     return list(merged.values())
+
+
+def _note_not_loaded(root: Node, table: Table) -> None:
+    """Say in the descriptions of columns that they stay empty, and why."""
+    for dotted, reason in table.not_loaded.items():
+        path = tuple(dotted.split("."))
+        leaves = [leaf for leaf in root.leaves() if leaf.path == path[:len(leaf.path)] or leaf.path[:len(path)] == path]
+        if not leaves:
+            raise ValueError(f"`not_loaded` names `{dotted}`, which is not there.")
+        for leaf in leaves:
+            if len(leaf.path) >= len(path):  # else it is a part of one JSON column
+                said = leaf.words.get("description", "")
+                leaf.words["description"] = f"Not loaded ({reason}). {said}".strip()
 
 
 def _order(root: Node) -> None:

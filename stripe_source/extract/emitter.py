@@ -1,9 +1,12 @@
 """Objects become WAEvents, each once, and go on their way to rows."""
 from __future__ import annotations
 
-from collections import defaultdict
+import logging
+import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 
+from stripe_source.arrow_rows.fingerprint import fingerprint
 from stripe_source.arrow_rows.waevent import SELECT, UPDATE, WAEvent
 from stripe_source.errors import StripeError
 from stripe_source.extract.channel import Channel
@@ -13,8 +16,9 @@ from stripe_source.tables.registry import parent_column
 from stripe_source.tables.table import Table
 from stripe_source.workers.batches import RowBatcher
 from stripe_source.workers.process import WorkerProcess
-from stripe_source.workers.protocol import PageHandle
+from stripe_source.workers.protocol import PLACE, PageHandle
 
+log = logging.getLogger("stripe_source")
 ObjectKey = tuple[str, str | None]  # the id of an object, and that of its parent where that is part of the key
 
 
@@ -46,6 +50,9 @@ class Emitter:
         self.readers: dict[str, Callable[[], int]] = {}  # by table: how many readers bring pages of it side by side
         self.before: dict[tuple[str, str], Object] = {}  # by table and id: the object as it was before its only event
         self._emitted: dict[str, set[ObjectKey]] = {}  # of tables that are reached in several ways
+        self.other_kinds: dict[tuple[str, str | None], Counter[str]] = defaultdict(Counter)
+        # ^ by place and the table whose rows they are: kinds of objects that no table is for
+        self.lost_fields: dict[str, set[str]] = defaultdict(set)  # by table: what the key may not expand
 
     def emit_once(self, table: str) -> None:
         """Objects of a table are reached in several ways: only the first time counts."""
@@ -54,6 +61,46 @@ class Emitter:
     def emitted(self, table: str) -> set[ObjectKey]:
         """What was emitted of a table that is reached in several ways."""
         return self._emitted.get(table, set())
+
+    def note_other_kind(self, place: str, kind: object, table: str | None) -> None:
+        """An object is of a kind that no table is for.
+
+        Args:
+            place: where it was found, for people.
+            kind: Stripe's name of the object, or whatever stands there.
+            table: the table whose row it is all the same; None: one that nobody wants.
+        """
+        name = kind if isinstance(kind, str) and re.fullmatch(r"[\w.]{1,60}", kind) else ascii(kind)[:60]
+        kinds = self.other_kinds[place, table]
+        if name not in kinds:
+            log.warning("%s: an object of the unknown kind `%s`; %s", place, name, _becomes(table))
+        kinds[name] += 1
+
+    def note_lost_fields(self, table: Table, paths: Iterable[str]) -> None:
+        """The key may not read what these fields of a table's objects hold, so that they are not expanded."""
+        new = set(paths) - self.lost_fields[table.name]
+        if new:
+            log.warning("%s: the key may not expand %s", table.name, ", ".join(sorted(new)))
+        self.lost_fields[table.name] |= new
+
+    def kinds_of(self, table: str) -> dict[str, int]:
+        """How many rows of a table are of kinds that no table is for, by Stripe's name of the object."""
+        return dict(sum((kinds for (_, name), kinds in self.other_kinds.items() if name == table), Counter()))
+
+    def data_notes(self) -> list[str]:
+        """What a person should know of objects of unknown kinds, and of fields that stay empty."""
+        return [
+            *(f"{name}: {', '.join(f'`{path}`' for path in sorted(paths))} stay empty: the key lacks the permission "
+              "to expand them." for name, paths in self.lost_fields.items() if paths),
+            *self._kind_notes(),
+        ]
+
+    def _kind_notes(self) -> list[str]:
+        return [
+            f"{place}: objects of kinds that no table is for, "
+            f"{', '.join(f'`{kind}` ({number})' for kind, number in sorted(kinds.items()))}; {_becomes(table)}."
+            for (place, table), kinds in self.other_kinds.items()
+        ]
 
     def fail(self, table: Table, error: StripeError) -> None:
         """A table could not be read."""
@@ -92,7 +139,7 @@ class Emitter:
         """
         name = table.name
         if name in self._emitted:
-            events = self._not_emitted_yet(table, events)
+            events = self._not_emitted_yet(table, events, handle)
         if events:
             self._on_page(name, len(events))
         build = await self.channel.wait_for_builder(name) if events else None
@@ -114,11 +161,21 @@ class Emitter:
         for name in tables:
             await self._batcher.flush(name)
 
-    def _not_emitted_yet(self, table: Table, events: Iterable[WAEvent]) -> list[WAEvent]:
+    def _not_emitted_yet(
+        self, table: Table, events: Iterable[WAEvent], handle: PageHandle | None
+    ) -> list[WAEvent]:
         emitted, fresh = self._emitted[table.name], []
         for event in events:
-            key = (str(event.data.get("id")), event.parent if table.key != ("id",) else None)
+            id = event.data.get("id")
+            if id is None:  # old discounts have none: the row is keyed by its content, which a digest does not show
+                id = fingerprint(event, False) if handle is None else f"{handle.number} {event.data.get(PLACE)}"
+            key = (str(id), event.parent if table.key != ("id",) else None)
             if key not in emitted:
                 emitted.add(key)
                 fresh.append(event)
         return fresh
+
+
+def _becomes(table: str | None) -> str:
+    """What becomes of an object of a kind that no table is for."""
+    return f"they are rows of {table}" if table else "they are not loaded, as the table for them is not"

@@ -36,7 +36,7 @@ from stripe_source.extract.checkpoint import BackfillCheckpoint
 from stripe_source.extract.emitter import Emitter
 from stripe_source.extract.lists.children import Children
 from stripe_source.extract.lists.list_reader import ListSource, Reading, SingletonSource, Source
-from stripe_source.extract.plan import ListPlan, placements_of, plan_lists
+from stripe_source.extract.plan import ListPlan, left_out_children, placements_of, plan_lists
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.extract.verdicts import Verdict, Verdicts, verdict_for
 from stripe_source.tables.placement import Placement
@@ -214,7 +214,13 @@ class Extractor:
             self._worker.secrets = client.credentials.secrets
             await self._know_account(client)
             lost = await self._still_refused(client)
-            plans = plan_lists([request.table for name, request in self._requests.items() if name not in lost])
+            tables = [request.table for name, request in self._requests.items() if name not in lost]
+            plans = plan_lists(tables)
+            self.notes += [
+                f"{parent} came without the rows of {', '.join(children)}, which Stripe embeds in its objects: "
+                "select these tables too where they are wanted."
+                for parent, children in left_out_children(tables).items()
+            ]
             by_feed = await self._open_feed(client, plans)
             jobs = self._jobs(client, plans, by_feed)
             self._count_sources(jobs)
@@ -225,6 +231,7 @@ class Extractor:
                 for reader in readers:
                     reader.cancel()
                 await asyncio.gather(*readers, return_exceptions=True)
+                self.notes += self.emitter.data_notes()
 
     async def _know_account(self, client: Client) -> None:
         """Find out whose data it is, and what time it is at Stripe."""

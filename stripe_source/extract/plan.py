@@ -4,12 +4,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from stripe_source.errors import InvalidRequest, NotEnabled, PermissionDenied, StripeError
+from stripe_source.tables.objects import Object
 from stripe_source.tables.placement import Placement, template_path
-from stripe_source.tables.registry import BY_NAME
+from stripe_source.tables.registry import BY_NAME, embedded_tables
 from stripe_source.tables.table import Table
 
 T = TypeVar("T")
@@ -24,12 +25,18 @@ class ListPlan:
         table: whose list it is.
         wanted: its own rows are wanted.
         children: what is found on its objects.
-        unknown: paths, relative to an object, that what answers cannot expand.
+        named: kinds of objects that tables name which are found at the same place.
+        other_kinds: what none of them names is a row of this one.
+        expand: fields of its objects that are absent unless expanded.
+        unknown: paths, relative to an object, that are not expanded: what answers cannot, or the key may not.
     """
 
     table: Table
     wanted: bool = False
     children: dict[Placement, list[ListPlan]] = field(default_factory=dict)
+    named: tuple[str, ...] = ()
+    other_kinds: bool = False
+    expand: tuple[str, ...] = ()
     unknown: frozenset[str] = frozenset()
 
     def tables(self) -> Iterable[Table]:
@@ -40,11 +47,16 @@ class ListPlan:
             for kind in kinds:
                 yield from kind.tables()
 
+    def takes(self, thing: Object) -> bool:
+        """Whether an object that is found at its place is a row of the table: each is one of exactly one table."""
+        kind = thing.get("object")
+        return kind in self.table.object or (self.other_kinds and kind not in self.named)
+
 
 def plan_lists(tables: Sequence[Table]) -> list[ListPlan]:
     """The lists that have to be read for these tables, with what is to be taken out of their objects.
 
-    A table that is found with others makes their lists be read too, although their rows may not be wanted. `spare`
+    A table that is found with others makes their lists be read too, although their rows may not be wanted. `fallback`
     places are looked into only where the table they are on is loaded itself.
     """
     taken = {table.name for table in tables if not table.unsupported_reason}
@@ -54,7 +66,7 @@ def plan_lists(tables: Sequence[Table]) -> list[ListPlan]:
             found_on.setdefault(found.parent, []).append((found, child))
 
     def look_inside(table: Table, trail: tuple[str, ...]) -> ListPlan | None:
-        node = ListPlan(table, wanted=table.name in taken)
+        node = ListPlan(table, wanted=table.name in taken, expand=table.expand)
         for found, child in found_on.get(table.name, ()):
             if child.name in trail or (found.only_below and found.only_below not in trail):
                 continue
@@ -62,11 +74,22 @@ def plan_lists(tables: Sequence[Table]) -> list[ListPlan]:
                 continue
             inner = ListPlan(child, True) if found.fallback else look_inside(child, (*trail, child.name))
             if inner:
+                beside = [other for place, other in found_on[table.name] if place == found]
+                inner.named = tuple(kind for other in beside for kind in other.object)
+                first = next((other for other in beside if other.other_kinds), beside[0])
+                inner.other_kinds = child is first and not found.fallback  # there are copies, of which none is lost
                 node.children.setdefault(found, []).append(inner)
         return node if node.wanted or node.children else None
 
     roots = {table.name: table for table in (*BY_NAME.values(), *tables) if table.path}
     return [node for table in roots.values() if (node := look_inside(table, (table.name,)))]
+
+
+def left_out_children(tables: Sequence[Table]) -> dict[str, list[str]]:
+    """By table: the tables that take what Stripe always embeds in its objects, and that are not among these."""
+    wanted = {table.name for table in tables}
+    found = {name: [child for child in embedded_tables(name) if child not in wanted] for name in sorted(wanted)}
+    return {name: children for name, children in found.items() if children}
 
 
 def placements_of(root: ListPlan) -> Iterator[tuple[Table, Placement | None]]:
@@ -90,7 +113,7 @@ def expansions(node: ListPlan, prefix: str = "") -> list[str]:
         node: the list.
         prefix: path of the list itself, where it is embedded.
     """
-    paths = [prefix + name for name in node.table.expand] if node.wanted else []
+    paths = [prefix + name for name in node.expand] if node.wanted else []
     for found, kinds in node.children.items():
         if found.at is None:
             continue
@@ -100,6 +123,14 @@ def expansions(node: ListPlan, prefix: str = "") -> list[str]:
             paths += expansions(kind, f"{prefix}{found.at}.data.")
     # Stripe expands 4 levels, `data.` is one
     return [path for path in dict.fromkeys(paths) if path.count(".") < 3 and path not in node.unknown]
+
+
+def _field_paths(node: ListPlan, prefix: str = "") -> Iterator[str]:
+    """Those of the `expand[]` paths of a list that lead to fields of objects, not to other tables' objects."""
+    yield from (prefix + name for name in node.expand if node.wanted)
+    for found, kinds in node.children.items():
+        for kind in kinds if found.at and not found.fallback else ():
+            yield from _field_paths(kind, f"{prefix}{found.at}.data.")
 
 
 def fields_needed(node: ListPlan) -> set[str]:
@@ -115,6 +146,7 @@ def fields_needed(node: ListPlan) -> set[str]:
 async def read_with_allowed_expansions(
     plan: ListPlan, read: Callable[[ListPlan], Awaitable[T]], on_lost: Callable[[Table, StripeError], None],
     probe: Callable[[ListPlan], Awaitable[object]] | None = None,
+    on_lost_fields: Callable[[Table, Iterable[str]], None] = lambda table, paths: None,
 ) -> T:
     """Read with all that a list's tables want expanded; when that is refused, with less, until it is allowed.
 
@@ -124,25 +156,32 @@ async def read_with_allowed_expansions(
         on_lost: told of each table that cannot be found there, with the refusal.
         probe: sends a request for little with what is left of a plan, to find out which expansions are refused where
             the refusal does not name a permission that we know; None: `read` does.
+        on_lost_fields: told of the paths of fields that the key may not read, by the table of the list.
 
     Raises:
         PermissionDenied: the key may not read the list itself.
     """
+    lost_fields: set[str] = set()
     while True:
         try:
-            return await read(plan)
+            got = await read(plan)
         except PermissionDenied as error:
             left, lost = await _allowed(plan, error, probe or read)
-            if not lost:
+            if not lost and left.unknown == plan.unknown:
                 raise
             for table in lost:
                 on_lost(table, error)
+            lost_fields |= left.unknown - plan.unknown
             plan = left
         except InvalidRequest as error:
             left, lost = _without_unknown(plan, error)
             for table in lost:
                 on_lost(table, NotEnabled(error.message, reason="what answers cannot expand it", status=error.status))
             plan = left
+        else:
+            if lost_fields:
+                on_lost_fields(plan.table, lost_fields)
+            return got
 
 
 def _without_unknown(plan: ListPlan, error: InvalidRequest) -> tuple[ListPlan, list[Table]]:
@@ -157,7 +196,8 @@ def _without_unknown(plan: ListPlan, error: InvalidRequest) -> tuple[ListPlan, l
     if not wanted or "expand" not in f"{error.param} {error.message}".lower():
         raise error
     named = {path.removeprefix("data.") for path in re.findall(r"[a-z_][a-z0-9_.]*", error.message)}
-    unknown = {path for path in wanted if path in named} or set(wanted)
+    unknown = {path for path in wanted if path in named}
+    unknown = unknown or {path for path in wanted if path.rpartition(".")[2] in named} or set(wanted)
     log.warning("%s: cannot be expanded there: %s", plan.table.name, ", ".join(sorted(unknown)))
     left, lost = _without(
         plan, lambda way: not way[-1][0].child_path and ".data.".join(found.at or "" for found, _ in way) in unknown
@@ -178,11 +218,25 @@ async def _allowed(
             return left, lost
     refused: list[Way] = []
     for way in _expanded(plan):
-        try:
-            await probe(_with_only(plan, way))
-        except PermissionDenied:
+        only = _with_only(plan, way)
+        if not await _is_allowed(replace(only, unknown=only.unknown.union(_field_paths(only))), probe):
             refused.append(way)
-    return _without(plan, lambda way: way in refused)
+    left, lost = _without(plan, lambda way: way in refused)
+    fields = set(_field_paths(left)).intersection(expansions(left))
+    forbidden = {
+        path for path in sorted(fields)
+        if not await _is_allowed(replace(left, unknown=left.unknown | (fields - {path})), probe)
+    }
+    return replace(left, unknown=left.unknown | forbidden), lost
+
+
+async def _is_allowed(plan: ListPlan, probe: Callable[[ListPlan], Awaitable[object]]) -> bool:
+    """Whether a list may be read with all that a plan expands."""
+    try:
+        await probe(plan)
+    except PermissionDenied:
+        return False
+    return True
 
 
 Way = tuple[tuple[Placement, Table], ...]  # the places, one on the other, where a table is found
@@ -207,7 +261,7 @@ def _without(
     node: ListPlan, is_forbidden: Callable[[Way], bool], trail: Way = ()
 ) -> tuple[ListPlan, list[Table]]:
     """A list with less to expand, and the tables that are not found there any more."""
-    kept, lost = ListPlan(node.table, node.wanted, unknown=node.unknown), list[Table]()
+    kept, lost = replace(node, children={}), list[Table]()
     for found, kinds in node.children.items():
         for kind in kinds:
             way = (*trail, (found, kind.table))
@@ -232,3 +286,9 @@ def drop_named_expansions(plan: ListPlan, error: PermissionDenied) -> tuple[List
             if lost:
                 return left, lost
     raise error
+
+def with_lists(found: Placement, parents: Sequence[Object]) -> Sequence[Object]:
+    """The parents that may be asked for their lists: objects of kinds that no table is for have none of these."""
+    if found.at is not None or found.parent not in BY_NAME:
+        return parents
+    return [each for each in parents if each.get("object") in (None, *BY_NAME[found.parent].object)]

@@ -69,7 +69,8 @@ def add_results(before: TableResult, later: TableResult) -> TableResult:
     counted = "read", "new", "changed", "unchanged", "gone"
     counts = {name: getattr(before, name) + getattr(later, name) for name in counted}
     inferred = sorted({*before.inferred, *later.inferred})
-    return replace(later, **counts, inferred=inferred)
+    kinds = {**before.other_kinds, **later.other_kinds}
+    return replace(later, **counts, inferred=inferred, other_kinds=kinds)
 
 
 def sum_figures(*figures: Figures) -> Figures:

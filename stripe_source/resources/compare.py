@@ -128,6 +128,8 @@ class TableComparison:
             value: object = (event.pair if second else event.parent) if column.path is None else event.data
             for step in column.path or ():
                 value = value.get(step) if isinstance(value, dict) else None
+            if value is None and column.data_type == "text":
+                value = fingerprint(event, False)  # what the row has as its key, where the object has none
             parts.append(str(unix_second(value) if column.data_type == "timestamp" else value))
         return tuple(parts)
 

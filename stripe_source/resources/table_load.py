@@ -242,6 +242,7 @@ class TableLoad:
         """What is gone, and the verdict."""
         verdict = self._extractor.verdicts[self._name]
         self._result.status, self._result.reason = verdict.status, verdict.reason
+        self._result.other_kinds = self._extractor.emitter.kinds_of(self._name)
         if verdict.status != "ok":
             log.warning("%s: %s. %s", self._name, verdict.status, verdict.reason)
         if self._comparison.refused and not self.refused:

@@ -12,7 +12,8 @@ class TableResult:
 
     `hidden` says which rows no list of Stripe's shows, so that they could not be read. `discarded` rows were kept out
     by the schema contract, and of `left_out` fields the values, so many of each. `resync_compared` objects were read
-    again beside the change feed, and it had not told of `resync_different` of them.
+    again beside the change feed, and it had not told of `resync_different` of them. `other_kinds` are rows of kinds
+    that no table is for, by Stripe's name of the object.
     """
 
     read: int = 0
@@ -29,3 +30,4 @@ class TableResult:
     left_out: dict[str, int] = field(default_factory=dict)
     resync_compared: int = 0
     resync_different: int = 0
+    other_kinds: dict[str, int] = field(default_factory=dict)

@@ -51,6 +51,7 @@ def dump(books: Books) -> dict[str, list[Truth]]:
     tables: dict[str, list[Truth]] = {"accounts": [
         Truth(own(books)), *(Truth(books.to_dict(record)) for record in theirs), *_deleted(books, "account")]}
     funds = balance(books)
+    tables["balance"] = [Truth(funds)]
     tables["balance_available"] = [Truth(each) for each in funds["available"]]
     tables["balance_pending"] = [Truth(each) for each in funds["pending"]]
     for table, object in _LISTED.items():

@@ -5,7 +5,7 @@ from typing import Any
 
 from stripe_source.tables.markers import EVENTS_MARKER
 from stripe_source.tables.placement import Placement
-from stripe_source.tables.registry import TABLES
+from stripe_source.tables.registry import TABLES, embedded_tables
 from stripe_source.tables.selection import Tables, select_tables
 from stripe_source.tables.table import Table
 
@@ -46,8 +46,8 @@ def list_tables(names: Tables = None, exclude: Tables = None) -> list[dict[str, 
 
     Returns:
         For each: name, description, where it is read, key, marker, how changes are seen, whether it is in the default
-        selection, what its requests grow with, which rows no list of Stripe's shows, permission of a restricted key,
-        and Striim's name.
+        selection, what its requests grow with, whose rows Stripe embeds in its objects, which rows no list of Stripe's
+        shows, permission of a restricted key, and Striim's name.
 
     Raises:
         UnknownTable: a name means no table.
@@ -64,6 +64,7 @@ def list_tables(names: Tables = None, exclude: Tables = None) -> list[dict[str, 
             "default": table.default,
             "cost": cost(table),
             "why_not_default": None if table.default else table.opt_in_reason or table.fan_out,
+            "embeds": list(embedded_tables(table.name)),
             "hidden": table.invisible_rows,
             "permission": table.permission,
             "striim": list(alias for alias in table.aliases if alias[:1].isupper()),
@@ -79,13 +80,17 @@ def markdown() -> str:
         f"All {len(TABLES)} tables, made from the registry by `python -m stripe_source.codegen`.",
         "A table that is not in the default selection is loaded when it is asked for by name or pattern. What is in no",
         "list cannot be loaded; what goes after it was loaded stays, flagged.", "",
-        "| table | what | key | found | changes | requests | in no list | permission | Striim | default |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "Lists that Stripe embeds in the objects of a table are rows of another one, and not of its own: select both.",
+        "The default selection has both, and a run that loads one without the other says so. Objects of a kind that no",
+        "table is for are rows of the table whose list they are in; the run names them.", "",
+        "| table | what | key | found | changes | requests | embeds | in no list | permission | Striim | default |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for table in list_tables():
         cells = [
             f"`{table['name']}`", table["description"], ", ".join(table["key"]), f"`{table['path']}`", table["updates"],
-            table["cost"], table["hidden"] or "", f"`{table['permission']}`" if table["permission"] else "",
+            table["cost"], ", ".join(f"`{name}`" for name in table["embeds"]), table["hidden"] or "",
+            f"`{table['permission']}`" if table["permission"] else "",
             ", ".join(table["striim"]), "yes" if table["default"] else f"no: {table['why_not_default']}",
         ]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")

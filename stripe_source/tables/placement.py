@@ -46,6 +46,8 @@ class Placement:
         event_sources: (Stripe's name of an object, dotted path in it of the parent's id): an event about such an object
             says that this parent's objects changed. Without any, every event about the parent does.
         more_event_sources: likewise, beside every event about the parent.
+        event_types: (beginning of the types of events, dotted path in their object of the parent's id): such an event
+            says it too, whatever kind of object it is about.
         parent_id_column: the column of these objects' rows that holds the parent's id, where there is no parent column.
     """
 
@@ -68,6 +70,7 @@ class Placement:
     refusal_expected: str | None = None
     event_sources: tuple[tuple[str, str], ...] = ()
     more_event_sources: tuple[tuple[str, str], ...] = ()
+    event_types: tuple[tuple[str, str], ...] = ()
     parent_id_column: str | None = None
 
 
@@ -117,7 +120,8 @@ def extract_children(thing: Object, placement: Placement) -> tuple[list[Object],
 
     The parent is left as Stripe sends it without expansion, so that its row does not depend on which other tables are
     loaded: an expanded list is removed, expanded references become ids, and of a list that is always embedded only the
-    envelope stays. At a `fallback` placement is a copy of another object; it stays whole.
+    envelope stays, with those members that are no objects. At a `fallback` placement is a copy of another object; it
+    stays whole.
 
     Returns:
         The child objects, and whether there may be more than these.
@@ -135,10 +139,12 @@ def extract_children(thing: Object, placement: Placement) -> tuple[list[Object],
     if placement.fallback:
         return [value] if isinstance(value, dict) else [{"id": value}] if isinstance(value, str) else [], False
     if isinstance(value, dict) and isinstance(value.get("data"), list):
-        if placement.expand:
+        others = [item for item in value["data"] if not isinstance(item, dict)]
+        if placement.expand and not others:
             del here[last]
         else:
-            here[last] = {key: inner for key, inner in value.items() if key != "data"}
+            envelope = {key: inner for key, inner in value.items() if key != "data"}
+            here[last] = {**envelope, "data": others} if others else envelope
         return [item for item in value["data"] if isinstance(item, dict)], bool(value.get("has_more"))
     if isinstance(value, list):
         if placement.expand:

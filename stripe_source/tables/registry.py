@@ -51,3 +51,12 @@ def pair_column(table: Table) -> str | None:
     """Name of the column with the second parent's id, for tables whose lists are read for pairs of parents."""
     parents = {placement.second_parent[0] for placement in table.placements if placement.second_parent}
     return parent_id_name(BY_NAME[parents.pop()].object[0]) if parents else None
+
+
+@cache
+def embedded_tables(name: str) -> tuple[str, ...]:
+    """The tables whose rows are in lists that Stripe always embeds in the objects of a table."""
+    return tuple(
+        child.name for child in TABLES for found in child.placements
+        if found.parent == name and found.at and found.child_path and not found.expand
+    )

@@ -26,7 +26,7 @@ class Range:
     rfc3339: bool = False
 
 
-Role = Literal["change feed", "ledger", "balance", "payout", "payout member"]
+Role = Literal["change feed", "ledger", "available funds", "payout", "payout member"]
 
 CREATED = Range()
 CREATED_V2 = Range(rfc3339=True)
@@ -92,7 +92,9 @@ class Table:
         key: columns that tell two rows of one account apart; none where there is one row.
         params: query parameters of every page.
         variants: the list is read once with each of these parameters, because no single call shows every object.
-        expand: fields that every page is asked to expand.
+        expand: fields that are absent unless expanded, and are asked for on every page.
+        not_loaded: further fields that are absent unless expanded, each with the reason why they are not asked for (for
+            people; it stands in the column's description).
         limit: page size; None where the list refuses `limit`.
         marker: what `marker="auto"` means: "events" (the change feed), "created", or None (a full pass).
         lookback: how far behind its cursor a table with marker `created` is read again: as long as its rows change.
@@ -124,6 +126,7 @@ class Table:
         listed_when: dotted path: objects that have something there should be in the list.
         owners_list: (table, path of a list of each of its objects, with `{id}`): read where the own list is not whole.
         refetched_ids: beginnings of ids: of such objects events do not say whether they are still there.
+        other_kinds: where several tables take from one list, its members that none of them names are rows of this one.
         role: what the package itself uses the table for, beside loading it: `table_with_role` finds it.
         example_query: a query, for people, that shows something of the rows; `{table}` stands for the table's name.
     """
@@ -142,6 +145,7 @@ class Table:
     params: Mapping[str, Any] = field(default_factory=lambda: NO_PARAMS)
     variants: tuple[Mapping[str, Any], ...] = (NO_PARAMS,)
     expand: tuple[str, ...] = ()
+    not_loaded: Mapping[str, str] = field(default_factory=lambda: NO_PARAMS)
     limit: int | None = 100
     marker: str | None = None
     lookback: timedelta = timedelta(0)
@@ -170,5 +174,6 @@ class Table:
     listed_when: str | None = None
     owners_list: tuple[str, str] | None = None
     refetched_ids: tuple[str, ...] = ()
+    other_kinds: bool = False
     role: Role | None = None
     example_query: str | None = None

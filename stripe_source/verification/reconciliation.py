@@ -12,7 +12,7 @@ from stripe_source.tables.table import Table
 TRANSACTIONS, PAYOUTS, MEMBERS = (
     table_with_role("ledger").name, table_with_role("payout").name, table_with_role("payout member").name,
 )
-BALANCE = table_with_role("balance").name  # a part of Stripe's balance object
+BALANCE = table_with_role("available funds").name  # a part of Stripe's balance object
 PAYMENTS = "payments"  # the balance that transactions without `balance_type` move
 OTHER_TYPES = "issuing", "refund_and_dispute_prefunding"  # balances that the balance object shows in a part of its own
 Funds = tuple[str, str, str]  # balance type, status, currency

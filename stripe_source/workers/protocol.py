@@ -49,7 +49,7 @@ PLACE = "\0"  # a member of the objects in a digest: their place on the page, wh
 
 def placement_to_dict(found: Placement) -> dict[str, Any]:
     """What of a place is needed to take out what is there."""
-    return {"parent": found.parent, "at": found.at, "expand": found.expand, "spare": found.fallback,
+    return {"parent": found.parent, "at": found.at, "expand": found.expand, "fallback": found.fallback,
             "where": found.where, "when": found.when}
 
 

@@ -16,9 +16,26 @@ MUTANTS = (
     ),
     Mutant("verdict.complete = False\n        verdict.error = error", "verdict.error = error", f"{FEED} refused_later"),
     Mutant(
-        'if thing.get("object", kind.table.object[0]) in kind.table.object',
+        'if kind.takes(thing) or (found.fallback and "object" not in thing)',
         "if True",
         f"{FEED} deleted_customer_keeps",
+    ),
+    Mutant(
+        "return kind in self.table.object or (self.other_kinds and kind not in self.named)",
+        "return kind in self.table.object",
+        "tests/test_nothing_dropped.py -k no_more",
+    ),
+    Mutant(
+        "value = fingerprint(event, False)  # what the row has as its key, where the object has none", "pass",
+        "tests/test_nothing_dropped.py -k without_an_id",
+    ),
+    Mutant(
+        'id = fingerprint(event, False) if handle is None else f"{handle.number} {event.data.get(PLACE)}"', "pass",
+        "tests/test_nothing_dropped.py -k without_an_id",
+    ),
+    Mutant(
+        "return not above or any(isinstance(value, dict) for value in values_at(thing, above))", "return False",
+        "tests/test_nothing_dropped.py -k events_lack",
     ),
     Mutant(
         "return None if begin >= until else",

@@ -22,6 +22,7 @@ MARKERS = {"credit_notes": "created", "credit_note_line_items": "created", "topu
 OTHERS = (*MARKERS, "balance_available")
 LATE = "plans"  # loaded for the first time by the last recorded run
 BOUNDED = "payouts"  # loaded once, from `START` on
+LATER = ("balance",)  # tables that are newer than the recordings
 START = 1_792_000_000
 PERMISSIONS = (
     "rak_balance_read", "rak_balance_transaction_source_read", "rak_charge_read", "rak_checkout_session_read",
@@ -102,8 +103,9 @@ class Crowd(World):
 
 
 def fingerprint(world: World) -> str:
-    """What tells one state of a world from another."""
+    """What tells one state of a world from another, by the tables that there were when the worlds were recorded."""
     digest = hashlib.blake2b(digest_size=16)
     for table, truths in sorted(world.dump().items()):
-        digest.update(repr((table, truths)).encode())
+        if table not in LATER:
+            digest.update(repr((table, truths)).encode())
     return digest.hexdigest()

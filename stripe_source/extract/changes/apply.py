@@ -178,7 +178,9 @@ class ChangeApplier:
             return await read_object(self._client, root.table, id, {"expand": expand} if expand else {})
 
         try:
-            answer = await read_with_allowed_expansions(root, get, self._emitter.fail)
+            answer = await read_with_allowed_expansions(
+                root, get, self._emitter.fail, on_lost_fields=self._emitter.note_lost_fields
+            )
         except ResourceMissing:
             return None
         return None if answer.body.get("deleted") is True else (answer.body, answer.date)

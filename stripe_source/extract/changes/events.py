@@ -101,7 +101,7 @@ def payload_suffices(thing: Object, node: ListPlan, skip: set[Placement], by_cha
         skip: receives the places whose objects need not be looked for here.
         by_change_feed: tables that go by the change feed.
     """
-    if node.wanted and (node.table.expand or node.table.include):
+    if node.wanted and (node.table.include or any(_adds_something(thing, path) for path in node.expand)):
         return False
     for found, kinds in node.children.items():
         own = not found.fallback and all(kind.table.path and kind.table.name in by_change_feed for kind in kinds)
@@ -119,6 +119,12 @@ def payload_suffices(thing: Object, node: ListPlan, skip: set[Placement], by_cha
             ):
                 return False
     return True
+
+
+def _adds_something(thing: Object, path: str) -> bool:
+    """Whether the expansion of a field may add something: not where there is no object that it could be in."""
+    above = path.rpartition(".")[0]
+    return not above or any(isinstance(value, dict) for value in values_at(thing, above))
 
 
 def _has_field(thing: Any, path: str) -> bool:

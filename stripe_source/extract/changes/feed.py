@@ -69,6 +69,7 @@ class ChangeFeed(Resync):
         self._first: ObjectBatch | None = None
         self._lists_by_object: dict[str, ListPlan] = {}
         self._event_sources: dict[str, list[tuple[ListPlan, str]]] = defaultdict(list)
+        self._event_types: list[tuple[str, ListPlan, str]] = []
         for root in self.roots:
             self._lists_by_object.update(dict.fromkeys(root.table.object, root))
             for found, kinds in root.children.items():
@@ -76,6 +77,7 @@ class ChangeFeed(Resync):
                     for object_, path in (*found.event_sources, *found.more_event_sources):
                         if (root, path) not in self._event_sources[object_]:
                             self._event_sources[object_].append((root, path))
+                    self._event_types += [(prefix, root, path) for prefix, path in found.event_types]
 
     def _oldest_second_needed(self) -> int | None:
         """From when on events are read; None: all that there are."""
@@ -208,7 +210,10 @@ class ChangeFeed(Resync):
         root = self._lists_by_object.get(kind)
         if root is not None and isinstance(id, str) and not id.startswith(PREVIEW_PREFIX):
             yield root, id, True
-        for root, path in self._event_sources.get(kind, ()):
+        told = self._event_sources.get(kind) or [
+            (owners, path) for prefix, owners, path in self._event_types if str(event.get("type")).startswith(prefix)
+        ]
+        for root, path in told:
             for owner in values_at(thing, path):
                 known = owner.get("id") if isinstance(owner, dict) else owner
                 if isinstance(known, str):

@@ -29,7 +29,9 @@ class WatchedLists(ChangeApplier):
                     given = {**root.table.params, **extra, **watch.params}
                     read = partial(self._read_watched_list, watch, given)
                     try:
-                        await read_with_allowed_expansions(root, read, self._emitter.fail)
+                        await read_with_allowed_expansions(
+                            root, read, self._emitter.fail, on_lost_fields=self._emitter.note_lost_fields
+                        )
                     except InvalidRequest:
                         if number == 0:  # a further part of the list may be refused, as in a full pass
                             raise

@@ -23,7 +23,7 @@ from stripe_source.errors import (
     Unreachable,
 )
 from stripe_source.extract.emitter import Emitter
-from stripe_source.extract.plan import ListPlan, drop_named_expansions, expansions
+from stripe_source.extract.plan import ListPlan, drop_named_expansions, expansions, with_lists
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.extract.verdicts import Verdict, verdict_for
 from stripe_source.tables.objects import Object, unix_second
@@ -146,6 +146,9 @@ class Children:
             handle = None
             if isinstance(batch.handle, PageHandle):
                 handle = replace(batch.handle, taken=tuple(extracted))
+            for thing in things:
+                if "object" in thing and not table.at and thing["object"] not in table.object:
+                    self._emitter.note_other_kind(f"`{table.path}`", thing["object"], table.name)
             events = [self._emitter.event(table, thing, batch.read_at) for thing in things]
             await self._emitter.put(table, events, handle)
 
@@ -160,6 +163,7 @@ class Children:
         below = [table for kind in kinds for table in kind.tables()]
         if not found.refusal_expected and all(self._verdicts[table.name].status in CLOSED for table in below):
             return False  # asking for each parent again would say no more
+        parents = with_lists(found, parents)
         by_change_feed = any(table.name in self._emitter.by_change_feed for kind in kinds for table in kind.tables())
         lists = _ChildLists(client, found, kinds, read_at, by_change_feed, asyncio.Semaphore(CHILD_LISTS_AT_ONCE))
         try:
@@ -171,6 +175,7 @@ class Children:
                 self._verdicts.set_partial(table, verdict_for(error), own=False)
             return True
         families = [family for some in several for family in some]
+        self._note_other_kinds(found, kinds, families)
         for kind in kinds:
             self._note_failures(lists, kind)
             await self._family(client, kind, families, found)
@@ -235,7 +240,7 @@ class Children:
                 self._emitter.parents_read[kind.table.name][column].add(family.owner)
             mine = [  # the place is the one in the whole list, which may hold objects of other tables
                 (place, thing) for place, thing in enumerate(family.objects)
-                if thing.get("object", kind.table.object[0]) in kind.table.object
+                if kind.takes(thing) or (found.fallback and "object" not in thing)  # of some copies only ids are there
             ]
             for inner, inner_kinds in kind.children.items():
                 await self._extract(client, inner, inner_kinds, [thing for _, thing in mine], family.read_at)
@@ -252,6 +257,16 @@ class Children:
                     self._fallbacks[kind.table.name][str(event.data.get("id"))] = event
         elif kind.wanted:
             await self._emitter.put(kind.table, events)
+
+    def _note_other_kinds(self, found: Placement, kinds: Sequence[ListPlan], families: Sequence[_Family]) -> None:
+        """Objects that no table names which is found here: they are rows of one of them, and the result says so."""
+        if found.fallback:
+            return
+        taker = next((kind.table.name for kind in kinds if kind.other_kinds and kind.wanted), None)
+        for family in families:
+            for thing in family.objects:
+                if (kind := thing.get("object")) is not None and kind not in kinds[0].named:
+                    self._emitter.note_other_kind(f"`{found.at or found.child_path}` of {found.parent}", kind, taker)
 
     def _note_refusals(self, table: Table, found: Placement, number: int, error: StripeError) -> None:
         """Some parents' lists were refused, which is to be expected; that all are is the verdict."""

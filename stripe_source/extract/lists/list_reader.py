@@ -195,7 +195,7 @@ class ListSource:
         await read_with_allowed_expansions(
             plan, lambda allowed: self._read_expanded(emit, allowed, bounds, params, number),
             lambda table, error: verdicts.set_partial(table, verdict_for(error), own=False),
-            lambda allowed: self._probe(allowed, params),
+            lambda allowed: self._probe(allowed, params), self.reading.emitter.note_lost_fields,
         )
 
     async def _probe(self, plan: ListPlan, params: Params) -> None:
@@ -262,6 +262,8 @@ class ListSource:
         gate = asyncio.Semaphore(CHILD_LISTS_AT_ONCE)
 
         async def whole(thing: Object) -> Object:
+            if thing.get("object") not in (None, *table.object):
+                return thing  # of a kind that no table is for, and as the list has it
             async with gate:
                 include = {"include": table.include}
                 try:

@@ -90,11 +90,17 @@ def balance(books: Books) -> Data:
         return [{"amount": amounts[which], "currency": currency, "source_types": {"card": amounts[which]}}
                 for currency, amounts in funds]
 
+    products: Data = {}
+    if books.collection("issuing.card").records:  # accounts without these products have no such parts
+        products = {
+            "instant_available": [
+                {**each, "net_available": [{"amount": each["amount"], "destination": "ba_1"}]} for each in part(0)],
+            "issuing": {"available": [{"amount": 0, "currency": currency} for currency, _ in funds]}}
     return {"object": "balance", "available": part(0), "connect_reserved": [
         {"amount": 0, "currency": currency} for currency, _ in funds], "livemode": books.world.livemode,
         "pending": part(1), "refund_and_dispute_prefunding": {"available": [
             {"amount": 0, "currency": currency} for currency, _ in funds], "pending": [
-            {"amount": 0, "currency": currency} for currency, _ in funds]}}
+            {"amount": 0, "currency": currency} for currency, _ in funds]}, **products}
 
 
 def weekly_payout(books: Books, currency: str) -> None:

@@ -39,7 +39,7 @@ def _routes() -> dict[str, tuple[str, dict[str, Any]]]:
     for path, entry in SINGLETONS.items():
         found[path] = ("single", entry)
     for path, kinds, permission in (
-        ("/v1/customers/{customer}/sources/{id}", ["card", "bank_account", "source"], "rak_source_read"),
+        ("/v1/customers/{customer}/sources/{id}", list(CHILDREN["customer_sources"][1]), "rak_source_read"),
         ("/v1/transfers/{transfer}/reversals/{id}", ["transfer_reversal"], "rak_transfer_read"),
         ("/v1/accounts/{account}/external_accounts/{id}", ["bank_account", "card"], "rak_connected_account_read"),
         ("/v1/customers/{customer}/subscriptions/{id}", ["subscription"], "rak_subscription_read"),

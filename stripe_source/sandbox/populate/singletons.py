@@ -30,6 +30,11 @@ def _balance(which: str) -> Callable[[Books, str, Populate], list[Data]]:
     return amounts
 
 
+def _whole_balance(books: Books, table: str, populate: Populate) -> list[Data]:
+    _balance("available")(books, table, populate)
+    return [ledger.balance(books)]
+
+
 def _credit_summaries(books: Books, table: str, populate: Populate) -> list[Data]:
     """Return one summary for each credit grant."""
     if not books.all("billing.credit_grant"):
@@ -38,7 +43,7 @@ def _credit_summaries(books: Books, table: str, populate: Populate) -> list[Data
 
 
 SINGLETONS: dict[str, Callable[[Books, str, Populate], list[Any]]] = {
-    "balance_available": _balance("available"), "balance_pending": _balance("pending"),
+    "balance": _whole_balance, "balance_available": _balance("available"), "balance_pending": _balance("pending"),
     "balance_settings": _settings("balance_settings"), "billing_credit_balance_summaries": _credit_summaries,
     "tax_settings": _settings("tax.settings"),
 }

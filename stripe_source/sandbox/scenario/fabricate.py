@@ -149,16 +149,18 @@ def fill(books: Books, object: str, data: Data, expand_only: Data, schema_map: D
     lists = spec.get("lists", {})
     left = {*EMBEDDED.get(object, {}), *INLINE.get(object, {})}
     left |= {name for name, (expand, _) in lists.items() if expand or has_blank(object)}
-    included = (*spec.get("include", {}), *EXPAND_ONLY.get(object, ()))
+    included = (*spec.get("include", {}), *EXPAND_ONLY.get(stripe_name(object), ()))
     table = schema_map.get("table", "")
     choices = LISTS[_TABLES[table]]["params"] if table in _TABLES else {}
     for name, column in schema_map["columns"].items():
         path: str = column.get("path") or name.replace("__", ".")
         parts = path.split(".")
-        if parts[0] in _NOT_FILLED or any(path == each or path.startswith(f"{each}.") for each in left):
+        section = next((each for each in included if path == each or path.startswith(f"{each}.")), None)
+        if any(path == each or path.startswith(f"{each}.") for each in left):
+            continue
+        if parts[0] in _NOT_FILLED and section is None:
             continue
         value = partial(_value, books, object, parts, column, choices, number)
-        section = next((each for each in included if path == each or path.startswith(f"{each}.")), None)
         if section is not None:
             rest = path[len(section) + 1:]
             _put(expand_only, [section, *rest.split(".")] if rest else [section], value)

@@ -17,6 +17,8 @@ SINGLETONS: dict[str, dict[str, Any]] = API["singletons"]
 _BLANKS: dict[str, bytes] = {
     name: orjson.dumps(blank) for name, blank in orjson.loads((_HERE / "shapes.json").read_bytes()).items()
 }
+# What customers have stored to pay with. Old accounts have the last two, classes of old SDKs which today's lack.
+_SOURCES = ("card", "bank_account", "source", "alipay_account", "bitcoin_receiver")
 # Lists that Stripe embeds in an object: field -> (objects of the children, path of the whole list, with expand only).
 EMBEDDED: dict[str, dict[str, tuple[tuple[str, ...], str, bool]]] = {
     "account": {"external_accounts": (("bank_account", "card"), "/v1/accounts/{id}/external_accounts", False)},
@@ -25,7 +27,7 @@ EMBEDDED: dict[str, dict[str, tuple[tuple[str, ...], str, bool]]] = {
     "checkout.session": {"line_items": (("item",), "/v1/checkout/sessions/{id}/line_items", True)},
     "credit_note": {"lines": (("credit_note_line_item",), "/v1/credit_notes/{id}/lines", False)},
     "customer": {
-        "sources": (("card", "bank_account", "source"), "/v1/customers/{id}/sources", True),
+        "sources": (_SOURCES, "/v1/customers/{id}/sources", True),
         "subscriptions": (("subscription",), "/v1/customers/{id}/subscriptions", True),
         "tax_ids": (("tax_id",), "/v1/customers/{id}/tax_ids", True),
     },
@@ -53,7 +55,6 @@ OLDEST_FIRST = frozenset({
     "tax.transaction_line_item", "payment_intent_amount_details_line_item",
 })
 # Tables of children: table -> (objects, objects that share its list, object of the parent).
-_SOURCES = ("card", "bank_account", "source")
 _MONEY = "treasury.financial_account"
 CHILDREN: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     table: (objects, shared or objects, owner) for table, objects, shared, owner in (
@@ -69,7 +70,7 @@ CHILDREN: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
         ("customer_bank_accounts", ("bank_account",), _SOURCES, "customer"),
         ("customer_cards", ("card",), _SOURCES, "customer"),
         ("customer_cash_balance_transactions", ("customer_cash_balance_transaction",), None, "customer"),
-        ("customer_sources", ("source",), _SOURCES, "customer"),
+        ("customer_sources", ("source", "alipay_account", "bitcoin_receiver"), _SOURCES, "customer"),
         ("entitlements_active_entitlements", ("entitlements.active_entitlement",), None, "customer"),
         ("financial_connections_account_owners", ("financial_connections.account_owner",), None,
          "financial_connections.account"),
@@ -145,10 +146,19 @@ INLINE: dict[str, dict[str, str]] = {
 INLINED_OBJECTS = frozenset(target for fields in INLINE.values() for target in fields.values())
 # Fields that only `expand[]` shows; they are stored beside the object.
 EXPAND_ONLY: dict[str, tuple[str, ...]] = {
+    "billing_portal.configuration": ("features.subscription_update.products",),
+    "checkout.session": ("shipping_cost.taxes", "total_details.breakdown"),
     "coupon": ("applies_to", "currency_options"),
+    "credit_note": ("shipping_cost.taxes",),
+    "issuing.dispute": ("balance_transactions",),
+    "item": ("discounts", "taxes"),
     "plan": ("tiers",),
     "price": ("tiers", "currency_options"),
-    "invoice": ("confirmation_secret",),
+    "invoice": ("confirmation_secret", "shipping_cost.taxes"),
+    "quote": (
+        "computed.recurring.total_details.breakdown", "computed.upfront.total_details.breakdown",
+        "total_details.breakdown",
+    ),
     "product": ("tax_details",),
     "customer": ("tax", "cash_balance", "invoice_credit_balance"),
 }

@@ -7,6 +7,8 @@ from stripe_source.tables.entries.reasons import NEW_IN_ENDIVE, OF_DELETED_CUSTO
 from stripe_source.tables.placement import NO_PARAMS, Placement
 from stripe_source.tables.table import Removal, Table, Watch
 
+_REFETCHED = "it changes without an event, and events lack it: one request for each customer that changes"
+_TOO_DEEP = "Stripe expands four levels of a list, and this is deeper"
 _DISCOUNTED_OBJECTS = (  # discounts have no list; the objects they are on carry them, as ids unless expanded
     # `customer.discount.*` may come without an event about the customer or the subscription
     Placement("customers", at="discount", parent_id_column="customer", more_event_sources=(("discount", "customer"),)),
@@ -104,12 +106,13 @@ BILLING: tuple[Table, ...] = (
         "billing_portal_configurations", ("billing_portal.configuration",),
         "What customers may do in the customer portal.",
         path="/v1/billing_portal/configurations", permission="rak_customer_portal_read",
+        expand=("features.subscription_update.products",),
         marker="events",
     ),
     Table(
         "coupons", ("coupon",), "Percent or amount off; promotion codes and discounts refer to them.",
         path="/v1/coupons", created=True,
-        expand=("applies_to",),  # absent unless expanded
+        expand=("applies_to", "currency_options"),
         permission="rak_coupon_read", aliases=("Coupons",),
         marker="events",
         changes_without_event="how often it was redeemed", resync=timedelta(days=1),
@@ -126,6 +129,7 @@ BILLING: tuple[Table, ...] = (
     Table(
         "credit_notes", ("credit_note",), "Documents that lower or refund a finalized invoice.",
         path="/v1/credit_notes", created=True, permission="rak_credit_note_read", aliases=("CreditNotes",),
+        expand=("shipping_cost.taxes",),
         marker="events",
     ),
     Table(
@@ -164,6 +168,10 @@ BILLING: tuple[Table, ...] = (
         ),
         permission="rak_customer_read", aliases=("Customers",),
         marker="events",
+        not_loaded={
+            "cash_balance": _REFETCHED, "invoice_credit_balance": _REFETCHED, "tax": _REFETCHED,
+            "subscriptions": "rows of subscriptions",
+        },
         invisible_rows="deleted customers, whom charges and invoices go on naming",
     ),
     Table(
@@ -228,6 +236,8 @@ BILLING: tuple[Table, ...] = (
     Table(
         "invoices", ("invoice",), "Statements of what a customer owes.",
         path="/v1/invoices", created=True, permission="rak_invoice_read", aliases=("Invoices",),
+        expand=("shipping_cost.taxes",),
+        not_loaded={"confirmation_secret": "a secret", "payments": "rows of invoice_payments"},
         marker="events",
         copies={"default_tax_rates": "tax_rates"},
         invisible_rows="deleted drafts, and previews",  # drafts are all that can be deleted; a preview has no id
@@ -236,7 +246,7 @@ BILLING: tuple[Table, ...] = (
         "plans", ("plan",), "Recurring prices in their older shape.",
         path="/v1/plans", created=True, object_path="/v1/plans/{id}",
         placements=(Placement("subscription_items", at="plan", fallback=True),),  # twins of prices that are in no list
-        expand=("tiers",),  # absent unless expanded
+        expand=("tiers",),
         permission="rak_plan_read", aliases=("Plans",),
         marker="events",
         invisible_rows="deleted plans, and those made with `price_data` that no loaded subscription item names",
@@ -253,7 +263,7 @@ BILLING: tuple[Table, ...] = (
         ),
         # the reference says that the bare list holds active ones only, an experiment of 2026-06-01 saw both
         variants=(NO_PARAMS, {"active": "false"}),
-        expand=("tiers", "currency_options"),  # absent unless expanded
+        expand=("tiers", "currency_options"),
         permission="rak_plan_read", aliases=("Prices",),
         marker="events",
         # OpenAPI: "excluding inline prices"
@@ -273,12 +283,14 @@ BILLING: tuple[Table, ...] = (
     Table(
         "products", ("product",), "What is sold.",
         path="/v1/products", created=True, permission="rak_product_read", aliases=("Products",),
+        not_loaded={"tax_details": "no document of Stripe's says that it can be expanded"},
         marker="events",
         invisible_rows="deleted products, which invoice lines go on naming",
     ),
     Table(
         "promotion_codes", ("promotion_code",), "Codes that customers redeem for a coupon.",
         path="/v1/promotion_codes", created=True, permission="rak_promotion_code_read", aliases=("PromotionCodes",),
+        expand=("restrictions.currency_options",),
         marker="events",
         changes_without_event="how often it was redeemed", resync=timedelta(days=1),
     ),
@@ -291,17 +303,24 @@ BILLING: tuple[Table, ...] = (
             ),
         ),
         key=("quote_id", "id"),  # whether a revised quote takes over the ids of the first one is not said
+        not_loaded={"discounts": _TOO_DEEP, "taxes": _TOO_DEEP},
         time=None, permission="rak_quote_read",
     ),
     Table(
         "quote_line_items", ("item",), "What each quote offers.",
         placements=(Placement("quotes", at="line_items", expand=True, child_path="/v1/quotes/{id}/line_items"),),
         key=("quote_id", "id"),  # see quote_computed_upfront_line_items
+        expand=("discounts", "taxes"),
         time=None, permission="rak_quote_read",
     ),
     Table(
         "quotes", ("quote",), "Offers to customers that become invoices or subscriptions when accepted.",
         path="/v1/quotes",  # has no filter by time, and no event when a draft changes
+        expand=("total_details.breakdown",),
+        not_loaded={
+            "computed.recurring.total_details.breakdown": _TOO_DEEP,
+            "computed.upfront.total_details.breakdown": _TOO_DEEP,
+        },
         # left out otherwise
         placements=(
             Placement(

@@ -20,13 +20,13 @@ ISSUING: tuple[Table, ...] = (
     ),
     Table(
         "issuing_cards", ("issuing.card",), "Cards that were issued.",
-        path="/v1/issuing/cards", created=True,  # `number` and `cvc` come when expanded only, and are never asked for
+        path="/v1/issuing/cards", created=True, not_loaded={"cvc": "a secret", "number": "a secret"},
         default=False, opt_in_reason=_ISSUING, permission="rak_issuing_card_read",
         marker="events",
     ),
     Table(
         "issuing_disputes", ("issuing.dispute",), "Transactions of issued cards that were contested.",
-        path="/v1/issuing/disputes", created=True,
+        path="/v1/issuing/disputes", created=True, expand=("balance_transactions",),
         default=False, opt_in_reason=_ISSUING, permission="rak_issuing_dispute_read",
         marker="events",
     ),
@@ -48,14 +48,14 @@ ISSUING: tuple[Table, ...] = (
                 event_sources=(("issuing.token", "card"),),
             ),
         ),
-        expand=("network_data",),  # absent unless expanded
+        expand=("network_data",),
         default=False, fan_out="one request per issued card", permission="rak_issuing_token_read",
         marker="events",
     ),
     Table(
         "issuing_transactions", ("issuing.transaction",), "Money that moved through issued cards.",
         path="/v1/issuing/transactions", created=True,
-        expand=("purchase_details",),  # absent unless expanded
+        expand=("purchase_details",),
         default=False, opt_in_reason=_ISSUING, permission="rak_issuing_transaction_read",
         marker="events",
     ),

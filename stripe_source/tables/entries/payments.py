@@ -12,6 +12,7 @@ _CUSTOMER_SOURCES = (
     Placement(
         "customers", at="sources", expand=True, child_path="/v1/customers/{id}/sources",
         event_sources=(("bank_account", "customer"), ("card", "customer"), ("source", "customer")),
+        event_types=(("customer.source.", "customer"),),  # old accounts have `alipay_account` and `bitcoin_receiver`
     ),
 )
 PAYMENTS: tuple[Table, ...] = (
@@ -22,8 +23,12 @@ PAYMENTS: tuple[Table, ...] = (
         permission="rak_apple_pay_domain_read",
     ),
     Table(
+        "balance", ("balance",), "The balance as a whole, as it was when it was last read: one row.",
+        path="/v1/balance", singleton=True, key=(), time=None, permission="rak_balance_read",
+    ),
+    Table(
         "balance_available", ("balance",), "Funds that can be paid out now, one row per currency.",
-        path="/v1/balance", singleton=True, at="available", key=("currency",), time=None, role="balance",
+        path="/v1/balance", singleton=True, at="available", key=("currency",), time=None, role="available funds",
         permission="rak_balance_read", aliases=("AvailableBalance",),
     ),
     Table(
@@ -50,6 +55,7 @@ PAYMENTS: tuple[Table, ...] = (
     Table(
         "charges", ("charge",), "Every attempt to move money to the account.",
         path="/v1/charges", created=True, permission="rak_charge_read", aliases=("Charges",),
+        not_loaded={"refunds": "rows of refunds"},
         marker="events",
         example_query=(
             "select currency, count(*) as charges, sum(amount) as amount "
@@ -58,20 +64,20 @@ PAYMENTS: tuple[Table, ...] = (
     ),
     Table(
         "checkout_session_line_items", ("item",), "What was offered on each checkout page.",
-        # absent unless expanded; old sessions of test mode have none and answer 404 (estuary)
+        # old sessions of test mode have none and answer 404 (estuary)
         placements=(
             Placement(
                 "checkout_sessions", at="line_items", expand=True, child_path="/v1/checkout/sessions/{id}/line_items",
             ),
         ),
-        time=None,
+        time=None, expand=("discounts", "taxes"),
         permission="rak_checkout_session_read", aliases=("CheckoutSessionLineItems",),
         marker="events",
         copies={"price__id": "prices"},
     ),
     Table(
         "checkout_sessions", ("checkout.session",), "Checkout pages: what was offered, and whether it was paid.",
-        path="/v1/checkout/sessions", created=True,
+        path="/v1/checkout/sessions", created=True, expand=("shipping_cost.taxes", "total_details.breakdown"),
         permission="rak_checkout_session_read", aliases=("CheckoutSession",),
         marker="events",
         watch=(Watch("open ones come and change without an event", {"status": "open"}, column="status", value="open"),),
@@ -96,7 +102,7 @@ PAYMENTS: tuple[Table, ...] = (
     Table(
         "customer_sources", ("source",), "Payment sources of the older Sources API, stored on customers.",
         # in one list with cards and bank accounts, read once for all three
-        placements=_CUSTOMER_SOURCES,
+        placements=_CUSTOMER_SOURCES, other_kinds=True,
         permission="rak_source_read",
         marker="events",
         # sources have no list of their own, only customers have one
@@ -145,7 +151,7 @@ PAYMENTS: tuple[Table, ...] = (
         placements=(
             Placement("payment_links", at="line_items", expand=True, child_path="/v1/payment_links/{id}/line_items"),
         ),
-        time=None,
+        time=None, expand=("discounts", "taxes"),
         permission="rak_payment_links_read", aliases=("PaymentLinkLineItems",),
         marker="events",
         copies={"price__id": "prices"},
@@ -261,7 +267,7 @@ PAYMENTS: tuple[Table, ...] = (
     Table(
         "shipping_rates", ("shipping_rate",), "What shipping costs at checkout.",
         path="/v1/shipping_rates", created=True,
-        expand=("fixed_amount.currency_options",),  # absent unless expanded
+        expand=("fixed_amount.currency_options",),
         permission="rak_shipping_rate_read", aliases=("ShippingRates",),
     ),
     Table(

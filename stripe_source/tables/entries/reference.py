@@ -10,6 +10,7 @@ from stripe_source.tables.table import Table, Watch
 _CLIMATE = "needs Climate"
 _TERMINAL = "needs Terminal"
 _IDENTITY = "needs Identity"
+_PERSONAL = "what a document says of a person"
 _LINKED_ACCOUNTS = "needs Financial Connections"
 _APPS = "for developers of Stripe Apps"
 REFERENCE: tuple[Table, ...] = (
@@ -107,13 +108,16 @@ REFERENCE: tuple[Table, ...] = (
     ),
     Table(
         "identity_verification_reports", ("identity.verification_report",), "Results of checks of identity documents.",
-        # what documents say (numbers, dates of birth) comes when expanded only, and is not asked for
         path="/v1/identity/verification_reports", created=True, default=False, opt_in_reason=_IDENTITY,
+        not_loaded=dict.fromkeys(
+            ("document.dob", "document.expiration_date", "document.number", "id_number.dob", "id_number.id_number"),
+            _PERSONAL,
+        ),
     ),
     Table(
         "identity_verification_sessions", ("identity.verification_session",), "Checks of a person's identity.",
-        # `verified_outputs` comes when expanded only, and is not asked for: addresses, dates of birth, numbers
         path="/v1/identity/verification_sessions", created=True, default=False, opt_in_reason=_IDENTITY,
+        not_loaded={"verified_outputs": _PERSONAL},
     ),
     Table(
         "reporting_report_runs", ("reporting.report_run",), "Reports that were asked for, and their files.",

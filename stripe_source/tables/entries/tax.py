@@ -22,7 +22,7 @@ TAX: tuple[Table, ...] = (
             ),
         ),
         time=None,
-        expand=("tax_breakdown",),  # absent unless expanded
+        expand=("tax_breakdown",),
         deletions_unknown="a calculation expires after 90 days",
         default=False, fan_out="one request per payment intent with a tax calculation",
         permission="rak_tax_calculations_and_transactions_read",

@@ -5,6 +5,7 @@ from stripe_source.tables.placement import Placement
 from stripe_source.tables.table import Table
 
 _TREASURY = "needs Treasury"
+_FLOW = "a row of another table, to which `flow` leads"
 
 
 def _by_financial_account(path: str) -> tuple[Placement, ...]:
@@ -26,7 +27,7 @@ TREASURY: tuple[Table, ...] = (
     Table(
         "treasury_financial_accounts", ("treasury.financial_account",), "Accounts that hold money at Stripe.",
         path="/v1/treasury/financial_accounts", created=True,
-        expand=("features",),  # absent unless expanded
+        expand=("features",),
         default=False, opt_in_reason=_TREASURY, permission="rak_financial_account_read",
     ),
     Table(
@@ -57,13 +58,13 @@ TREASURY: tuple[Table, ...] = (
     Table(
         "treasury_transaction_entries", ("treasury.transaction_entry",),
         "Single changes of a financial account's balances.",
-        # `flow_details` comes when expanded only: rows of other tables, which `flow` leads to
+        not_loaded={"flow_details": _FLOW},
         placements=_by_financial_account("/v1/treasury/transaction_entries"),
         default=False, fan_out="one request per financial account", permission="rak_treasury_transaction_read",
     ),
     Table(
         "treasury_transactions", ("treasury.transaction",), "What moved the balance of a financial account.",
-        # `flow_details` as in treasury_transaction_entries
+        not_loaded={"entries": "rows of treasury_transaction_entries", "flow_details": _FLOW},
         placements=_by_financial_account("/v1/treasury/transactions"),
         default=False, fan_out="one request per financial account", permission="rak_treasury_transaction_read",
     ),
