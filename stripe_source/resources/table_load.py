@@ -292,9 +292,9 @@ class TableLoad:
         if self._load_id:
             state.held = self._written or not self._ground.fresh
         again = not self._ground.void or (self._request.since, self._request.until) == (None, None)
-        if verdict.status == "ok" and not self.refused and again:
+        if (verdict.status == "ok" or verdict.failed_parents) and not self.refused and again:
             self._note_making(state)
-            state.rewrite = state.rewrite and not (self._rewrites and verdict.complete)
+            state.rewrite = state.rewrite and not self._rewrites
         state.save(self._own)
 
     def _note_resync(self) -> tuple[int, int | None] | None:
