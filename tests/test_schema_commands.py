@@ -480,7 +480,7 @@ def test_a_destination_that_somebody_changed_differs(
     assert result["tables_added"] == {"refunds": snapshot_of_maps()["refunds"]}
     assert result["columns_added"] == {"coupons": {"name": "text"}}
     assert result["columns_different"] == {"coupons": {"duration": ["bigint", "text"]}}
-    assert "run --refresh" in result["notes"][0]
+    assert "read again by the next run" in result["notes"][0]
     assert json.loads(after[1])["columns_changed"] == {"coupons": {"duration": ["text", "bigint"]}}
     assert json.loads(after[1])["tables_removed"] == {}
 

@@ -1,7 +1,8 @@
 """The four fingerprints of a row, by one recipe: of a whole row, a partial, a flagged and a repaired one.
 
 `_dlt_id` holds one of them. They are stored in destinations, so that the recipe and its marks must stay as they are:
-with others every row would count as changed.
+with others every row would count as changed. What the schema map declares otherwise than the first release did is in
+the fingerprint of the rows that it concerns, and of no others.
 """
 from __future__ import annotations
 
@@ -12,12 +13,13 @@ import orjson
 
 from stripe_source.arrow_rows.json_text import pieces
 from stripe_source.arrow_rows.waevent import WAEvent
+from stripe_source.tables.map_changes import mapping_mark
 
 _PARTIAL, _FLAGGED, _REPAIRED = "lacking", "gone", "mended"  # what a row is, in the text that is hashed
 
 
 def fingerprint(event: WAEvent, deleted: bool) -> str:
-    """The fingerprint of a whole row: 20 characters that change when its key or content does, and not otherwise.
+    """The fingerprint of a whole row: 20 characters that change when its key, content or columns do, and not otherwise.
 
     The time of reading is left out, so that an object read again unchanged has the fingerprint it had.
     """
@@ -26,7 +28,9 @@ def fingerprint(event: WAEvent, deleted: bool) -> str:
     except TypeError:
         content = "".join(pieces(event.data, ordered=True)).encode("utf-8", "surrogatepass")
     key = f"\0{event.table}\0{event.account}\0{event.parent}\0{event.position}\0{event.pair}\0{deleted}"
-    return _digest(content + key.encode("utf-8", "surrogatepass"))
+    whole = _digest(content + key.encode("utf-8", "surrogatepass"))
+    mark = mapping_mark(event.table, event.data)
+    return _marked(whole, mark) if mark else whole
 
 
 def partial_fingerprint(whole: str) -> str:

@@ -42,15 +42,11 @@ class StoredRows:
     """
 
     def __init__(self, client: SqlClientBase[Any], schema: Schema, shape: TableMap, account: str) -> None:
-        self._client, self._schema, self._shape, self._account = client, schema, shape, account
+        self._schema, self._shape = schema, shape
         self._sql = DestinationSql(client, schema, account)
         self._table = self._sql.table_key(shape.table.name)
         stored = schema.tables.get(self._table, {}).get("columns", {})
         self._stored_columns = dict(stored)  # a load adds some before it ends
-
-    def for_map(self, shape: TableMap) -> StoredRows:
-        """The same of another table."""
-        return StoredRows(self._client, self._schema, shape, self._account)
 
     def fingerprints(self, since: int | None = None) -> dict[Key, StoredVersion]:
         """Everything that is stored, without the times; {} if the table is not there yet.

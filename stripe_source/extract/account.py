@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,10 +18,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class AccountIdentity:
-    """Whose data a key reads, as far as it may know, and what time it is at Stripe (unix seconds)."""
+    """Whose data a key reads, as far as it may know, and what time it is at Stripe.
+
+    Args:
+        account: id of the account; None where the key may not read it.
+        now: unix second.
+        named: id of the account that the refusal names, where the key may not read it.
+    """
 
     account: str | None
     now: int
+    named: str | None = None
 
 
 async def identify(client: Client) -> AccountIdentity:
@@ -38,7 +46,8 @@ async def identify(client: Client) -> AccountIdentity:
             raise  # nobody there, or nobody that lets us in: no other request will do better
         if isinstance(error, NotEnabled):
             await _check_that_it_is_stripe(client)
-        return AccountIdentity(None, client.clock)  # the key may not read its own account
+        named = re.search(r"\bon account '(acct_\w+)'", error.message)  # (2026-11-24: threads that cite the message)
+        return AccountIdentity(None, client.clock, named and named[1])  # the key may not read its own account
     known = answer.body.get("id")
     return AccountIdentity(known if isinstance(known, str) else None, answer.date)
 

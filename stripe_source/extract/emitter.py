@@ -40,6 +40,7 @@ class Emitter:
     ) -> None:
         self.channel, self.account = channel, account
         self._batcher, self._worker, self._on_page = batcher, worker, on_page
+        self.owner: str | None = None  # id of the account whose data it is, as far as it is known
         self.now: int | None = None  # unix second at Stripe, when the run began
         self.verdicts = Verdicts()
         self.by_change_feed: set[str] = set()  # tables that need not be read whole, because the feed tells what changed

@@ -91,6 +91,7 @@ class Extractor:
         takes_pages: bool = False,
     ) -> None:
         self._make_client, self._stored_account, self._identity = client, stored_account, identity
+        self._account_option = account_option
         self._seen_events, self._lookback = list(seen_events), lookback
         self._takes_pages = takes_pages
         self._on_cover = on_cover or (lambda table, coverage: None)
@@ -237,6 +238,7 @@ class Extractor:
         """Find out whose data it is, and what time it is at Stripe."""
         identity = self._identity or await identify(client)
         self.emitter.now = identity.now
+        self.emitter.owner = identity.account or self._account_option or identity.named
         if self._stored_account is None:
             self.emitter.account = identity.account or self.emitter.account
         elif identity.account and self._stored_account not in (identity.account, "self"):

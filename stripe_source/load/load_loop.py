@@ -14,11 +14,19 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from stripe_source.destination.duckdb_session import DuckDBSession
 from stripe_source.dlt_patches.run_end import keep_private, remove_loaded_files
-from stripe_source.load.failures import is_broken_folder, is_terminal
+from stripe_source.load.failures import drop_packages, is_broken_folder, is_terminal
 from stripe_source.load.other_loads import OtherLoads
 from stripe_source.load.progress import Progress
 from stripe_source.resources.run import Extraction
-from stripe_source.resources.state import keep_pending_loads, pending_loads, put_back, sources_of
+from stripe_source.resources.state import (
+    doubted_tables,
+    forget_tables,
+    keep_doubted_tables,
+    keep_pending_loads,
+    pending_loads,
+    put_back,
+    sources_of,
+)
 from stripe_source.source import stripe_source
 
 
@@ -31,9 +39,16 @@ class Loaded:
 
 
 def load_until_done(
-    pipeline: dlt.Pipeline, extraction: Extraction, progress: Progress, database: DuckDBSession
+    pipeline: dlt.Pipeline, extraction: Extraction, progress: Progress, database: DuckDBSession, refresh: Any = None
 ) -> Loaded | None:
     """Load what is read, one load after the other, while reading goes on; the first one may only create the tables.
+
+    Args:
+        pipeline: where to.
+        extraction: what is read.
+        progress: is told of the phases.
+        database: the destination, where it is a DuckDB file.
+        refresh: what dlt drops or empties in the first load, and only there.
 
     Returns:
         What was loaded; None where another process has loaded meanwhile, and what was read is dropped.
@@ -46,7 +61,9 @@ def load_until_done(
         state_before = sources_of(pipeline)
         keep_pending_loads(pipeline, others + own)
         progress.phase("reading")
-        pipeline.extract(stripe_source(_run=extraction), loader_file_format="parquet")
+        pipeline.extract(stripe_source(_run=extraction), loader_file_format="parquet", refresh=refresh)
+        refresh = None
+        keep_doubted_tables(pipeline, () if own_ids else extraction.ground.doubted)
         if extraction.unfinished and not extraction.creating_tables:
             database.keep_open()
         with signals.intercepted_signals():  # dlt ends a load in peace, and forgets that it was asked to stop
@@ -65,6 +82,7 @@ def load_until_done(
                 drop_and_restore(pipeline, state_before)
                 return None
             keep_pending_loads(pipeline, None)
+            keep_doubted_tables(pipeline, ())
             if extraction.unfinished:
                 signals.raise_if_signalled()
         if not extraction.unfinished:
@@ -97,13 +115,16 @@ def drop_and_restore(pipeline: dlt.Pipeline, source_state: Mapping[str, Any] | N
         source_state: state of the sources to go on from in place of the destination's, where that may be ahead of its
             rows.
     """
+    doubted = doubted_tables(pipeline)
     pipeline.abort_packages()
     keep_pending_loads(pipeline, None)
+    keep_doubted_tables(pipeline, ())
     pipeline.sync_destination()
-    if source_state is None:
-        return
-    with pipeline.managed_state() as state:
-        put_back(state, source_state)
+    if source_state is not None:
+        with pipeline.managed_state() as state:
+            put_back(state, source_state)
+    if doubted:
+        forget_tables(pipeline, doubted)
 
 
 def load_pending(pipeline: dlt.Pipeline, notes: list[str]) -> None:
@@ -136,7 +157,7 @@ def _load_pending(pipeline: dlt.Pipeline, notes: list[str]) -> None:
     loads_before = pending_loads(pipeline)
     pending = [*pipeline.list_extracted_load_packages(), *pipeline.list_normalized_load_packages()]
     if loads_before is not None and OtherLoads(pipeline).count(pending)[0] != loads_before:
-        pipeline.abort_packages()  # puts the cursors back; part of it may be loaded, over the rows of the other process
+        drop_packages(pipeline)  # puts the cursors back; part of it may be loaded, over the rows of the other process
         drop_and_restore(pipeline, sources_of(pipeline))
         notes.append("An earlier run had read data that was not loaded yet, and another process has loaded since; it "
                      "was dropped and is read again.")
@@ -148,5 +169,5 @@ def _load_pending(pipeline: dlt.Pipeline, notes: list[str]) -> None:
     except PipelineStepFailed as failure:
         if not is_terminal(failure):
             raise
-        pipeline.abort_packages()
+        drop_packages(pipeline)
         notes[-1] = "An earlier run left data that the destination refused; it was dropped and is read again."

@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -71,6 +72,7 @@ def sync(
     try:
         with (
             pipeline_lock(pipeline),
+            _refresh_once(pipeline) as run.refresh,
             run_async_beside(_identify(run.options)) as answer,
             collect_rarely(),
             dlt_patches(pipeline),  # imports pyarrow while Stripe answers
@@ -105,6 +107,7 @@ class _Run:
     location: str = ""
     results: dict[str, TableResult] = field(default_factory=dict)
     extraction: Extraction | None = None
+    refresh: Any = None  # dlt's, of the pipeline
 
     def load_all(self, identity: AccountIdentity, began: float) -> None:
         """Load everything; where that took long, load again what has happened since the first page."""
@@ -118,6 +121,7 @@ class _Run:
         if behind > LONG_RUN and follows_feed:
             identity, figures = run_async(_identify(self.options))
             self.figures.append(figures)
+            self.refresh = None
             self._load(replace(self.options, mode="auto", refresh=frozenset()), identity)
 
     def _load(self, options: Options, identity: AccountIdentity) -> None:
@@ -137,7 +141,7 @@ class _Run:
                     _prepare_tables(self.pipeline, extraction)
                     signals.raise_if_signalled()
                 with DuckDBSession(self.pipeline, len(options.tables)) as database:
-                    loaded = load_until_done(self.pipeline, extraction, self.progress, database)
+                    loaded = load_until_done(self.pipeline, extraction, self.progress, database, self.refresh)
             finally:
                 extraction.stop()
             if extraction.extractor and extraction.extractor.figures:
@@ -145,6 +149,7 @@ class _Run:
                 self.notes += extraction.extractor.notes
             if loaded is not None:
                 self._add(loaded, extraction.results)
+                self.notes += extraction.ground.notes
                 return
             self.notes.append(
                 "Another process loaded the same pipeline meanwhile; what this run had read was read again.")
@@ -175,6 +180,16 @@ class _Run:
             schema_version=self.pipeline.default_schema.version or 0,
             notes=list(dict.fromkeys(self.notes)),
         )
+
+
+@contextmanager
+def _refresh_once(pipeline: dlt.Pipeline) -> Iterator[Any]:
+    """What dlt was told to drop or empty: it would do so in each load of a run, and is to do it in the first one."""
+    refresh, pipeline.refresh = pipeline.refresh, None
+    try:
+        yield refresh
+    finally:
+        pipeline.refresh = refresh
 
 
 async def _identify(options: Options) -> tuple[AccountIdentity, Figures]:

@@ -36,6 +36,7 @@ class _Compared:
     prints: list[str] = field(default_factory=list)  # their fingerprints
     keys: list[Key] = field(default_factory=list)
     unwritten: list[tuple[WAEvent, str, Key]] = field(default_factory=list)  # unchanged, and not in the history yet
+    rewritten: list[tuple[WAEvent, str]] = field(default_factory=list)  # unchanged, and written all the same
     ended: dict[Key, int] = field(default_factory=dict)  # by key: since which unix second the object is gone
     new: int = 0
     changed: int = 0
@@ -53,6 +54,8 @@ class TableComparison:
         emitter: knows what was read.
         stored_rows: what the destination holds of a table; asked in dlt's thread.
         since: unix second from which on the table is read; None: from the beginning.
+        reread: it is read from the beginning, whatever is known of it.
+        rewrites: rows are written that the destination holds as they are.
         first_load: the destination holds nothing that what is read has to be compared with.
         versions: takes every version of a row, where a history is kept.
         in_history: the history holds a version of every row already.
@@ -64,12 +67,14 @@ class TableComparison:
 
     def __init__(
         self, table_map: TableMap, options: Options, builder: RowBuilder, channel: Channel, emitter: Emitter,
-        stored_rows: Callable[[str], StoredRows | None], *, since: int | None, first_load: bool,
+        stored_rows: Callable[[str], StoredRows | None], *, since: int | None, reread: bool, rewrites: bool,
+        first_load: bool,
         versions: Versions | None, in_history: bool, keeps_newest: bool, refuse: Callable[[Exception], None],
         load_id: Callable[[], str | None], confirm_gone: Callable[[Table, int, set[str]], set[str]],
     ) -> None:
         self._map, self._table, self._options, self._builder = table_map, table_map.table, options, builder
         self._channel, self._emitter, self._stored_rows, self._since = channel, emitter, stored_rows, since
+        self._reread, self._rewrites = reread, rewrites
         self._versions, self._in_history, self._keeps_newest = versions, in_history, keeps_newest
         self._refuse, self._load_id, self._confirm_gone = refuse, load_id, confirm_gone
         self.refused = False
@@ -159,6 +164,8 @@ class TableComparison:
             print_ = fingerprint(event, deleted)
             if stored and not stored.deleted and self._same(stored.print, print_):
                 found.unchanged += 1
+                if self._rewrites:
+                    found.rewritten.append((event, print_))
                 if self._versions and not self._in_history:
                     found.unwritten.append((event, print_, key))
                 continue
@@ -187,6 +194,9 @@ class TableComparison:
             versions.rows(made, compared.keys, [event.time for event in compared.events])
         self._end(compared.ended)
         self._ended.update(compared.ended)
+        if compared.rewritten:
+            events, prints = zip(*compared.rewritten, strict=True)
+            made = self._builder.build([*events, *compared.events], self._load_id(), [*prints, *compared.prints])
         return made
 
     def _end(self, keys: Mapping[Key, int]) -> None:
@@ -229,9 +239,8 @@ class TableComparison:
 
     def _not_seen(self, finds_gone: bool, complete: bool) -> set[Key]:
         """Keys that a full reading did not bring."""
-        options, table = self._options, self._table
-        whole = finds_gone or options.again(table)
-        bounded = self._since is not None or options.end is not None
+        table, whole = self._table, finds_gone or self._reread
+        bounded = self._since is not None or self._options.end is not None
         if not whole or bounded or not complete or table.retention or table.deletions_unknown:
             return set()
         alive = {key for key, version in self._known.items() if not version.deleted}

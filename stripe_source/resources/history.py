@@ -7,7 +7,7 @@ there as far as events carry the whole object (see `payload_suffices`).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -77,6 +77,11 @@ class Versions:
     def end(self, key: Key, second: int) -> None:
         """The open version of a key has ended."""
         self._since[key] = min(second, self._since.get(key, second))
+
+    def end_others(self, keys: Iterable[Key], second: int) -> None:
+        """The open versions of these keys have ended, but for those of rows that were read."""
+        for key in set(keys) - self._since.keys():
+            self.end(key, second)
 
     def add_earlier(self, versions: dict[Key, list[WAEvent]], rows: RowBuilder, load_id: str | None) -> None:
         """Add versions that were followed by others before this run, by key, in any order."""

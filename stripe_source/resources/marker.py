@@ -56,7 +56,8 @@ class Marker:
         return None
 
     def request(
-        self, options: Options, table: Table, state: TableState, feed: FeedState, *, cursor: Any, first_load: bool
+        self, options: Options, table: Table, state: TableState, feed: FeedState, *, cursor: Any, first_load: bool,
+        reread: bool,
     ) -> TableRequest:
         """What is wanted of the table.
 
@@ -67,8 +68,9 @@ class Marker:
             feed: how far the change feed was read.
             cursor: dlt's cursor, where there is one.
             first_load: the destination holds nothing of it.
+            reread: it is read from the beginning, whatever is known of it.
         """
-        return TableRequest(table, options.start, options.end, first_load=first_load, reread=options.again(table))
+        return TableRequest(table, options.start, options.end, first_load=first_load, reread=reread)
 
     def keep(self, state: TableState, options: Options, outcome: Outcome) -> None:
         """Note in the state how far the table was read."""
@@ -80,10 +82,10 @@ class WithParents(Marker):
     finds_gone = False
 
     def request(
-        self, options: Options, table: Table, state: TableState, feed: FeedState, *, cursor: Any, first_load: bool
+        self, options: Options, table: Table, state: TableState, feed: FeedState, *, cursor: Any, first_load: bool,
+        reread: bool,
     ) -> TableRequest:
         """What is wanted of the table."""
-        reread = options.again(table)
         return TableRequest(
             table, options.start, options.end, follows_parents=state.complete and not reread, first_load=first_load,
             reread=reread,
@@ -111,15 +113,14 @@ class ByCreated(Marker):
         )
 
     def request(
-        self, options: Options, table: Table, state: TableState, feed: FeedState, *, cursor: Any, first_load: bool
+        self, options: Options, table: Table, state: TableState, feed: FeedState, *, cursor: Any, first_load: bool,
+        reread: bool,
     ) -> TableRequest:
         """What is wanted of the table: oldest first, as the cursor follows what is handed over."""
         since = options.start
         if cursor is not None and cursor.start_value is not None:
             since = max(0, int(cursor.start_value.timestamp())) or None
-        return TableRequest(
-            table, since, options.end, ordered=True, first_load=first_load, reread=options.again(table)
-        )
+        return TableRequest(table, since, options.end, ordered=True, first_load=first_load, reread=reread)
 
 
 class ById(Marker):
@@ -128,10 +129,11 @@ class ById(Marker):
     finds_gone = False
 
     def request(
-        self, options: Options, table: Table, state: TableState, feed: FeedState, *, cursor: Any, first_load: bool
+        self, options: Options, table: Table, state: TableState, feed: FeedState, *, cursor: Any, first_load: bool,
+        reread: bool,
     ) -> TableRequest:
         """What is wanted of the table."""
-        since, after_id, reread = options.start, None, options.again(table)
+        since, after_id = options.start, None
         if not reread and options.end is None:
             after_id = state.last_id
             since = options.start if state.last_id_created is None else state.last_id_created
@@ -147,10 +149,11 @@ class ByEvents(Marker):
     """Stripe's change feed: its position is kept for each table."""
 
     def request(
-        self, options: Options, table: Table, state: TableState, feed: FeedState, *, cursor: Any, first_load: bool
+        self, options: Options, table: Table, state: TableState, feed: FeedState, *, cursor: Any, first_load: bool,
+        reread: bool,
     ) -> TableRequest:
         """What is wanted of the table: all of it where it has no position, or none that can be gone on from."""
-        feeds, reread = options.end is None, options.again(table)
+        feeds = options.end is None
         goes_on = not reread and _covers(state.start, options.start)
         if table.name in options.history and not state.history:
             goes_on = False  # every row is a version, for once

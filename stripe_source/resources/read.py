@@ -6,6 +6,7 @@ from typing import Any
 
 import dlt
 
+from stripe_source.resources.ground.check import void_state
 from stripe_source.resources.marker import MARKERS
 from stripe_source.resources.run import Extraction
 from stripe_source.resources.state import SourceState, TableState
@@ -26,9 +27,13 @@ def read_table(run: Extraction, shape: TableMap, cursor: Any = None) -> Iterator
     if name in run.unfinished:
         run.resume(source)
     else:
+        run.begin(source)
+        ground = run.ground.of(name)
+        void_state(own, cursor, ground)
         request = MARKERS[options.markers[name]].request(
             options, shape.table, TableState.load(own), SourceState.load(source).feed_state, cursor=cursor,
             first_load=run.is_first_load(name),
+            reread=options.again(shape.table) or bool(ground.void and not ground.fresh),
         )
         run.register(request, list(dlt.current.source().resources.selected), source)
     closed = True

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -13,8 +14,7 @@ import dlt
 from stripe_source.destination.connection import sql_client
 from stripe_source.destination.create_tables import empty_table
 from stripe_source.destination.stored_rows import StoredRows
-from stripe_source.errors import MixedData
-from stripe_source.extract.account import AccountIdentity, run_async
+from stripe_source.extract.account import AccountIdentity, identify, run_async
 from stripe_source.extract.backfill.spans import BackfillProgress
 from stripe_source.extract.checkpoint import BackfillCheckpoint, new_checkpoints, resumable
 from stripe_source.extract.extractor import Extractor
@@ -22,6 +22,7 @@ from stripe_source.extract.lists.confirm import Confirmation, confirm_gone
 from stripe_source.extract.plan import plan_lists
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.options import Options
+from stripe_source.resources.ground.check import Ground, check_ground, emptied_tables
 from stripe_source.resources.history import SUFFIX, Versions, versions_map
 from stripe_source.resources.lock import hold_current_run
 from stripe_source.resources.state import SourceState, TableState, current_load_id
@@ -45,9 +46,10 @@ class Extraction:
         identity: who the key belongs to, where that was asked before.
         results: by table, once the run has begun.
         extractor: once all resources are ready.
-        new_tables: tables that were made just now, and hold nothing.
+        new_tables: tables that were made just now.
         rows_per_load: rows after which a load is cut off from the next one; None: all is one load.
         creating_tables: this extraction only makes `new_tables`, while the reading begins; rows go into the next one.
+        ground: what may be believed of each table, once the run has begun.
     """
 
     options: Options
@@ -59,6 +61,11 @@ class Extraction:
     new_tables: set[str] = field(default_factory=set)
     rows_per_load: int | None = None
     creating_tables: bool = False
+    ground: Ground = field(default_factory=Ground)
+    _first: threading.Lock = field(default_factory=threading.Lock)  # dlt may read resources in several threads
+    _begun: bool = False
+    _identity: AccountIdentity | None = None
+    _resumed: set[str] = field(default_factory=set)  # tables whose first reading goes on
     _requests: dict[str, TableRequest] = field(default_factory=dict)
     _loads: dict[str, TableLoad] = field(default_factory=dict)  # of the tables that are not done
     _histories: dict[str, Versions] = field(default_factory=dict)
@@ -104,6 +111,29 @@ class Extraction:
 
     # ---- what resources ask, in dlt's thread
 
+    def begin(self, state: dict[str, Any]) -> None:
+        """A resource is about to begin. The first one takes the lock, and sees what the destination holds.
+
+        Args:
+            state: dlt's state of the source.
+
+        Raises:
+            Busy: another run of the pipeline is under way.
+            MixedData: the dataset holds data of another account, or of the other mode.
+            InvalidOption: dlt was told to write rows in a way that would double or lose some.
+        """
+        with self._first:
+            if self._begun:
+                return
+            self._begin()
+            try:
+                self._look(state)
+            except BaseException:
+                if self._unlock:
+                    self._unlock()
+                raise
+            self._begun = True
+
     def register(self, request: TableRequest, selected: Sequence[str], state: dict[str, Any]) -> None:
         """A resource is ready to take its table; when all selected ones are, the reading begins.
 
@@ -112,13 +142,8 @@ class Extraction:
             selected: names of all resources of the run.
             state: dlt's state of the source.
 
-        Raises:
-            Busy: another run of the pipeline is under way.
-            MixedData: the dataset holds data of the other mode.
         """
         table = request.table
-        if not self._requests:
-            self._begin()
         if table.name not in self._requests and table.name in self.options.history:
             self.history_of(table_map(table)).begin(table.name + SUFFIX in selected)
         self._requests[table.name] = request
@@ -133,21 +158,43 @@ class Extraction:
         if current_load_id():
             self._unlock = hold_current_run()  # first of all: where it is refused, nothing has begun
         self.extractor, self._client, self._ended, self.results = None, None, set(), {}
-        self._stored, self._refused = {}, set()
+        self._stored, self._refused, self._resumed = {}, set(), set()
+        self._identity, self.ground = self.identity, Ground()
+
+    def _look(self, raw: dict[str, Any]) -> None:
+        """See what the destination holds, and what the state is worth."""
+        load_id = current_load_id()
+        if load_id is None:
+            return
+        source = dlt.current.source()
+        shapes = [table_map(table) for table in self.options.tables if table.name in source.resources.selected]
+        ours = [name for name in source.resources.selected if name.removesuffix(SUFFIX) in self.options.markers]
+        emptied = emptied_tables(source, ours, dlt.current.load_package_state()["state"])
+        if self._identity is None:
+            self._identity = run_async(_identify(self.options))
+        self.ground = check_ground(
+            dlt.current.pipeline(), dlt.current.source_schema(), shapes, self.options, self._identity, raw, emptied
+        )
+        for note in self.ground.notes if self.identity is None else ():  # else there is a result that has them
+            log.warning(note)
+        if self.ground.lost_load:
+            SourceState.note_load(raw, load_id)  # it tells the next run that there was this one
 
     def _read(self, state: SourceState) -> None:
         """Begin to read."""
-        mode = self.options.credentials.livemode
-        if None not in (mode, state.livemode) and mode != state.livemode:
-            raise MixedData("mode", _mode_name(state.livemode), _mode_name(mode))
         self._follow_parents()
-        now = self.identity.now if self.identity else int(time.time())
+        now = self._identity.now if self._identity else int(time.time())
         plans = plan_lists([request.table for request in self._requests.values()])
-        resumed = resumable(state.checkpoints, plans, self._requests, now)
-        self.new_tables |= {name for each in resumed.values() for name in each.tables}
+        begun = {
+            name: each for name, each in state.checkpoints.items()
+            if not any(self.ground.of(table).void for table in each.tables)
+        }
+        resumed = resumable(begun, plans, self._requests, now)
+        self._resumed = {name for each in resumed.values() for name in each.tables}
         others = [plan for plan in plans if plan.table.name not in resumed]
         self.extractor = Extractor(
-            self.options.client, self.options.account_id, state.account_id, self.identity, self.on_page,
+            self.options.client, self.options.account_id, state.account_id or self.ground.account, self._identity,
+            self.on_page,
             self.stored_rows, state.feed_state.seen, self.options.lookback, with_history=self._histories.keys(),
             backfills={**new_checkpoints(others, self._requests, now), **resumed}, builds_rows=True,
             on_cover=self._covered,
@@ -179,8 +226,9 @@ class Extraction:
         name = shape.table.name
         assert self.extractor is not None
         if name not in self._loads:
-            since = self._requests[name].since
-            self._loads[name] = TableLoad(self, self.extractor, shape, since, TableState.load(own))
+            self._loads[name] = TableLoad(
+                self, self.extractor, shape, self._requests[name], TableState.load(own)
+            )
         if self.creating_tables:
             yield from empty_table()
             return
@@ -225,7 +273,8 @@ class Extraction:
                 state.keep_feed(self.extractor.now or 0, self.extractor.feed.noted)
             state.save(self._state)
         self._close_client()
-        self._requests, self._state, self.new_tables = {}, {}, set()  # the source may be run again
+        self._requests, self._state, self.new_tables = {}, {}, set()
+        self._begun = False  # the source may be run again
         if self._unlock:
             self._unlock()
 
@@ -248,17 +297,15 @@ class Extraction:
 
     def is_first_load(self, name: str) -> bool:
         """Whether the destination holds nothing of a table, or nothing that what is read has to be compared with."""
-        return current_load_id() is None or name in self.new_tables or bool(dlt.current.pipeline().first_run)
+        return current_load_id() is None or name in self._resumed or self.ground.of(name).fresh
 
     def stored_rows(self, name: str) -> StoredRows | None:
         """What the destination holds of a table; None where it holds nothing, or there is no destination."""
         if name in self._stored:
             return self._stored[name]
-        if current_load_id() is None or name in self.new_tables or name not in self._requests:
+        if name not in self._requests or self.is_first_load(name) or self.extractor is None:
             return None
         client = self._sql_client()
-        if client is None or self.extractor is None:
-            return None
         shape = table_map(self._requests[name].table)
         stored = StoredRows(client, dlt.current.source_schema(), shape, self.extractor.account)
         return self._stored.setdefault(name, stored)
@@ -268,9 +315,12 @@ class Extraction:
         return self._histories.setdefault(shape.table.name, Versions(shape))
 
     def stored_history(self, shape: TableMap) -> StoredRows | None:
-        """What the destination holds of a table's history."""
-        stored = self.stored_rows(shape.table.name)
-        return stored and stored.for_map(versions_map(shape))
+        """What the destination holds of a table's history; the table itself may have been emptied."""
+        if current_load_id() is None or self.extractor is None or not self.ground.of(shape.table.name).has_history:
+            return None
+        return StoredRows(
+            self._sql_client(), dlt.current.source_schema(), versions_map(shape), self.extractor.account
+        )
 
     def count_taken(self, rows: int, size: int) -> None:
         """So many rows, and bytes of Arrow, belong to this load. When that is enough for one, it is cut off."""
@@ -321,9 +371,11 @@ class Extraction:
     # ---- the destination
 
     def _sql_client(self) -> Any:
-        """What reads the destination back, open until all tables are taken; None where there is nothing yet."""
-        if self._client is None and not dlt.current.pipeline().first_run:
+        """What reads the destination back, open until all tables are taken."""
+        if self._client is None:
             self._client = sql_client(dlt.current.pipeline())
+            if hasattr(self._client, "set_schemas"):  # files: it is dlt's schema that says what is in them
+                self._client.set_schemas([dlt.current.source_schema()])
             self._stack.enter_context(self._client)
         return self._client
 
@@ -332,5 +384,6 @@ class Extraction:
         self._client, self._stored = None, {}
 
 
-def _mode_name(livemode: bool | None) -> str:
-    return "live" if livemode else "test"
+async def _identify(options: Options) -> AccountIdentity:
+    async with options.client() as client:
+        return await identify(client)

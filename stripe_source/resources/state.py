@@ -15,7 +15,7 @@ from stripe_source.errors import NewerState
 from stripe_source.extract.checkpoint import BackfillCheckpoint
 
 VERSION = 1  # of what is written; 0 is that of release 0.1.0, which wrote no version
-_PENDING_LOADS = "stripe_loads"  # in dlt's local state
+_PENDING_LOADS, _DOUBTED = "stripe_loads", "stripe_doubted"  # in dlt's local state
 
 Raw = MutableMapping[str, Any]
 S = TypeVar("S", bound="_State")
@@ -71,6 +71,7 @@ class SourceState(_State):
 
     Args:
         account_id: value of `_account_id` in all rows.
+        owner: id of the account whose data it is, as far as it is known; where `account_id` is "self", it may be.
         livemode: whether the data is live; None where that is not known.
         feed: how far the change feed was read, as `FeedState`.
         backfill: by list, how far its first reading came, as `BackfillCheckpoint`.
@@ -79,6 +80,7 @@ class SourceState(_State):
     """
 
     account_id: str | None = None
+    owner: str | None = None
     livemode: bool | None = None
     feed: dict[str, Any] = field(default_factory=dict)
     backfill: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -146,6 +148,10 @@ class TableState(_State):
         resynced_at: unix second in which a part of it was last compared again, beside the change feed.
         resync_next: the second of `created` where the next such part begins; None: at the oldest row.
         failed_parents: by the parents' table, ids of those whose objects could not be read.
+        held: the destination held rows of it after the last run; None: that was not noted.
+        api_version: Stripe's, with which its rows were made; None: that was not noted.
+        map_hash: of the schema map with which they were made; likewise.
+        rewrite: columns were lost, and made again, since it was loaded.
     """
 
     position: int | None = None
@@ -160,6 +166,24 @@ class TableState(_State):
     resynced_at: int | None = None
     resync_next: int | None = None
     failed_parents: dict[str, list[str]] = field(default_factory=dict)
+    held: bool | None = None
+    api_version: str | None = None
+    map_hash: str | None = None
+    rewrite: bool = False
+
+    def void(self, *, fresh: bool, rewrite: bool, history_lost: bool) -> TableState:
+        """What is left of it where the destination does not bear it out.
+
+        Args:
+            fresh: the destination holds no rows of it.
+            rewrite: its rows have to be written again, whatever their fingerprints.
+            history_lost: the destination does not hold the versions of its rows.
+        """
+        left = TableState(refused=self.refused, history=self.history and not history_lost, held=False)
+        if not fresh:
+            left.held, left.rewrite = self.held, rewrite or self.rewrite
+            left.api_version, left.map_hash = self.api_version, self.map_hash
+        return left
 
     @classmethod
     def _renamed(cls) -> Mapping[str, str]:
@@ -183,8 +207,21 @@ def put_back(state: Any, sources: Mapping[str, Any]) -> None:
     """
     name = "stripe"
     here = state.get("sources", {}).get(name, {})
-    owner: dict[str, Any] = {word: here[word] for word in ("account_id", "livemode", "version") if word in here}
+    owner: dict[str, Any] = {
+        word: here[word] for word in ("account_id", "owner", "livemode", "version") if word in here
+    }
     state["sources"] = {**sources, name: {**sources.get(name, {}), **owner}}
+
+
+def note_lost_columns(pipeline: dlt.Pipeline, tables: Iterable[str]) -> None:
+    """Note that columns of these tables were lost, and made again: the next run writes all rows of theirs again."""
+    with pipeline.managed_state() as state:
+        resources = state.get("sources", {}).get("stripe", {}).get("resources", {})
+        for name in tables:
+            if name in resources:
+                table = TableState.load(resources[name])
+                table.rewrite = True
+                table.save(resources[name])
 
 
 def stored_state(pipeline: dlt.Pipeline, source: str) -> tuple[SourceState, dict[str, TableState]]:
@@ -211,6 +248,31 @@ def pending_loads(pipeline: dlt.Pipeline) -> int | None:
 def keep_pending_loads(pipeline: dlt.Pipeline, loads: int | None) -> None:
     """Note how many loads the destination had when a load was begun; None: it is over."""
     pipeline.set_local_state_val(_PENDING_LOADS, loads)
+
+
+def doubted_tables(pipeline: dlt.Pipeline) -> list[str]:
+    """The tables of which the state was not believed when the load that is under way was begun."""
+    try:
+        return list(pipeline.get_local_state_val(_DOUBTED) or ())
+    except KeyError:
+        return []
+
+
+def keep_doubted_tables(pipeline: dlt.Pipeline, tables: Iterable[str]) -> None:
+    """Note the tables of which the state is not believed, until the load is over that says so in the state."""
+    names = sorted(tables) or None
+    if names != (doubted_tables(pipeline) or None):
+        pipeline.set_local_state_val(_DOUBTED, names)
+
+
+def forget_tables(pipeline: dlt.Pipeline, tables: Iterable[str]) -> None:
+    """Let the state say nothing of these tables: the next run compares all that it reads with what is there."""
+    with pipeline.managed_state() as state:
+        resources = state.get("sources", {}).get("stripe", {}).get("resources", {})
+        for name in tables:
+            if name in resources:
+                TableState(rewrite=True).save(resources[name])
+                resources[name].pop("incremental", None)
 
 
 def current_load_id() -> str | None:

@@ -16,10 +16,12 @@ from stripe_source.destination.stored_rows import Key, StoredRows
 from stripe_source.errors import SchemaFrozen
 from stripe_source.extract.channel import Checkpoint
 from stripe_source.extract.extractor import Extractor
+from stripe_source.extract.table_request import TableRequest
 from stripe_source.extract.verdicts import Verdict
 from stripe_source.options import Options
 from stripe_source.resources.compare import TableComparison
-from stripe_source.resources.history import Versions
+from stripe_source.resources.ground.check import Ground
+from stripe_source.resources.history import TO, Versions
 from stripe_source.resources.marker import MARKERS, Outcome
 from stripe_source.resources.state import SourceState, TableState, current_load_id
 from stripe_source.resources.table_result import TableResult
@@ -42,6 +44,7 @@ class LoadContext(Protocol):
     results: dict[str, TableResult]
     new_tables: set[str]
     creating_tables: bool
+    ground: Ground
 
     def is_first_load(self, name: str) -> bool:
         """Whether the destination holds nothing of a table."""
@@ -72,21 +75,25 @@ class TableLoad:
         run: what it belongs to.
         extractor: brings the rows.
         table_map: of the table.
-        since: unix second from which on the table is read; None: from the beginning.
+        request: what is wanted of the table.
         state: what is kept of the table.
     """
 
     def __init__(
-        self, run: LoadContext, extractor: Extractor, table_map: TableMap, since: int | None, state: TableState
+        self, run: LoadContext, extractor: Extractor, table_map: TableMap, request: TableRequest, state: TableState
     ) -> None:
         self._run, self._map, self._extractor = run, table_map, extractor
         self._name, self._result = table_map.table.name, run.results[table_map.table.name]
-        self._marker = MARKERS[self._result.marker]
+        self._marker, self._request = MARKERS[self._result.marker], request
+        self._ground = run.ground.of(self._name)
+        self._rewrites = self._ground.rewrite or run.options.again(table_map.table)
         self._source: Any = {}  # dlt's state of the source, and of the resource, in the extraction that is under way
         self._own: Any = {}
         self._load_id = current_load_id()
         schema = dlt.current.source_schema()
-        stored = schema.tables.get(schema.naming.normalize_table_identifier(self._name), {}).get("columns", {})
+        name_in_schema = schema.naming.normalize_table_identifier(self._name)
+        stored = schema.tables.get(name_in_schema, {}).get("columns", {})
+        self._made = run.creating_tables or name_in_schema in schema.data_table_names(seen_data_only=True)
         self._known: Mapping[str, Any] = {**table_map.hints(), **stored} if run.creating_tables else stored
         naming = type(schema.naming)()  # without the destination's limit: names that are too long are not cut
         self._contract = _contract_of_table(run, table_map, self._known)
@@ -97,7 +104,8 @@ class TableLoad:
         self.refused = self.done = self._started = self._written = False
         self._ready: list[RowBatch] = []
         self._comparison = TableComparison(
-            table_map, run.options, self._rows, extractor.channel, extractor.emitter, run.stored_rows, since=since,
+            table_map, run.options, self._rows, extractor.channel, extractor.emitter, run.stored_rows,
+            since=request.since, reread=request.reread, rewrites=self._rewrites,
             first_load=run.is_first_load(self._name), versions=self._versions, in_history=state.history,
             keeps_newest=self._result.marker == "id", refuse=lambda error: run.refuse_table(self._name, error),
             load_id=lambda: self._load_id, confirm_gone=run.confirm_gone,
@@ -223,9 +231,12 @@ class TableLoad:
     def _with_hints(self, table: pa.Table) -> Any:
         """A table with dlt's hints for the inferred columns whose type Arrow does not show."""
         self._written = True
-        source = SourceState.load(self._source)
-        source.last_load = self._load_id
+        source, state = SourceState.load(self._source), TableState.load(self._own)
+        source.last_load, state.held = self._load_id, True
         source.save(self._source)
+        if self._ground.fresh:
+            self._note_making(state)
+        state.save(self._own)
         declared = {column.name for column in self._map.columns}
         hints: Any = {
             name: self._rows.inferred[name].hint()
@@ -252,18 +263,19 @@ class TableLoad:
                 self._result.gone += batch.gone
                 yield self._with_hints(self._of_this_load(batch.table))
             if self._versions:
-                self._finish_history()
+                self._finish_history(verdict)
         self._keep_state(verdict)
         dlt.current.resource_metrics().update(
             {word: value for word, value in vars(self._result).items() if isinstance(value, int)}
         )
-        if not self._known and not self._written and not (self.refused and self._contract.tables != EVOLVE):
+        if not self._made and not self._written and not (self.refused and self._contract.tables != EVOLVE):
             yield from empty_table()
 
     def _keep_account(self) -> None:
         """Note whose data it is, once that is known."""
         source, options = SourceState.load(self._source), self._run.options
         source.account_id = source.account_id or self._extractor.account
+        source.owner = source.owner or self._run.ground.owner
         if source.livemode is None:
             source.livemode = options.credentials.livemode
         source.save(self._source)
@@ -278,6 +290,12 @@ class TableLoad:
         state.failed_parents = verdict.failed_parents_by_table()
         if self._versions and not self.refused:
             state.history = verdict.status == "ok" or state.history
+        if self._load_id:
+            state.held = self._written or not self._ground.fresh
+        again = not self._ground.void or (self._request.since, self._request.until) == (None, None)
+        if (verdict.status == "ok" or verdict.failed_parents) and not self.refused and again:
+            self._note_making(state)
+            state.rewrite = state.rewrite and not self._rewrites
         state.save(self._own)
 
     def _note_resync(self) -> tuple[int, int | None] | None:
@@ -288,14 +306,24 @@ class TableLoad:
         self._result.resync_compared, self._result.resync_different = found.compared, found.different
         return found.at, found.following
 
-    def _finish_history(self) -> None:
+    def _note_making(self, state: TableState) -> None:
+        """Note how the rows that the destination holds were made."""
+        if making := self._run.ground.making.get(self._name):
+            state.api_version, state.map_hash = making.api_version, making.map_hash
+
+    def _finish_history(self, verdict: Verdict) -> None:
         """Hand over the versions between this run and the one before, and close those that have ended."""
         assert self._versions is not None
         between: dict[Key, list[WAEvent]] = {}
         for event in self._extractor.emitter.earlier_versions.get(self._name, ()):
             between.setdefault(self._comparison.key(event), []).append(event)
         self._versions.add_earlier(between, self._rows, self._load_id)
-        self._versions.finish(self._run.stored_history(self._map), self._load_id)
+        stored, table = self._run.stored_history(self._map), self._map.table
+        whole = verdict.complete and (self._request.since, self._request.until) == (None, None)
+        if stored and self._ground.fresh and whole and not (table.retention or table.deletions_unknown):
+            opened = [key[:-1] for key in stored.keys_where(TO, [None])]  # of rows that the table itself has lost
+            self._versions.end_others(opened, self._extractor.now or 0)
+        self._versions.finish(stored, self._load_id)
 
 
 def _contract_of_table(run: LoadContext, table_map: TableMap, known: Mapping[str, Any]) -> Contract:

@@ -8,7 +8,7 @@ CHANGES = "changes"  # the resource of the change feed; no table has that name
 
 @dataclass
 class TableResult:
-    """What a run did to one table. Rows are counted; `unchanged` ones were read and not written again.
+    """What a run did to one table. Rows are counted; `unchanged` ones were read, and written again by a refresh only.
 
     `hidden` says which rows no list of Stripe's shows, so that they could not be read. `discarded` rows were kept out
     by the schema contract, and of `left_out` fields the values, so many of each. `resync_compared` objects were read

@@ -17,6 +17,7 @@ from stripe_source.errors import InvalidOption
 from stripe_source.load.load_loop import load_pending
 from stripe_source.resources.lock import pipeline_lock
 from stripe_source.resources.resource import describe_resource
+from stripe_source.resources.state import note_lost_columns
 from stripe_source.schema.actual import pipeline_tables, stored_columns, tables_with_inferred_columns
 from stripe_source.schema.compare import compared
 from stripe_source.schema.snapshot import DltTables, SchemaSnapshot, map_as_dlt_table, snapshot_of_tables
@@ -175,9 +176,10 @@ def _add_missing(pipeline: dlt.Pipeline, wanted: DltTables, result: MigrateResul
             return
         if removed:
             client.update_stored_schema(only_tables=removed, force=True)
+            note_lost_columns(pipeline, result.columns_added.keys() & {*removed})
             result.notes.append(
                 f"{', '.join(removed)}: had been made, and was gone from the destination, or some of its columns were. "
-                "What was loaded is read again by `run --refresh`."
+                "What was loaded is read again by the next run."
             )
         comments = missing_comments(client, wanted, stored_columns(client, wanted))
         if comments:

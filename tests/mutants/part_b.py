@@ -62,9 +62,9 @@ MUTANTS = (
         f"{FEED} are_not_applied_again",
     ),
     Mutant(
-        'event.get("account") not in (None, "", self._emitter.account)', "False", f"{FEED} events_of_other_accounts"
+        "whose and self._emitter.owner and whose != self._emitter.owner", "False", f"{FEED} events_of_other_accounts"
     ),
-    Mutant('not in (None, "", self._emitter.account)', 'not in (None, "")', f"{FEED} connected_account_are_its_own"),
+    Mutant("whose != self._emitter.owner", "True", f"{FEED} connected_account_are_its_own"),
     Mutant("if second == change.at and itself:", "if itself:", f"{FEED} older_second_has_no_say"),
     Mutant("second >= changes[key].at", "second > changes[key].at", f"{FEED} may_come_last"),
     Mutant(

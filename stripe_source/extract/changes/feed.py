@@ -150,8 +150,8 @@ class ChangeFeed(Resync):
         changes: dict[tuple[str, str], ObjectChange] = {}
         applied: dict[tuple[str, str], int] = {}
         for event in events:
-            second = unix_second(event.get("created"))
-            if second is None or event.get("account") not in (None, "", self._emitter.account):
+            second, whose = unix_second(event.get("created")), event.get("account") or None
+            if second is None or (whose and self._emitter.owner and whose != self._emitter.owner):
                 continue
             seen = event_mark(event) in self._seen
             for root, id, itself in self._objects_of(event):
@@ -163,7 +163,7 @@ class ChangeFeed(Resync):
                 if itself and not seen and root.table.name in self._emitter.earlier_versions:
                     self._keep_version(root, event, second)
                 change = changes.setdefault(key, ObjectChange(root, id, second, [], known=seen))
-                change.refetch |= not itself
+                change.refetch |= not itself or (whose is not None and not self._emitter.owner)
                 change.number += 1
                 if second == change.at and itself:
                     change.events.append(event)
