@@ -39,13 +39,13 @@ def load_until_done(
     """
     loaded = Loaded()
     own_ids: list[str] = []
-    loads = OtherLoads(pipeline)
+    loads = OtherLoads(pipeline, extraction.counter)
     others, own = loads.count()
     while True:
         state_before = sources_of(pipeline)
         keep_pending_loads(pipeline, others + own)
         progress.phase("reading")
-        pipeline.extract(stripe_source(_run=extraction), loader_file_format="parquet")
+        pipeline.extract(stripe_source(_run=extraction))
         if extraction.unfinished and not extraction.creating_tables:
             database.keep_open()
         with signals.intercepted_signals():  # dlt ends a load in peace, and forgets that it was asked to stop

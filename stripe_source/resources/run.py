@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,9 @@ import dlt
 
 from stripe_source.destination.connection import sql_client
 from stripe_source.destination.create_tables import empty_table
+from stripe_source.destination.sql.dialect import StatementCounter
 from stripe_source.destination.stored_rows import StoredRows
+from stripe_source.destination.version_index import VersionCache
 from stripe_source.errors import MixedData
 from stripe_source.extract.account import AccountIdentity, run_async
 from stripe_source.extract.backfill.spans import BackfillProgress
@@ -47,6 +50,7 @@ class Extraction:
         extractor: once all resources are ready.
         new_tables: tables that were made just now, and hold nothing.
         rows_per_load: rows after which a load is cut off from the next one; None: all is one load.
+        counter: counts the statements that the destination is asked.
         creating_tables: this extraction only makes `new_tables`, while the reading begins; rows go into the next one.
     """
 
@@ -59,10 +63,12 @@ class Extraction:
     new_tables: set[str] = field(default_factory=set)
     rows_per_load: int | None = None
     creating_tables: bool = False
+    counter: StatementCounter = field(default_factory=StatementCounter)
     _requests: dict[str, TableRequest] = field(default_factory=dict)
     _loads: dict[str, TableLoad] = field(default_factory=dict)  # of the tables that are not done
     _histories: dict[str, Versions] = field(default_factory=dict)
     _stored: dict[str, StoredRows] = field(default_factory=dict)
+    _asked: dict[str, VersionCache] = field(default_factory=lambda: defaultdict(VersionCache))
     _refused: set[str] = field(default_factory=set)
     _objects_left: dict[str, int | None] = field(default_factory=dict)
     # of the load that is under way
@@ -134,6 +140,7 @@ class Extraction:
             self._unlock = hold_current_run()  # first of all: where it is refused, nothing has begun
         self.extractor, self._client, self._ended, self.results = None, None, set(), {}
         self._stored, self._refused = {}, set()
+        self._asked.clear()
 
     def _read(self, state: SourceState) -> None:
         """Begin to read."""
@@ -222,7 +229,7 @@ class Extraction:
             state = SourceState.load(self._state)
             self._keep(state, self.extractor.checkpoints())  # of what failed
             if self.extractor.feed:
-                state.keep_feed(self.extractor.now or 0, self.extractor.feed.noted)
+                state.keep_feed(self.extractor.now or 0, self.extractor.feed.noted.text())
             state.save(self._state)
         self._close_client()
         self._requests, self._state, self.new_tables = {}, {}, set()  # the source may be run again
@@ -260,7 +267,8 @@ class Extraction:
         if client is None or self.extractor is None:
             return None
         shape = table_map(self._requests[name].table)
-        stored = StoredRows(client, dlt.current.source_schema(), shape, self.extractor.account)
+        schema, account = dlt.current.source_schema(), self.extractor.account
+        stored = StoredRows(client, schema, shape, account, self.counter, self._asked[name])
         return self._stored.setdefault(name, stored)
 
     def history_of(self, shape: TableMap) -> Versions:
