@@ -233,6 +233,47 @@ def test_files_are_verified_and_mended(table_format: str | None, tmp_path: Path)
     assert shown == [("Anew",)]
 
 
+@pytest.mark.parametrize("name", ["DuckDB", "Postgres", "SQLite", "MariaDB"])
+def test_dlts_own_clients_take_our_statements(name: str, tmp_path: Path) -> None:
+    """With ids that hold what a driver might take for a parameter; a second run finds all rows as they are."""
+    ids = ["gold :plan", "100%s %% off", "it's \\ \"x\"", "a;b"]
+    with place(name, tmp_path) as there, sandbox.serve(seed=7, scale=0.02) as stripe:
+        for id in ids:
+            stripe.world.create("coupon", id=id, name=id)
+        product = stripe.world.create("product", id="gold :plan", name="gold", images=["https://x.test/:a"])["id"]
+        pipeline = dlt.pipeline("places", destination=there.make(), dataset_name=DATASET,
+                                pipelines_dir=str(tmp_path / "dlt"))
+        given = {"tables": "coupons;products;balance_transactions", "api_base": stripe.url, "api_key": stripe.api_key}
+        sync(pipeline, **given)
+        stripe.world.update("coupon", ids[0], name="changed")
+        stripe.world.delete("coupon", ids[1])
+        stripe.world.update("product", product, name="silver")
+        again = sync(pipeline, **given)
+        account = stripe.world.dump()["accounts"][0].object["id"]
+        reader = RowReader(pipeline, pipeline.default_schema, account)
+        rows = {row["id"]: row for row in there.rows("balance_transactions")}
+        first, *_, last = times = sorted(python(row["created"], "timestamp").timestamp() for row in rows.values())
+        middle = int(times[len(times) // 2])
+        with sql_client(pipeline) as client:
+            coupons, money = (StoredRows(client, pipeline.default_schema, table_map(BY_NAME[table]), account)
+                              for table in ("coupons", "balance_transactions"))
+            versions = coupons.versions([(id,) for id in ids])
+            found = money.fingerprints(middle)
+            due = [money.rows_due("status", "available", "available_on", int(second))
+                   for second in (first - 86_400, last + 30 * 86_400)]
+            named = coupons.rows_where(["id"], "name", ["changed", *ids[1:]])
+        counted = [reader.count(BY_NAME["balance_transactions"], Span(middle)),
+                   reader.count(BY_NAME["balance_transactions"], Span(None, middle))]
+
+    available = [row for row in rows.values() if row["status"] == "available"]
+    assert (again.tables["coupons"].changed, again.tables["coupons"].gone) == (1, 1)
+    assert {key[0]: version.deleted for key, version in versions.items()} == {id: id == ids[1] for id in ids}
+    assert sorted(named) == sorted((id,) for id in ids if id != ids[1])
+    assert len(found) == counted[0] == sum(time >= middle for time in times) < len(times)
+    assert counted[1] == sum(time < middle for time in times)
+    assert [len(each) for each in due] == [0, len(available)] != [0, 0]
+
+
 @pytest.mark.parametrize("name", ["DuckDB", "SQLite"])
 def test_both_readers_of_a_destination_give_the_same_values(name: str, tmp_path: Path) -> None:
     """What a run reads of stored rows, and what `verify` reads, are the same for each cell."""

@@ -37,4 +37,4 @@ def create_tables(pipeline: dlt.Pipeline, resources: Iterable[DltResource]) -> N
     def tables() -> Any:
         yield from resources
 
-    pipeline.run(tables(), loader_file_format="parquet")
+    pipeline.run(tables())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stripe_source.destination.connection import sql_client
+from stripe_source.destination.sql import engines
 
 if TYPE_CHECKING:
     import dlt
@@ -57,10 +58,8 @@ class DuckDBSession:
         credentials: Any = self._client.credentials
         chosen = {**(credentials.global_config or {}), **(credentials.local_config or {})}
         if _OURS.isdisjoint(chosen) and not credentials.pragmas:
-            self._client.execute_sql("SET threads = 1")  # a load is one row group, which one thread writes
-            self._client.execute_sql(f"SET memory_limit = '{self.LIMIT}'")
-            self._client.execute_sql(f"SET checkpoint_threshold = '{self.MOST * self._log // 1_000_000}MB'")
-            self._client.execute_sql("SET max_vacuum_tasks = 0")
+            for statement in engines.settings(self.LIMIT, self.MOST * self._log // 1_000_000):
+                self._client.execute_sql(statement)
             self._limited = True
 
     def write_in_background(self, at_last: bool = False) -> None:
@@ -81,7 +80,7 @@ class DuckDBSession:
 
     def _waiting(self) -> int:
         """Bytes in the log."""
-        files = self._client.execute_sql("SELECT path FROM duckdb_databases() WHERE database_name = current_database()")
+        files = self._client.execute_sql(engines.DATABASE_FILE)
         log = Path(f"{files[0][0]}.wal") if files and files[0][0] else None
         return log.stat().st_size if log and log.exists() else 0
 
@@ -90,7 +89,7 @@ class DuckDBSession:
         import duckdb
 
         with suppress(duckdb.Error), connection:  # a later one writes it, at the latest when the file is closed
-            connection.execute("CHECKPOINT")
+            connection.execute(engines.CHECKPOINT)
 
     def __exit__(self, *_: object) -> None:
         from dlt.destinations.exceptions import DatabaseException
@@ -99,10 +98,10 @@ class DuckDBSession:
         if self._client is None:
             return
         with suppress(DatabaseException):  # what does not fit is written when the last connection is closed
-            self._client.execute_sql("CHECKPOINT")  # in little memory, which is given back only then
+            self._client.execute_sql(engines.CHECKPOINT)  # in little memory, which is given back only then
         if self._limited:
-            for name in ("threads", "memory_limit", "checkpoint_threshold", "max_vacuum_tasks"):
-                self._client.execute_sql(f"RESET {name}")
+            for name in engines.RESET:
+                self._client.execute_sql(engines.reset(name))
         self._client.close_connection()
         self._client = None
 
@@ -110,5 +109,5 @@ class DuckDBSession:
         """Give DuckDB the memory that a load lacked; False where the load failed for another reason."""
         if not self._limited or "memory" not in str(failure).lower():
             return False
-        self._client.execute_sql("RESET memory_limit")
+        self._client.execute_sql(engines.reset("memory_limit"))
         return True

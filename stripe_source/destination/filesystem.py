@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from dlt.destinations.impl.filesystem.sql_client import FilesystemSqlClient
 
+from stripe_source.destination.sql.engines import files_view
+
 if TYPE_CHECKING:
     import duckdb
     from dlt import Schema
@@ -55,35 +57,17 @@ class Files(FilesystemSqlClient):
                 return super().create_view_select(table_schema, schema)
             protocol = self.remote_client.config.protocol
             files = files if protocol == "file" else [f"{protocol}://{file}" for file in files]
-        names = ", ".join(map(self.escape_column_name, columns))
-        rows = self._rows(table_schema, [file.removeprefix("file://") for file in files])
-        if not table_format:
-            rows = f"{rows} {self._newest(columns)}"
-        hard = [column for column, hint in columns.items() if hint.get("hard_delete")]
-        alive = " AND ".join(f"{self.escape_column_name(column)} IS DISTINCT FROM true" for column in hard)
-        return location, f"SELECT {names} FROM ({rows}){f' WHERE {alive}' if alive else ''}"
-
-    def _rows(self, table: Any, files: list[str]) -> str:
-        """All rows of some files, and every column that the schema has."""
         mapper = self.capabilities.get_type_mapper()
-        empty = ", ".join(
-            f"NULL::{_STORED_AS.get(hint['data_type']) or mapper.to_destination_type(hint, table)}"
-            f" AS {self.escape_column_name(column)}"
-            for column, hint in table["columns"].items()
+        types = {
+            column: _STORED_AS.get(hint["data_type"]) or mapper.to_destination_type(hint, table_schema)
+            for column, hint in columns.items()
+        }
+        keys = [column for column, hint in columns.items() if hint.get("primary_key")]
+        return location, files_view(
+            types, [file.removeprefix("file://") for file in files], [] if table_format else keys,
+            [name for name in ("_dlt_load_id", "_changed_at") if name in columns],
+            [column for column, hint in columns.items() if hint.get("hard_delete")],
         )
-        rows = f"SELECT {empty} WHERE false"
-        if files:
-            list_ = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-            rows += f" UNION ALL BY NAME SELECT * FROM read_parquet([{list_}], union_by_name = true)"
-        return f"SELECT * FROM ({rows})"
-
-    def _newest(self, columns: Mapping[str, Any]) -> str:
-        """What leaves the newest version of each row: that of the last load."""
-        keys = [self.escape_column_name(column) for column, hint in columns.items() if hint.get("primary_key")]
-        order = [f"{self.escape_column_name(name)} DESC" for name in ("_dlt_load_id", "_changed_at") if name in columns]
-        if not keys or not order:
-            return ""
-        return f"QUALIFY row_number() OVER (PARTITION BY {', '.join(keys)} ORDER BY {', '.join(order)}) = 1"
 
 
 def files_client(client: Any) -> Any:

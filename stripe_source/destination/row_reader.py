@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from stripe_source.arrow_rows.values import arrow_type
 from stripe_source.destination.connection import sql_client
-from stripe_source.destination.sql import KEYS_PER_QUERY, DestinationSql, python_value, unix_second
+from stripe_source.destination.sql import statements
+from stripe_source.destination.sql.dialect import DestinationSql, portions
+from stripe_source.destination.sql.values import unix_second
 from stripe_source.tables.placement import Placement
 from stripe_source.tables.schema_map import Column, table_map
 from stripe_source.tables.table import Table
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     import dlt
     import pyarrow as pa
     from dlt import Schema
+    from sqlglot import exp
 
 FEW_VALUES = 5_000  # values that are asked for by IN (...); with more the whole table is read
 
@@ -50,7 +53,7 @@ class RowReader:
     def __init__(self, pipeline: dlt.Pipeline, schema: Schema, account: str) -> None:
         self._client: Any = sql_client(pipeline)
         self._schema, self.account = schema, account
-        self._sql = DestinationSql(self._client, schema, account)
+        self.sql = DestinationSql(self._client, schema, account)
         self._depth = 0
 
     def __enter__(self) -> RowReader:
@@ -101,34 +104,27 @@ class RowReader:
         """
         if not self.loaded(table):
             return 0
-        tests, there = [self.alive(), *self.within(table, span)], self.known(table)
+        tests, there = self.within(table, span), self.known(table)
         for name, value in found.where if found else ():
             if self._normal(name) in there:
-                literal = self.bool(value) if isinstance(value, bool) else self.text(str(value))
-                tests.append(f"{self.column(name)} {'IS NULL' if value is None else f'= {literal}'}")
+                tests.append(self.sql.equals(name, value if value is None or isinstance(value, bool) else str(value)))
         if found and found.when and (name := found.when.replace(".", "__")) in there:
-            tests.append(f"{self.column(name)} IS NOT NULL")
-        return self._number(f"SELECT COUNT(*) FROM {self.name(table)} WHERE {' AND '.join(tests)}")
+            tests.append(self.sql.equals(name, None).not_())
+        return self._number(statements.count(self.sql, table.name, *tests))
 
     def elsewhere(self, table: Table) -> int:
         """The number of rows of other accounts."""
-        other = f"{self.column('_account_id')} <> {self.text(self.account)}"
-        return self._number(f"SELECT COUNT(*) FROM {self.name(table)} WHERE {other}")
+        return self._number(statements.count_of_others(self.sql, table.name))
 
     def newest(self, table: Table) -> int | None:
         """The newest `_changed_at` in unix seconds: when Stripe was last asked for something that is held here."""
-        rows = self.ask(f"SELECT MAX({self.column('_changed_at')}) FROM {self.name(table)} WHERE {self.ours()}")
+        rows = self.ask(statements.newest(self.sql, table.name))
         return unix_second(rows[0][0]) if rows and rows[0][0] is not None else None
 
     def edges(self, table: Table, places: Iterable[int]) -> dict[int, int]:
         """When the rows at these places, counted from 0 in the order of their creation, were created."""
-        time = self.column(table.time or "")
-        numbered = (
-            f"SELECT {time} AS moment, ROW_NUMBER() OVER (ORDER BY {time}) AS place FROM {self.name(table)}"
-            f" WHERE {self.alive()} AND {time} IS NOT NULL"
-        )
-        wanted = ", ".join(str(place + 1) for place in places)
-        rows = self.ask(f"SELECT place, moment FROM ({numbered}) numbered WHERE place IN ({wanted})") if wanted else []
+        wanted = [place + 1 for place in places]
+        rows = self.ask(statements.places(self.sql, table.name, table.time or "", wanted)) if wanted else []
         return {int(place) - 1: unix_second(moment) for place, moment in rows}
 
     def rows(self, table: Table, span: Span) -> Iterator[pa.Table]:
@@ -137,75 +133,45 @@ class RowReader:
 
     def rows_with(self, table: Table, column: str, values: Sequence[str]) -> Iterator[pa.Table]:
         """The rows that have one of these values in a column of text."""
-        for first in range(0, len(values), KEYS_PER_QUERY):
-            some = ", ".join(map(self.text, values[first:first + KEYS_PER_QUERY]))
-            yield from self._portions(table, [f"{self.column(column)} IN ({some})"])
+        for some in portions(values):
+            yield from self._portions(table, [self.sql.one_of(column, some)])
 
-    def _portions(self, table: Table, tests: Sequence[str]) -> Iterator[pa.Table]:
+    def _portions(self, table: Table, tests: Sequence[exp.Expr]) -> Iterator[pa.Table]:
         columns = self.columns(table)
-        names = ", ".join(self.column(column.name) for column in columns)
-        where = " AND ".join([self.ours(), *tests])
-        for rows in self._fetch(f"SELECT {names} FROM {self.name(table)} WHERE {where}"):
-            yield _arrow(columns, rows)
+        query = statements.rows(self.sql, table.name, [column.name for column in columns], *tests)
+        for rows in self._fetch(query):
+            yield _arrow(self.sql, columns, rows)
 
     # ---- SQL
 
-    def ask(self, query: str) -> list[tuple[Any, ...]]:
+    def ask(self, query: exp.Expr) -> list[tuple[Any, ...]]:
         """All rows that a query answers."""
         return [row for rows in self._fetch(query) for row in rows]
 
-    def _number(self, query: str) -> int:
+    def _number(self, query: exp.Expr) -> int:
         rows = self.ask(query)
         return int(rows[0][0]) if rows else 0
 
-    def _fetch(self, query: str) -> Iterator[list[tuple[Any, ...]]]:
+    def _fetch(self, query: exp.Expr) -> Iterator[list[tuple[Any, ...]]]:
         with self:
-            yield from self._sql.fetch_connected(query)
+            yield from self.sql.fetch_connected(query)
 
-    def name(self, table: Table) -> str:
-        """A table as SQL names it."""
-        return self._sql.table(table.name)
-
-    def column(self, name: str) -> str:
-        """A column as SQL names it."""
-        return self._sql.column(name)
-
-    def text(self, value: str) -> str:
-        """A text as a literal."""
-        return self._sql.text(value)
-
-    def ours(self, prefix: str = "") -> str:
-        """The test for rows of this account."""
-        return self._sql.of_account(prefix)
-
-    def alive(self, prefix: str = "") -> str:
-        """The test for rows of this account that are not flagged as deleted."""
-        return f"{self._sql.of_account(prefix)} AND {self._sql.not_deleted(prefix)}"
-
-    def bool(self, value: bool) -> str:
-        """A boolean as a literal."""
-        return self._sql.bool(value)
-
-    def within(self, table: Table, span: Span, prefix: str = "") -> list[str]:
+    def within(self, table: Table, span: Span, of: str | None = None) -> list[exp.Expr]:
         """The tests for rows that were created in a span."""
-        if not table.time:
-            return []
-        time = prefix + self.column(table.time)
-        tests = [(">=", span.since), ("<", span.until)]
-        return [f"{time} {sign} {self._sql.moment(second)}" for sign, second in tests if second is not None]
+        return self.sql.created_in(table.time, span.since, span.until, of) if table.time else []
 
     def _stored(self, table: Table) -> str:
-        return self._sql.table_key(table.name)
+        return self.sql.table_key(table.name)
 
     def _normal(self, column: str) -> str:
-        return self._sql.column_key(column)
+        return self.sql.column_key(column)
 
 
-def _arrow(columns: Sequence[Column], rows: Sequence[tuple[Any, ...]]) -> pa.Table:
+def _arrow(sql: DestinationSql, columns: Sequence[Column], rows: Sequence[tuple[Any, ...]]) -> pa.Table:
     import pyarrow as pa
 
     arrays = [
-        pa.array([python_value(value, column.data_type) for value in values], plain_type(column))
+        pa.array([sql.python(value, column.data_type) for value in values], plain_type(column))
         for column, values in zip(columns, zip(*rows, strict=True), strict=True)
     ]
     return pa.table(arrays, names=[column.name for column in columns])

@@ -5,30 +5,63 @@ rows that Stripe no longer has. It also tells the change feed which of two versi
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stripe_source.arrow_rows.fingerprint import flagged_fingerprint
-from stripe_source.destination.sql import KEYS_PER_QUERY, DestinationSql, python_value, unix_second
+from stripe_source.destination.sql import statements
+from stripe_source.destination.sql.dialect import (
+    PAIRS_PER_STATEMENT,
+    VALUES_PER_STATEMENT,
+    DestinationSql,
+    StatementCounter,
+    portions,
+)
+from stripe_source.destination.sql.values import texts_in, unix_second
+from stripe_source.destination.version_index import DUPLICATE, Key, StoredVersion, VersionCache
 from stripe_source.tables.schema_map import Column, TableMap
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from dlt import Schema
     from dlt.destinations.sql_client import SqlClientBase
+    from sqlglot import exp
 
-Key = tuple[str, ...]
-T = TypeVar("T")
-DUPLICATE = ""  # the fingerprint of a key that is stored twice, after two loads at once: so it is written again
+__all__ = ["Key", "StoredRows"]
 
 
-class StoredVersion(NamedTuple):
-    """What is stored of a row: its fingerprint, whether it is flagged as deleted, and `_changed_at` in unix seconds."""
+class Question(NamedTuple):
+    """A question that is asked together with others.
 
-    print: str
-    deleted: bool
-    changed_at: int = 0
+    Args:
+        stored: whom it is about.
+        part: of the statement; None where there is nothing to ask.
+        take: takes a row: its texts, fingerprint, whether it is flagged as deleted, and its time in unix seconds.
+        done: called when all rows were taken.
+    """
+
+    stored: StoredRows
+    part: statements.Part | None
+    take: Callable[[Sequence[Any], str, bool, int], None]
+    done: Callable[[], None]
+
+
+def ask_together(questions: Iterable[Question]) -> None:
+    """Ask several questions in one statement, so that their answers are there when they are wanted.
+
+    Where one of the tables is not there any more, nothing is known, and each is asked for itself later.
+    """
+    asked = [(each, each.part) for each in questions if each.part]
+    if not asked:
+        return
+    sql = asked[0][0].stored.sql
+    for rows in sql.fetch(statements.together(sql, [part for _, part in asked])):
+        for number, *texts, print_, deleted, moment in rows:
+            asked[int(number)][0].take(texts, str(print_), bool(deleted), unix_second(moment))
+    if not sql.missing:
+        for each, _ in asked:
+            each.done()
 
 
 class StoredRows:
@@ -39,14 +72,26 @@ class StoredRows:
         schema: dlt's schema, for its naming convention and the columns that are there.
         shape: the map of the table.
         account: value of `_account_id`.
+        counter: counts the statements.
+        cache: what was asked of the table before, in the same run.
     """
 
-    def __init__(self, client: SqlClientBase[Any], schema: Schema, shape: TableMap, account: str) -> None:
-        self._schema, self._shape = schema, shape
-        self._sql = DestinationSql(client, schema, account)
-        self._table = self._sql.table_key(shape.table.name)
+    def __init__(
+        self, client: SqlClientBase[Any], schema: Schema, shape: TableMap, account: str,
+        counter: StatementCounter | None = None, cache: VersionCache | None = None,
+    ) -> None:
+        self._client, self._schema, self._shape, self._account = client, schema, shape, account
+        self._counter, self._cache = counter, cache or VersionCache()
+        self.sql = DestinationSql(client, schema, account, counter)
+        self._table = self.sql.table_key(shape.table.name)
         stored = schema.tables.get(self._table, {}).get("columns", {})
         self._stored_columns = dict(stored)  # a load adds some before it ends
+        self._whole: dict[int | None, dict[Key, StoredVersion]] = {}  # what was asked ahead, until it is wanted
+        self._answers: dict[tuple[str | None, ...], list[Any]] = {}
+
+    def for_map(self, shape: TableMap) -> StoredRows:
+        """The same of another table."""
+        return StoredRows(self._client, self._schema, shape, self._account, self._counter)
 
     def fingerprints(self, since: int | None = None) -> dict[Key, StoredVersion]:
         """Everything that is stored, without the times; {} if the table is not there yet.
@@ -54,59 +99,56 @@ class StoredRows:
         Args:
             since: only rows created at or after this unix second.
         """
-        where = ""
-        if since is not None and self._shape.table.time:
-            where = f"{self._sql.column(self._shape.table.time)} >= {self._sql.moment(since)}"
+        if since in self._whole:
+            return self._whole.pop(since)
+        tests = self._since(since)
         width = len(self._shape.table.key)
         names = [*self._shape.table.key, "_dlt_id", "_deleted"]
         found: dict[Key, StoredVersion] = {}
-        for row in self._select(names, where):
+        for row in self._select(names, *tests):
             key = tuple(map(_key_part, row[:width]))
             print_ = DUPLICATE if key in found else str(row[width])
             found[key] = StoredVersion(print_, bool(row[width + 1]))
         return found
 
     def versions(self, keys: Iterable[Key]) -> dict[Key, StoredVersion]:
-        """What is stored of these keys."""
+        """What is stored of these keys. Each is asked for once in a run; of very many the whole table is read, once."""
+        return self._cache.versions(keys, self._ask_versions, self._all_versions)
+
+    def _ask_versions(self, keys: Sequence[Key]) -> Iterator[tuple[Key, StoredVersion]]:
+        for some in self._portions(keys):
+            yield from self._all_versions(self._any_of(some))
+
+    def _all_versions(self, *tests: exp.Expr) -> Iterator[tuple[Key, StoredVersion]]:
         width = len(self._shape.table.key)
-        found: dict[Key, StoredVersion] = {}
-        names = [*self._shape.table.key, "_dlt_id", "_deleted", "_changed_at"]
-        for some in _chunks(list(keys)):
-            for row in self._select(names, self._any_of(some)):
-                key = tuple(map(_key_part, row[:width]))
-                print_ = DUPLICATE if key in found else str(row[width])
-                found[key] = StoredVersion(print_, bool(row[width + 1]), unix_second(row[width + 2]))
-        return found
+        for row in self._select([*self._shape.table.key, "_dlt_id", "_deleted", "_changed_at"], *tests):
+            version = StoredVersion(str(row[width]), bool(row[width + 1]), unix_second(row[width + 2]))
+            yield tuple(map(_key_part, row[:width])), version
 
     def versions_between(self, low: int, high: int) -> dict[Key, StoredVersion]:
         """What is stored of the rows that were created in [low, high), in unix seconds."""
-        time = self._sql.column(self._shape.table.time or "created")
-        where = f"{time} >= {self._sql.moment(low)} AND {time} < {self._sql.moment(high)}"
-        names, width = [*self._shape.table.key, "_dlt_id", "_deleted", "_changed_at"], len(self._shape.table.key)
-        return {
-            tuple(map(_key_part, row[:width])): StoredVersion(
-                str(row[width]), bool(row[width + 1]), unix_second(row[width + 2]))
-            for row in self._select(names, where)
-        }
+        time = self._shape.table.time or "created"
+        return dict(self._all_versions(*self.sql.created_in(time, low, high)))
 
     def oldest(self) -> int | None:
         """The unix second in which the oldest row was created; None where there is none."""
-        if self._table not in self._schema.tables:
-            return None
-        time, table = self._sql.column(self._shape.table.time or "created"), self._sql.table(self._table)
-        query = f"SELECT MIN({time}) FROM {table} WHERE {self._sql.of_account()}"
-        found = [row[0] for rows in self._sql.fetch(query) for row in rows if row[0] is not None]
+        query = statements.oldest(self.sql, self._table, self._shape.table.time or "created")
+        found = [row[0] for row in self._fetch(query) if row[0] is not None]
         return unix_second(found[0]) if found else None
 
     def rows_where(self, want: Sequence[str], column: str, values: Iterable[str | None]) -> list[tuple[Any, ...]]:
         """Columns of the rows, not flagged as deleted, that hold one of these values in a column."""
-        given, found = list(values), []
-        tests = [f"{self._sql.column(column)} IS NULL"] if None in given else []
-        for some in _chunks([value for value in given if value is not None]):
-            tests.append(f"{self._sql.column(column)} IN ({', '.join(map(self._sql.text, some))})")
-        for test in tests:
-            found += list(self._select(want, f"{self._sql.not_deleted()} AND {test}"))
-        return found
+        given = set(values)
+        question = (column, *given)
+        if list(want) == ["id"] and question in self._answers:
+            return self._answers[question]
+        tests = [self.sql.equals(column, None)] if None in given else []
+        texts = sorted(each for each in given if each is not None)
+        tests += [self.sql.one_of(column, some) for some in portions(texts)]
+        return [
+            row[:-1] for test in tests for row in self._select([*want, column], self.sql.not_deleted(), test)
+            if (None if row[-1] is None else str(row[-1])) in given  # some databases take `cus_A` for `cus_a`
+        ]
 
     def keys_where(self, column: str, values: Iterable[str | None]) -> set[Key]:
         """Keys of the rows, not flagged as deleted, that hold one of these values in a column."""
@@ -119,13 +161,11 @@ class StoredRows:
             for value, shown in self.rows_where([want, column], column, ids):
                 found.setdefault(str(shown), set()).add(str(value))
             return found
-        text = self._sql.as_text(column)
-        for some in _chunks(list(ids)):
-            likes = " OR ".join(f"{text} LIKE {self._sql.text(_quoted(id, '%'))}" for id in some)
-            for value, shown in self._select([want, column], f"{self._sql.not_deleted()} AND ({likes})"):
-                for id in some:
-                    if _quoted(id) in str(python_value(shown, "json")):
-                        found.setdefault(id, set()).add(str(value))
+        for some in portions(list(ids), PAIRS_PER_STATEMENT):
+            wanted = set(some)
+            for value, shown in self._select([want, column], self.sql.not_deleted(), self.sql.may_show(column, some)):
+                for id in wanted & texts_in(shown):
+                    found.setdefault(id, set()).add(str(value))
         return found
 
     def column_of(self, path: str) -> str | None:
@@ -136,27 +176,30 @@ class StoredRows:
 
     def ids_between(self, column: str, low: int, high: int) -> list[str]:
         """Ids of the rows, not flagged as deleted, with a time in [low, high), in unix seconds, in a column."""
-        name = self._sql.column(column)
-        test = f"{name} >= {self._sql.moment(low)} AND {name} < {self._sql.moment(high)}"
-        return [str(row[0]) for row in self._select(["id"], f"{self._sql.not_deleted()} AND {test}")]
+        tests = [self.sql.not_deleted(), *self.sql.created_in(column, low, high)]
+        return [str(row[0]) for row in self._select(["id"], *tests)]
 
     def rows_due(self, column: str, value: str, when: str, now: int) -> list[int]:
         """When the rows were created, in unix seconds, that hold a value whose time has come."""
         assert self._shape.table.time
-        moment = self._sql.moment(now)
-        test = f"{self._sql.column(column)} = {self._sql.text(value)} AND {self._sql.column(when)} <= {moment}"
-        rows = self._select([self._shape.table.time], f"{self._sql.not_deleted()} AND {test}")
-        return [unix_second(row[0]) for row in rows]
+        if (column, value, when) in self._answers:
+            return self._answers[column, value, when]
+        query = statements.due(self.sql, self._shape.table.time, self._table, column, value, when, now)
+        return [unix_second(row[0]) for row in self._fetch(query)]
 
     def deleted_rows(self, keys: Mapping[Key, int], load_id: str | None) -> Iterator[pa.Table]:
         """The last known rows of these keys, flagged as deleted at a unix second each, as Arrow tables."""
         columns = self._columns() if keys else []
         places = [[column.name for column in columns].index(name) for name in self._shape.table.key] if keys else []
-        for some in _chunks(list(keys)):
-            rows = list(self._select([column.name for column in columns], self._any_of(some)))
+        for some in self._portions(list(keys)):
+            rows, times = [], []
+            for row in self._select([column.name for column in columns], self._any_of(some)):
+                second = keys.get(tuple(_key_part(row[place]) for place in places))
+                if second is not None:
+                    rows.append(row)
+                    times.append(second)
             if rows:
-                times = [keys[tuple(_key_part(row[place]) for place in places)] for row in rows]
-                yield _flagged_rows(columns, rows, times, load_id)
+                yield _flagged_rows(self.sql, columns, rows, times, load_id)
 
     def closed(self, keys: Mapping[Key, int], until: str, since: str, load_id: str | None) -> Iterator[pa.Table]:
         """The rows that have nothing in a column with a time yet, with a unix second for each key in it.
@@ -170,27 +213,88 @@ class StoredRows:
         columns, names = self._columns(), self._shape.table.key[:-1]
         order = [column.name for column in columns]
         places, begins = [order.index(name) for name in names], order.index(since) if keys else 0
-        for some in _chunks(list(keys)):
-            test = f"{self._sql.column(until)} IS NULL AND ({self._any_of(some, names)})"
+        for some in self._portions(list(keys)):
             rows, times = [], []
-            for row in self._select(order, test):
-                second = keys[tuple(_key_part(row[place]) for place in places)]
+            for row in self._select(order, self.sql.equals(until, None), self._any_of(some, names)):
+                second = keys.get(tuple(_key_part(row[place]) for place in places), 0)
                 if unix_second(row[begins]) < second:
                     rows.append(row)
                     times.append(second)
             if rows:
-                yield _rewritten_columns(columns, rows, {until: [second * 1_000_000 for second in times],
-                                                 "_dlt_load_id": [load_id] * len(rows)})
+                yield _rewritten_columns(self.sql, columns, rows, {
+                    until: [second * 1_000_000 for second in times], "_dlt_load_id": [load_id] * len(rows)})
 
-    def _any_of(self, keys: Sequence[Key], names: Sequence[str] | None = None) -> str:
+    # ---- asked ahead, together with other tables
+
+    def ask_fingerprints(self, since: int | None) -> Question:
+        """What `fingerprints` answers."""
+        width, found = len(self._shape.table.key), dict[Key, StoredVersion]()
+
+        def take(texts: Sequence[Any], print_: str, deleted: bool, second: int) -> None:
+            key = tuple(map(_key_part, texts[:width]))
+            found[key] = StoredVersion(DUPLICATE if key in found else print_, deleted)
+
+        def done() -> None:
+            self._whole[since] = found
+
+        return Question(self, self._part(self._shape.table.key, "_changed_at", *self._since(since)), take, done)
+
+    def ask_versions(self, column: str | None, value: str | None, since: int | None = None) -> Question:
+        """What `versions` answers about the rows with a value in a column, or created since a second; their ids."""
+        assert self._shape.table.key == ("id",)
+        found, ids = dict[Key, StoredVersion](), list[tuple[Any, ...]]()
+
+        def take(texts: Sequence[Any], print_: str, deleted: bool, second: int) -> None:
+            key = (str(texts[0]),)
+            found[key] = StoredVersion(DUPLICATE if key in found else print_, deleted, second)
+            if not deleted:
+                ids.append((str(texts[0]),))
+
+        def done() -> None:
+            self._cache.learn(found)
+            if column:
+                self._answers[column, value] = ids
+
+        tests = [self.sql.equals(column, value)] if column else self._since(since)
+        return Question(self, self._part(["id"], "_changed_at", *tests), take, done)
+
+    def ask_due(self, column: str, value: str, when: str, now: int) -> Question:
+        """What `rows_due` answers."""
+        assert self._shape.table.time
+        seconds: list[int] = []
+
+        def take(texts: Sequence[Any], print_: str, deleted: bool, second: int) -> None:
+            seconds.append(second)
+
+        def done() -> None:
+            self._answers[column, value, when] = seconds
+
+        tests = [self.sql.not_deleted(), *self.sql.due(column, value, when, now)]
+        return Question(self, self._part([], self._shape.table.time, *tests), take, done)
+
+    def _part(self, names: Sequence[str], time: str, *tests: exp.Expr) -> statements.Part | None:
+        """A part of a statement; None where the table is not there, or its key is not text."""
+        kinds = {column.name: column.data_type for column in self._shape.columns}
+        if self._table not in self._schema.tables or any(kinds[name] != "text" for name in names):
+            return None
+        return statements.Part(self._table, names, time, tests)
+
+    def _since(self, second: int | None) -> list[exp.Expr]:
+        time = self._shape.table.time
+        return self.sql.created_in(time, second, None) if time else []
+
+    def _any_of(self, keys: Sequence[Key], names: Sequence[str] | None = None) -> exp.Expr:
         names = self._shape.table.key if names is None else names
-        if len(names) == 1:
-            return f"{self._sql.column(names[0])} IN ({', '.join(self._sql.text(key[0]) for key in keys)})"
-        pairs = [
-            [f"{self._sql.column(name)} = {self._value(name, part)}" for name, part in zip(names, key, strict=True)]
+        times = {each.name for each in self._shape.columns if each.data_type == "timestamp"}
+        return statements.keys(self.sql, names, [
+            [self.sql.moment(int(part)) if name in times else self.sql.text(part)
+             for name, part in zip(names, key, strict=True)]
             for key in keys
-        ]
-        return " OR ".join(f"({' AND '.join(each)})" for each in pairs) if names else "1 = 1"  # one row per account
+        ])
+
+    def _portions(self, keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
+        """Keys in portions for one statement each."""
+        return portions(keys, VALUES_PER_STATEMENT if len(self._shape.table.key) == 1 else PAIRS_PER_STATEMENT)
 
     def _columns(self) -> list[Column]:
         declared = {column.name: column for column in self._shape.columns}
@@ -201,29 +305,14 @@ class StoredRows:
             if (data_type := hint.get("data_type"))
         ]
 
-    def _select(self, names: Sequence[str], where: str = "") -> Iterator[tuple[Any, ...]]:
+    def _select(self, names: Sequence[str], *tests: exp.Expr) -> Iterator[tuple[Any, ...]]:
+        return self._fetch(statements.rows(self.sql, self._table, names, *tests))
+
+    def _fetch(self, query: exp.Expr) -> Iterator[tuple[Any, ...]]:
         if self._table not in self._schema.tables:
             return
-        columns, table = ", ".join(map(self._sql.column, names)), self._sql.table(self._table)
-        query = f"SELECT {columns} FROM {table} WHERE {self._sql.of_account()}{f' AND ({where})' if where else ''}"
-        for rows in self._sql.fetch(query):
+        for rows in self.sql.fetch(query):
             yield from rows
-
-    def _value(self, column: str, part: str) -> str:
-        """A part of a key as SQL: text, or the time that its unix second means."""
-        if next(c.data_type for c in self._shape.columns if c.name == column) != "timestamp":
-            return self._sql.text(part)
-        return self._sql.moment(int(part))
-
-
-def _quoted(id: str, around: str = "") -> str:
-    """An id as it stands in JSON text."""
-    return f'{around}"{id}"{around}'
-
-
-def _chunks(things: Sequence[T]) -> Iterator[Sequence[T]]:
-    for first in range(0, len(things), KEYS_PER_QUERY):
-        yield things[first:first + KEYS_PER_QUERY]
 
 
 def _key_part(value: Any) -> str:
@@ -234,19 +323,20 @@ def _key_part(value: Any) -> str:
 
 
 def _flagged_rows(
-    columns: Sequence[Column], rows: Sequence[tuple[Any, ...]], times: Sequence[int], load_id: str | None
+    sql: DestinationSql, columns: Sequence[Column], rows: Sequence[tuple[Any, ...]], times: Sequence[int],
+    load_id: str | None,
 ) -> pa.Table:
     """Rows flagged as deleted at a unix second each."""
     moments = [second * 1_000_000 for second in times]
     place = [column.name for column in columns].index("_dlt_id")
-    return _rewritten_columns(columns, rows, {
+    return _rewritten_columns(sql, columns, rows, {
         "_deleted": [True] * len(rows), "_deleted_at": moments, "_changed_at": moments,
         "_dlt_load_id": [load_id] * len(rows), "_dlt_id": [flagged_fingerprint(str(row[place])) for row in rows],
     })
 
 
 def _rewritten_columns(
-    columns: Sequence[Column], rows: Sequence[tuple[Any, ...]], others: Mapping[str, Sequence[Any]]
+    sql: DestinationSql, columns: Sequence[Column], rows: Sequence[tuple[Any, ...]], others: Mapping[str, Sequence[Any]]
 ) -> pa.Table:
     """Rows as a database driver gave them as an Arrow table, with other values in some columns."""
     import pyarrow as pa
@@ -258,7 +348,7 @@ def _rewritten_columns(
         if column.name in others:
             values = list(others[column.name])
         else:
-            values = [python_value(row[place], column.data_type) for row in rows]
+            values = [sql.python(row[place], column.data_type) for row in rows]
         kind = arrow_type(column)
         array = pa.array(values, pa.int64()).cast(kind) if column.data_type == "timestamp" else pa.array(values, kind)
         arrays.append(array)

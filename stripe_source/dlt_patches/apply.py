@@ -9,12 +9,13 @@ There are two kinds:
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from stripe_source.dlt_patches.performance import PATCHES
 from stripe_source.dlt_patches.quiet_log import hide_expected_warnings
+from stripe_source.dlt_patches.tables import is_ours
 
 if TYPE_CHECKING:
     import dlt
@@ -60,10 +61,20 @@ def prepare_destination(pipeline: dlt.Pipeline) -> None:
         from stripe_source.dlt_patches.sqlalchemy import type_mapper
 
         destination.caps_params.setdefault("type_mapper", type_mapper)
+    elif type(destination) is destinations.bigquery:
+        destination.caps_params.setdefault("loader_file_format_selector", json_lines_for_json)
     elif type(destination) is destinations.filesystem and not destination.is_hf:
         from stripe_source.dlt_patches.iceberg import MergingFilesystem
 
         pipeline.destination = _derived(destination, MergingFilesystem)
+
+
+def json_lines_for_json(preferred: Any, supported: Sequence[Any], /, *, table_schema: Any) -> tuple[Any, Sequence[Any]]:
+    """Select lines of JSON for our tables with JSON columns, which dlt does not load from Parquet into BigQuery."""
+    has_json = is_ours(table_schema) and any(
+        hint.get("data_type") == "json" for hint in table_schema["columns"].values()
+    )
+    return ("jsonl", ["jsonl"]) if has_json and "jsonl" in supported else (preferred, supported)
 
 
 def _derived(destination: Any, derived: Any) -> Any:

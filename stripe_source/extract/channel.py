@@ -5,12 +5,12 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from stripe_source.arrow_rows.waevent import WAEvent
-from stripe_source.destination.stored_rows import StoredRows
+from stripe_source.destination.stored_rows import Question, StoredRows, ask_together
 from stripe_source.workers.batches import BatchBuilder, RowBatch
 
 T = TypeVar("T")
@@ -222,6 +222,22 @@ class Channel:
             self._questions.append(reply)
             self._news.notify_all()
         return await answered
+
+    def ask_ahead(self, questions: Sequence[tuple[str, Callable[[StoredRows], Question]]]) -> None:
+        """Have questions answered, in one statement, before those that are put later; the answers wait there.
+
+        Args:
+            questions: the table of each, and what makes it.
+        """
+        def reply() -> None:
+            try:
+                ask_together([make(stored) for table, make in questions if (stored := self._stored_rows(table))])
+            except Exception as trouble:  # the destination's, which ends the run
+                self.error = trouble
+
+        with self._news:
+            self._questions.append(reply)
+            self._news.notify_all()
 
     def mark_checkpoint(self) -> None:
         """What was put so far belongs to this load, and what comes after to the next."""

@@ -37,7 +37,7 @@ from stripe_source.extract.emitter import Emitter
 from stripe_source.extract.lists.children import Children
 from stripe_source.extract.lists.list_reader import ListSource, Reading, SingletonSource, Source
 from stripe_source.extract.plan import ListPlan, left_out_children, placements_of, plan_lists
-from stripe_source.extract.table_request import TableRequest
+from stripe_source.extract.table_request import EVENTS_KEPT, TableRequest
 from stripe_source.extract.verdicts import Verdict, Verdicts, verdict_for
 from stripe_source.tables.placement import Placement
 from stripe_source.tables.registry import BY_NAME, table_with_role
@@ -65,7 +65,7 @@ class Extractor:
         identity: who the key belongs to, where that was asked before.
         on_page: called with (table, number of objects) as pages come.
         stored_rows: what the destination holds of a table; asked in the thread that calls `channel.next`.
-        seen_events: marks of the events that the run before had seen.
+        seen_events: what the state keeps of the events that the run before had seen.
         lookback: seconds of the change feed that are read again.
         with_history: tables whose versions between two runs are wanted as well.
         backfills: lists that are read for the first time, and how far an earlier run came with them.
@@ -82,7 +82,7 @@ class Extractor:
         identity: AccountIdentity | None = None,
         on_page: Callable[[str, int], None] | None = None,
         stored_rows: Callable[[str], StoredRows | None] = lambda table: None,
-        seen_events: Iterable[str] = (),
+        seen_events: str | Sequence[str] = "",
         lookback: int = 600,
         with_history: Iterable[str] = (),
         backfills: Mapping[str, BackfillCheckpoint] | None = None,
@@ -92,7 +92,7 @@ class Extractor:
     ) -> None:
         self._make_client, self._stored_account, self._identity = client, stored_account, identity
         self._account_option = account_option
-        self._seen_events, self._lookback = list(seen_events), lookback
+        self._seen_events, self._lookback = seen_events, lookback
         self._takes_pages = takes_pages
         self._on_cover = on_cover or (lambda table, coverage: None)
         self.backfills: dict[str, BackfillCheckpoint] = dict(backfills or {})
@@ -223,6 +223,7 @@ class Extractor:
                 for parent, children in left_out_children(tables).items()
             ]
             by_feed = await self._open_feed(client, plans)
+            self._ask_ahead()
             jobs = self._jobs(client, plans, by_feed)
             self._count_sources(jobs)
             readers = [asyncio.ensure_future(self._do(client, job)) for job in jobs]
@@ -292,6 +293,16 @@ class Extractor:
             for name in found.names:  # the next run will do better, and for much less than reading them whole
                 self.emitter.fail(self._requests[name].table, error)
         return [*lists, *([events] if events else [])]
+
+    def _ask_ahead(self) -> None:
+        """Ask the destination at once what each run asks: small tables, which are read whole, and what is watched."""
+        recent = (self.now or 0) - EVENTS_KEPT
+        whole = [
+            (name, partial(StoredRows.ask_fingerprints, since=request.since))
+            for name, request in self._requests.items() if name not in self.emitter.by_change_feed
+            and not request.first_load and (not request.by_change_feed or (request.position or 0) > recent)
+        ]
+        self.channel.ask_ahead([*whole, *(self.feed.questions() if self.feed else ())])
 
     def _jobs(self, client: Client, plans: Sequence[ListPlan], by_feed: Sequence[ListPlan]) -> list[_Job]:
         """The sources of this run."""

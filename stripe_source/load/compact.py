@@ -9,6 +9,7 @@ from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from stripe_source.destination.connection import sql_client
 from stripe_source.destination.filesystem import Files
 from stripe_source.destination.pipelines import restore_pipeline
+from stripe_source.destination.sql import engines
 from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.errors import InvalidOption
 from stripe_source.resources.lock import pipeline_lock
@@ -38,7 +39,7 @@ def latest(pipeline: dlt.Pipeline) -> duckdb.DuckDBPyConnection:
     client.create_views_for_all_tables()
     connection = client.memory_db
     client.memory_db = None  # type: ignore[assignment]  # so that it is not closed with the client
-    connection.execute(f"USE {client.fully_qualified_dataset_name()}")
+    connection.execute(engines.use(client.fully_qualified_dataset_name()))
     return connection
 
 
@@ -111,7 +112,8 @@ def _compact_table(client: Files, table: str) -> Compacted | None:
             versions += pq.read_metadata(opened).num_rows
     target = max(files).removesuffix(".parquet") + "c.parquet"
     client.create_views_for_tables({table: table})
-    reader = client.native_connection.sql(f"FROM {client.make_qualified_table_name(table)}").to_arrow_reader(50_000)
+    query = engines.newest_rows(client.make_qualified_table_name(table))
+    reader = client.native_connection.sql(query).to_arrow_reader(50_000)
     with fs.open(f"{target}.part", "wb") as opened, pq.ParquetWriter(opened, reader.schema) as writer:
         for batch in reader:
             writer.write_batch(batch)

@@ -55,13 +55,13 @@ def load_until_done(
     """
     loaded = Loaded()
     own_ids: list[str] = []
-    loads = OtherLoads(pipeline)
+    loads = OtherLoads(pipeline, extraction.counter)
     others, own = loads.count()
     while True:
         state_before = sources_of(pipeline)
         keep_pending_loads(pipeline, others + own)
         progress.phase("reading")
-        pipeline.extract(stripe_source(_run=extraction), loader_file_format="parquet", refresh=refresh)
+        pipeline.extract(stripe_source(_run=extraction), refresh=refresh)
         refresh = None
         keep_doubted_tables(pipeline, () if own_ids else extraction.ground.doubted)
         if extraction.unfinished and not extraction.creating_tables:

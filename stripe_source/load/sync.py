@@ -18,6 +18,7 @@ from stripe_source.configured import hide_secrets
 from stripe_source.destination.create_tables import create_tables, empty_table
 from stripe_source.destination.dlt_errors import cause_to_raise, destination_error
 from stripe_source.destination.duckdb_session import DuckDBSession
+from stripe_source.destination.sql.dialect import StatementCounter
 from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.errors import Busy
 from stripe_source.extract.account import AccountIdentity, identify, run_async, run_async_beside
@@ -108,6 +109,7 @@ class _Run:
     results: dict[str, TableResult] = field(default_factory=dict)
     extraction: Extraction | None = None
     refresh: Any = None  # dlt's, of the pipeline
+    counter: StatementCounter = field(default_factory=StatementCounter)
 
     def load_all(self, identity: AccountIdentity, began: float) -> None:
         """Load everything; where that took long, load again what has happened since the first page."""
@@ -134,7 +136,7 @@ class _Run:
         for _ in range(ATTEMPTS):
             self.extraction = extraction = Extraction(
                 options, self.progress.page, coverage_callback(self.progress), identity,
-                rows_per_load=None if options.history else ROWS_PER_LOAD + further_rows,
+                rows_per_load=None if options.history else ROWS_PER_LOAD + further_rows, counter=self.counter,
             )
             try:
                 with signals.intercepted_signals():
@@ -178,6 +180,7 @@ class _Run:
             livemode=self.options.credentials.livemode,
             load_ids=self.load_ids,
             schema_version=self.pipeline.default_schema.version or 0,
+            statements=self.counter.number,
             notes=list(dict.fromkeys(self.notes)),
         )
 

@@ -25,6 +25,8 @@ class SyncResult:
         livemode: whether the data is live; None where that is not known.
         load_ids: the dlt loads of this run.
         schema_version: dlt's version of the schema after it.
+        statements: how many queries of ours the destination answered: what it holds of the tables, and whether another
+            process loads. Statements of dlt, which load the rows and keep its state, are not counted.
         notes: what a person should know.
     """
 
@@ -39,6 +41,7 @@ class SyncResult:
     livemode: bool | None
     load_ids: list[str]
     schema_version: int
+    statements: int = 0
     notes: list[str] = field(default_factory=list)
 
     @property

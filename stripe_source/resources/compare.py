@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from stripe_source.arrow_rows.builder import RowBuilder
 from stripe_source.arrow_rows.fingerprint import fingerprint, partial_fingerprint
 from stripe_source.arrow_rows.waevent import DELETE, INSERT, UPDATE, WAEvent
-from stripe_source.destination.stored_rows import Key, StoredRows, StoredVersion
+from stripe_source.destination.stored_rows import StoredRows
+from stripe_source.destination.version_index import Key, StoredVersion
 from stripe_source.extract.channel import Channel
 from stripe_source.extract.emitter import Emitter
 from stripe_source.extract.lists.confirm import can_be_confirmed

@@ -4,6 +4,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,9 @@ import dlt
 
 from stripe_source.destination.connection import sql_client
 from stripe_source.destination.create_tables import empty_table
+from stripe_source.destination.sql.dialect import StatementCounter
 from stripe_source.destination.stored_rows import StoredRows
+from stripe_source.destination.version_index import VersionCache
 from stripe_source.extract.account import AccountIdentity, identify, run_async
 from stripe_source.extract.backfill.spans import BackfillProgress
 from stripe_source.extract.checkpoint import BackfillCheckpoint, new_checkpoints, resumable
@@ -48,6 +51,7 @@ class Extraction:
         extractor: once all resources are ready.
         new_tables: tables that were made just now.
         rows_per_load: rows after which a load is cut off from the next one; None: all is one load.
+        counter: counts the statements that the destination is asked.
         creating_tables: this extraction only makes `new_tables`, while the reading begins; rows go into the next one.
         ground: what may be believed of each table, once the run has begun.
     """
@@ -62,6 +66,7 @@ class Extraction:
     rows_per_load: int | None = None
     creating_tables: bool = False
     ground: Ground = field(default_factory=Ground)
+    counter: StatementCounter = field(default_factory=StatementCounter)
     _first: threading.Lock = field(default_factory=threading.Lock)  # dlt may read resources in several threads
     _begun: bool = False
     _identity: AccountIdentity | None = None
@@ -70,6 +75,7 @@ class Extraction:
     _loads: dict[str, TableLoad] = field(default_factory=dict)  # of the tables that are not done
     _histories: dict[str, Versions] = field(default_factory=dict)
     _stored: dict[str, StoredRows] = field(default_factory=dict)
+    _asked: dict[str, VersionCache] = field(default_factory=lambda: defaultdict(VersionCache))
     _refused: set[str] = field(default_factory=set)
     _objects_left: dict[str, int | None] = field(default_factory=dict)
     # of the load that is under way
@@ -160,6 +166,7 @@ class Extraction:
         self.extractor, self._client, self._ended, self.results = None, None, set(), {}
         self._stored, self._refused, self._resumed = {}, set(), set()
         self._identity, self.ground = self.identity, Ground()
+        self._asked.clear()
 
     def _look(self, raw: dict[str, Any]) -> None:
         """See what the destination holds, and what the state is worth."""
@@ -173,7 +180,8 @@ class Extraction:
         if self._identity is None:
             self._identity = run_async(_identify(self.options))
         self.ground = check_ground(
-            dlt.current.pipeline(), dlt.current.source_schema(), shapes, self.options, self._identity, raw, emptied
+            dlt.current.pipeline(), dlt.current.source_schema(), shapes, self.options, self._identity, raw, emptied,
+            self.counter,
         )
         for note in self.ground.notes if self.identity is None else ():  # else there is a result that has them
             log.warning(note)
@@ -270,7 +278,7 @@ class Extraction:
             state = SourceState.load(self._state)
             self._keep(state, self.extractor.checkpoints())  # of what failed
             if self.extractor.feed:
-                state.keep_feed(self.extractor.now or 0, self.extractor.feed.noted)
+                state.keep_feed(self.extractor.now or 0, self.extractor.feed.noted.text())
             state.save(self._state)
         self._close_client()
         self._requests, self._state, self.new_tables = {}, {}, set()
@@ -307,7 +315,8 @@ class Extraction:
             return None
         client = self._sql_client()
         shape = table_map(self._requests[name].table)
-        stored = StoredRows(client, dlt.current.source_schema(), shape, self.extractor.account)
+        schema, account = dlt.current.source_schema(), self.extractor.account
+        stored = StoredRows(client, schema, shape, account, self.counter, self._asked[name])
         return self._stored.setdefault(name, stored)
 
     def history_of(self, shape: TableMap) -> Versions:

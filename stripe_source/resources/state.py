@@ -58,11 +58,11 @@ class FeedState:
 
     Args:
         at: unix second of the last run that read it.
-        seen: marks of the events that it had seen within the lookback.
+        seen: the events that it had seen within the lookback, as `NotedEvents` packs them; a list of marks before 0.2.
     """
 
     at: int | None = None
-    seen: list[str] = field(default_factory=list)
+    seen: str | list[str] = ""
 
 
 @dataclass
@@ -110,9 +110,9 @@ class SourceState(_State):
         """How far the change feed was read."""
         return FeedState(**self.feed)
 
-    def keep_feed(self, at: int, seen: Iterable[str]) -> None:
+    def keep_feed(self, at: int, seen: str) -> None:
         """Note how far the change feed was read."""
-        self.feed = asdict(FeedState(at, list(seen)))
+        self.feed = asdict(FeedState(at, seen))
 
     @property
     def checkpoints(self) -> dict[str, BackfillCheckpoint]:

@@ -10,6 +10,8 @@ import dlt
 from dlt import Schema
 
 from stripe_source.destination.connection import open_client
+from stripe_source.destination.sql import statements
+from stripe_source.destination.sql.dialect import DestinationSql
 from stripe_source.resources.history import SUFFIX
 from stripe_source.schema.snapshot import DltTables, SchemaSnapshot, map_as_dlt_table, snapshot_of_tables, type_text
 from stripe_source.tables.registry import BY_NAME, TABLES
@@ -115,11 +117,9 @@ def stored_schemas(pipeline: dlt.Pipeline) -> Iterator[tuple[Schema, datetime | 
             if stored:
                 yield _parsed_schema(stored.schema), stored.inserted_at
             return
-        naming, sql = client.schema.naming, client.sql_client
-        columns = [sql.escape_column_name(naming.normalize_path(name)) for name in ("version_hash", "inserted_at")]
-        table = sql.make_qualified_table_name(client.schema.version_table_name)
-        rows = sql.execute_sql(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {columns[1]}")
-        for version_hash, _ in rows:
+        sql = DestinationSql(client.sql_client, client.schema)
+        versions = [row[0] for rows in sql.fetch_connected(statements.schema_versions(sql)) for row in rows]
+        for version_hash in versions:
             stored = client.get_stored_schema_by_hash(version_hash)
             yield _parsed_schema(stored.schema), stored.inserted_at
 

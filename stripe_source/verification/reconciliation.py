@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stripe_source.destination.row_reader import RowReader, Span
+from stripe_source.destination.sql import statements
 from stripe_source.tables.registry import table_with_role
 from stripe_source.tables.table import Table
 
@@ -91,9 +92,7 @@ class MoneyProof:
 
 def ledger(reader: RowReader, transactions: Table) -> dict[Funds, int]:
     """The sum of `net` in the destination, by balance type, status and currency."""
-    names = ", ".join(map(reader.column, ("balance_type", "status", "currency")))
-    net, where = reader.column("net"), f"{reader.name(transactions)} WHERE {reader.alive()}"
-    rows = reader.ask(f"SELECT {names}, SUM({net}) FROM {where} GROUP BY {names}")
+    rows = reader.ask(statements.ledger(reader.sql, transactions.name))
     return sum_by_currency(((row[0], row[1], row[2]), row[3]) for row in rows)
 
 
@@ -148,7 +147,8 @@ def reconcile_payouts(
         span: in which the payouts were created.
         proof: takes what is found.
     """
-    for row in reader.ask(_payouts_query(reader, payouts, members, transactions, span)):
+    created = reader.within(payouts, span, "p")
+    for row in reader.ask(statements.payouts(reader.sql, payouts.name, members.name, transactions.name, *created)):
         id, currency, amount, reconciliation, swept, known, net, copied_net, least_currency, most_currency = row
         amount, net, copied_net = int(amount or 0), int(net or 0), int(copied_net or 0)
         if not swept and reconciliation != "completed":
@@ -169,23 +169,3 @@ def reconcile_payouts(
         if reason:
             proof.payouts.append(PayoutProof(str(id), str(currency), amount, net, int(swept), reason))
     proof.payouts.sort(key=lambda payout: payout.id)
-
-
-def _payouts_query(reader: RowReader, payouts: Table, members: Table, transactions: Table, span: Span) -> str:
-    """The automatic payouts, each with number, sum and currencies of the transactions that it swept."""
-    column = reader.column
-    automatic = f"p.{column('automatic')} = {reader.bool(True)}"
-    conditions = [reader.alive("p."), automatic, *reader.within(payouts, span, "p.")]
-    return (
-        f"SELECT p.{column('id')} AS id, p.{column('currency')} AS currency, p.{column('amount')} AS amount,"
-        f" p.{column('reconciliation_status')} AS reconciled, COUNT(m.{column('balance_transaction_id')}) AS swept,"
-        f" COUNT(b.{column('id')}) AS known, SUM(b.{column('net')}) AS net, SUM(m.{column('net')}) AS copied,"
-        f" MIN(b.{column('currency')}) AS least, MAX(b.{column('currency')}) AS most"
-        f" FROM {reader.name(payouts)} p"
-        f" LEFT JOIN {reader.name(members)} m ON m.{column('payout_id')} = p.{column('id')} AND {reader.alive('m.')}"
-        f" AND m.{column('balance_transaction_id')} <> COALESCE(p.{column('balance_transaction')}, '')"
-        f" LEFT JOIN {reader.name(transactions)} b ON b.{column('id')} = m.{column('balance_transaction_id')}"
-        f" AND {reader.alive('b.')}"
-        f" WHERE {' AND '.join(conditions)}"
-        f" GROUP BY p.{column('id')}, p.{column('currency')}, p.{column('amount')}, p.{column('reconciliation_status')}"
-    )

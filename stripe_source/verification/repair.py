@@ -68,7 +68,7 @@ def repair_rows(
             yield table_resource(replace(options, markers=markers, deletes=deletes), table_map(table), rows)
 
     with dlt_patches(pipeline):
-        pipeline.extract(tables(), loader_file_format="parquet")
+        pipeline.extract(tables())
         pipeline.normalize()
         pipeline.load()
     return written

@@ -57,8 +57,8 @@ MUTANTS = (
     Mutant("EVENTS_KEPT = 29 * 86_400", "EVENTS_KEPT = 31 * 86_400", f"{FEED} longer_than_events_are_kept"),
     Mutant("[position - self._lookback]", "[position]", f"{FEED} shows_up_after_the_run"),
     Mutant(
-        "or 0) >= self._now - self._lookback\n",
-        "or 0) >= self._now\n",
+        "NotedEvents(self._now - lookback)",
+        "NotedEvents(self._now)",
         f"{FEED} are_not_applied_again",
     ),
     Mutant(
@@ -119,10 +119,10 @@ MUTANTS = (
         f"{FEED} leaves_a_watched_list",
     ),
     # ---- held
-    Mutant("<= {moment}", "< {moment}", f"{FEED} in_which_it_is_due"),
+    Mutant("exp.LTE(this=self.column(when)", "exp.LT(this=self.column(when)", f"{FEED} in_which_it_is_due"),
     Mutant('"_deleted_at": moments, "_changed_at": moments,', '"_deleted_at": moments,', f"{FEED} row_is_flagged_once"),
     Mutant('"_deleted_at": moments, ', "", f"{FEED} row_is_flagged_once"),
-    Mutant('IS NULL"] if None in given else []', 'IS NULL"] if False else []', f"{FEED} leaves_a_watched_list"),
+    Mutant("None)] if None in given else []", "None)] if False else []", f"{FEED} leaves_a_watched_list"),
     # ---- run
     Mutant(
         "start is not None and start >= before",

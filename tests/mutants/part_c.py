@@ -51,11 +51,11 @@ MUTANTS = (
     ),
     Mutant("request.position - self._lookback)\n", "request.position)\n", f"{FEED} show_up_late"),
     # ---- what is stored
-    Mutant("{self.column('_deleted')} = {self.bool(False)}", "1 = 1", f"{FEED} row_is_flagged_once"),
-    Mutant("{self.column('_account_id')} = {self.text(self.account)}", "1 = 1", f"{FEED} two_accounts_in_one"),
+    Mutant('self.column("_deleted", of).eq(self.boolean(False))', "exp.true()", f"{FEED} row_is_flagged_once"),
+    Mutant('self.column("_account_id", of).eq(self.text(self.account))', "exp.true()", f"{FEED} two_accounts_in_one"),
     Mutant(
-        "{self._sql.column(self._shape.table.time)} >= {self._sql.moment(since)}",
-        "{self._sql.column(self._shape.table.time)} > {self._sql.moment(since)}",
+        "bounds = [(exp.GTE, since)",
+        "bounds = [(exp.GT, since)",
         f"{FEED} includes_its_own_second",
     ),
     # ---- what is gone

@@ -12,7 +12,7 @@ from stripe_source.api.lists import ObjectBatch, read_object
 from stripe_source.api.pages import Answer
 from stripe_source.arrow_rows.fingerprint import fingerprint
 from stripe_source.arrow_rows.waevent import DELETE, WAEvent
-from stripe_source.destination.stored_rows import StoredVersion
+from stripe_source.destination.version_index import StoredVersion
 from stripe_source.errors import AuthenticationError, ResourceMissing, StripeError
 from stripe_source.extract.changes.events import (
     ObjectChange,
@@ -22,6 +22,7 @@ from stripe_source.extract.changes.events import (
     payload,
     payload_suffices,
 )
+from stripe_source.extract.changes.listed import LIST_DELAY, MANY, creation_times, list_request, read_pages_of
 from stripe_source.extract.emitter import Emitter
 from stripe_source.extract.lists.list_reader import Emit
 from stripe_source.extract.plan import ListPlan, expansions, placements_of, read_with_allowed_expansions
@@ -81,7 +82,27 @@ class ChangeApplier:
                 payloads.append(self._apply_payload(change, event, version, to_refetch))
         await asyncio.gather(*payloads)
         await self._emit_deleted(root, gone)
-        await asyncio.gather(*(self._refetch(root, change.id, change.at) for change in to_refetch))
+        await self._refetch_listed(root, to_refetch)
+        left = [change for change in to_refetch if not self._applied.get((root.table.name, change.id))]
+        await asyncio.gather(*(self._refetch(root, change.id, change.at) for change in left))
+
+    async def _refetch_listed(self, root: ListPlan, changes: Sequence[ObjectChange]) -> None:
+        """Take many objects from the pages of their list, where these hold several of them each."""
+        before = self._now - LIST_DELAY
+        created = creation_times(root.table, (change for change in changes if change.at < before))
+        if len(created) < MANY:
+            return
+
+        async def read(allowed: ListPlan) -> None:
+            request = list_request(allowed)
+            async for found, read_at in read_pages_of(self._client, request, created):
+                self.refetched += len(found)
+                self._applied.update({(root.table.name, str(thing["id"])): True for thing in found})
+                self._changed_ids[root.table.name].update(str(thing["id"]) for thing in found)
+                inside = [thing for thing in found if self._is_within_bounds(root, thing)]
+                await self._emit(root, ObjectBatch(inside, read_at))
+
+        await read_with_allowed_expansions(root, read, self._emitter.fail)
 
     def _is_open(self, change: ObjectChange) -> bool:
         """Whether something is left to do: a newer event may have been dealt with, though not all that is found on it.

@@ -1,10 +1,8 @@
 """What events say of an object; no I/O."""
 from __future__ import annotations
 
-import base64
 import copy
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,12 +34,6 @@ class ObjectChange:
     refetch: bool = False
     known: bool = False
     number: int = 0
-
-
-def event_mark(event: Mapping[str, Any]) -> str:
-    """What is remembered of an event that was seen: 11 characters."""
-    digest = hashlib.blake2b(str(event.get("id")).encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return base64.b64encode(digest).decode().rstrip("=")
 
 
 def object_before(event: Object) -> Any:

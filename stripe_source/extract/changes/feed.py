@@ -22,12 +22,13 @@ from stripe_source.extract.changes.events import (
     PREVIEW_PREFIX,
     ObjectChange,
     ends_object,
-    event_mark,
     newest_event,
     payload,
     payload_suffices,
 )
 from stripe_source.extract.changes.resync import Resync, Resynced
+from stripe_source.extract.changes.seen import NotedEvents, SeenEvents
+from stripe_source.extract.changes.watched import AheadQuestion
 from stripe_source.extract.emitter import Emitter
 from stripe_source.extract.lists.list_reader import Emit
 from stripe_source.extract.plan import ListPlan
@@ -37,8 +38,8 @@ from stripe_source.tables.placement import extract_children, values_at
 from stripe_source.tables.registry import table_with_role
 
 log = logging.getLogger("stripe_source")
-EVENTS_PER_STEP = 1_000  # events that are decided on together
-MOST_MARKS = 20_000  # events whose ids are remembered for the next run; older ones are only looked at once more
+EVENTS_PER_STEP = 1_000  # events that are decided on together at first; twice as many each time, as
+MOST_EVENTS_PER_STEP = 4_000  # each step asks the destination, and finds more objects close together
 
 
 class ChangeFeed(Resync):
@@ -49,20 +50,20 @@ class ChangeFeed(Resync):
         client: asks Stripe.
         roots: the lists whose tables go by the feed.
         requests: what the run wants, by table.
-        seen: marks of the events that the run before had seen.
+        seen: what the state keeps of the events that the run before had seen.
         lookback: seconds that are read again behind every position.
         events: the list of events itself, where that table is loaded.
     """
 
     def __init__(
         self, emitter: Emitter, client: Client, roots: Sequence[ListPlan], requests: Mapping[str, TableRequest],
-        seen: Iterable[str], lookback: int, events: ListPlan | None,
+        seen: str | Iterable[str], lookback: int, events: ListPlan | None,
     ) -> None:
         super().__init__(emitter, client, roots, requests, lookback)
         self.events = events
-        self._seen = set(seen)
+        self._seen = SeenEvents(seen)
         self.resynced: dict[str, Resynced] = {}
-        self.noted: list[str] = []
+        self.noted = NotedEvents(self._now - lookback)
         self.read = 0
         self._low = self._oldest_second_needed()
         self._pages: AsyncIterator[ObjectBatch] | None = None
@@ -104,6 +105,12 @@ class ChangeFeed(Resync):
         self._pages = read_newest_first(self._client, what, self._low)
         self._first = await anext(self._pages, None)
 
+    def questions(self) -> Iterator[AheadQuestion]:
+        """What is asked of the destination in any case."""
+        for root in self.roots:
+            for watch in root.table.watch if root.wanted else ():
+                yield from self._questions_of(root, watch)
+
     async def run(self, emit: Emit) -> None:
         """Read the feed to its end, and all that is watched; emit what changed."""
         self._emit = emit
@@ -121,7 +128,7 @@ class ChangeFeed(Resync):
     async def _events_by_second(self) -> AsyncIterator[tuple[list[Object], int]]:
         """The events, newest first, in parts that cut no second."""
         waiting: list[Object] = []
-        batch = self._first
+        batch, enough = self._first, EVENTS_PER_STEP
         assert self._pages is not None
         while batch is not None:
             waiting += batch.objects
@@ -129,31 +136,30 @@ class ChangeFeed(Resync):
             batch = await anext(self._pages, None)
             if batch is None:
                 yield waiting, read_at
-            elif len(waiting) >= EVENTS_PER_STEP:
+            elif len(waiting) >= enough:
                 edge = waiting[-1].get("created")
                 ready = [event for event in waiting if event.get("created") != edge]
                 if ready:
                     waiting = [event for event in waiting if event.get("created") == edge]
+                    enough = min(2 * enough, MOST_EVENTS_PER_STEP)
                     yield ready, read_at
 
     async def _emit_events(self, events: list[Object], read_at: int) -> None:
         self.read += len(events)
-        for event in events:
-            recent = (unix_second(event.get("created")) or 0) >= self._now - self._lookback
-            if recent and len(self.noted) < MOST_MARKS:  # the newest come first
-                self.noted.append(event_mark(event))
+        self.noted.add(events)
         if self.events:
             await self._emit(self.events, ObjectBatch(events, read_at))
 
-    def _changes(self, events: Iterable[Object]) -> dict[tuple[str, str], ObjectChange]:
+    def _changes(self, events: Sequence[Object]) -> dict[tuple[str, str], ObjectChange]:
         """What events say, object by object: the newest second counts."""
         changes: dict[tuple[str, str], ObjectChange] = {}
         applied: dict[tuple[str, str], int] = {}
+        seen_ids = self._seen.among(events)
         for event in events:
             second, whose = unix_second(event.get("created")), event.get("account") or None
             if second is None or (whose and self._emitter.owner and whose != self._emitter.owner):
                 continue
-            seen = event_mark(event) in self._seen
+            seen = str(event.get("id")) in seen_ids
             for root, id, itself in self._objects_of(event):
                 key = (root.table.name, id)
                 old = self._was_applied(root)

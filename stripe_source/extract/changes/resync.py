@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from stripe_source.api.lists import ListRequest, read_newest_first
-from stripe_source.destination.stored_rows import StoredVersion
-from stripe_source.extract.changes.watched import LIST_DELAY, WatchedLists
+from stripe_source.destination.version_index import StoredVersion
+from stripe_source.extract.changes.listed import LIST_DELAY
+from stripe_source.extract.changes.watched import WatchedLists
 from stripe_source.extract.lists.confirm import confirm_gone
 from stripe_source.extract.plan import ListPlan, expansions
 

@@ -2,20 +2,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from stripe_source.api.lists import ListRequest, read_newest_first
+from stripe_source.destination.stored_rows import Question, StoredRows
 from stripe_source.errors import InvalidRequest
 from stripe_source.extract.changes.apply import ChangeApplier
+from stripe_source.extract.changes.listed import LIST_DELAY
 from stripe_source.extract.plan import ListPlan, expansions, read_with_allowed_expansions
 from stripe_source.tables.table import Watch
 
+AheadQuestion = tuple[str, Callable[[StoredRows], Question]]  # with the name of its table
 DUE_SPAN_GAP = 86_400  # seconds: what is due is read in spans of `created` without a longer gap than this
 REMOVED_WITHIN = 7 * 86_400  # seconds after its time in which Stripe removes an object
-LIST_DELAY = 60  # seconds: lists may be that far behind
 
 
 class WatchedLists(ChangeApplier):
@@ -36,6 +38,25 @@ class WatchedLists(ChangeApplier):
                         if number == 0:  # a further part of the list may be refused, as in a full pass
                             raise
 
+    def _questions_of(self, root: ListPlan, watch: Watch) -> Iterator[AheadQuestion]:
+        """What is asked of the destination about what is watched, however little has changed."""
+        name, column, value = root.table.name, watch.column or "", watch.value
+        low = self._oldest_watched(root, watch)
+        if watch.due:
+            due, now = watch.due, self._now
+            yield name, lambda stored: stored.ask_due(column, str(value), due, now)
+        elif watch.column:
+            yield name, lambda stored: stored.ask_versions(column, value)
+        if low is not None and root.table.time:
+            yield name, lambda stored: stored.ask_versions(None, None, low)
+
+    def _oldest_watched(self, root: ListPlan, watch: Watch) -> int | None:
+        """From which second of `created` on a list is read; None: all of it."""
+        if watch.lookback is None:
+            return None
+        position = self._requests[root.table.name].position or self._now
+        return max(0, position - max(int(watch.lookback.total_seconds()), self._lookback))
+
     async def _read_watched_list(self, watch: Watch, params: Mapping[str, Any], root: ListPlan) -> None:
         table = root.table
         expand = [f"data.{path}" for path in expansions(root)]
@@ -43,12 +64,11 @@ class WatchedLists(ChangeApplier):
             table.path or "", {**params, **({"expand": expand} if expand else {})}, limit=table.limit,
             time=table.time or "created", range=table.range,
         )
-        low = None
-        if watch.lookback is not None:
-            position = self._requests[table.name].position or self._now
-            low = max(0, position - max(int(watch.lookback.total_seconds()), self._lookback))
+        low = self._oldest_watched(root, watch)
         async for batch in read_newest_first(self._client, what, low if table.created else None):
             for thing in batch.objects:
+                if low is not None and any(time < low for time in what.times([thing])):
+                    continue
                 self._watched[table.name][str(thing.get("id"))] = (thing, batch.read_at)
             if low is not None and not table.created and any(time < low for time in what.times(batch.objects)):
                 break

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from stripe_source.api.query import fill
+from stripe_source.destination.sql.dialect import StatementCounter
 from stripe_source.errors import InvalidOption, MixedData, ResourceMissing, StripeError
 from stripe_source.extract.account import AccountIdentity, run_async
 from stripe_source.options import Options
@@ -62,7 +63,7 @@ class Ground:
 
 def check_ground(
     pipeline: dlt.Pipeline, schema: Schema, shapes: Sequence[TableMap], options: Options, identity: AccountIdentity,
-    raw: Mapping[str, Any], emptied: Collection[str],
+    raw: Mapping[str, Any], emptied: Collection[str], counter: StatementCounter | None = None,
 ) -> Ground:
     """Ask the destination what it holds, make again what it has lost, and decide what the state is worth.
 
@@ -74,6 +75,7 @@ def check_ground(
         identity: whose data the key reads.
         raw: dlt's state of the source.
         emptied: tables that dlt empties or drops in the load that begins.
+        counter: counts the statements.
 
     Raises:
         MixedData: the destination holds the data of another account, or of the other mode.
@@ -89,7 +91,7 @@ def check_ground(
         raise MixedData("account", before, now, pipeline.dataset_name)
     histories = [versions_map(shape) for shape in shapes if shape.table.name in options.history]
     held = Held()
-    with look(pipeline, schema, [*shapes, *histories]) as destination:
+    with look(pipeline, schema, [*shapes, *histories], counter) as destination:
         if destination is not None:
             if state.account_id is None:
                 ground.account = _account_there(destination.owners(), options, now, pipeline.dataset_name)

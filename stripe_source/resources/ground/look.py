@@ -20,13 +20,15 @@ from stripe_source.destination.connection import (
     sql_client,
     without_config_trace,
 )
-from stripe_source.destination.sql import DestinationSql
+from stripe_source.destination.sql import statements
+from stripe_source.destination.sql.dialect import DestinationSql, StatementCounter
 from stripe_source.errors import DestinationError
 from stripe_source.resources.ground.decide import Held
 from stripe_source.tables.schema_map import TableMap
 
 if TYPE_CHECKING:
     import dlt
+    from sqlglot import exp
 
 
 class Owner(NamedTuple):
@@ -54,6 +56,7 @@ class Look:
         client: dlt's, connected.
         schema: dlt's, as the pipeline has it, or that of the source where it has none.
         shapes: the maps of the tables that are asked for.
+        counter: counts the statements.
         columns: what the destination has of them, by table; {} for one that is not there.
     """
 
@@ -61,6 +64,7 @@ class Look:
     client: Any
     schema: Schema
     shapes: Sequence[TableMap]
+    counter: StatementCounter | None = None
     columns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -97,46 +101,32 @@ class Look:
 
     def held(self, account: str, last_load: str | None) -> Held:
         """What it holds of an account."""
-        sql = DestinationSql(self._sql_client, self.schema, account)
+        sql = DestinationSql(self._sql_client, self.schema, account, self.counter)
         loads, versions = self.schema.loads_table_name, self.schema.version_table_name
-        tests = {
-            shape.table.name: f"SELECT 1 FROM {sql.table(shape.table.name)} WHERE {sql.of_account()}"
-            for shape in self._there()
-        }
+        tests = {shape.table.name: statements.one(sql, shape.table.name, sql.ours()) for shape in self._there()}
         if last_load and loads not in self.lost_own:
-            same = f"{sql.column('load_id')} = {sql.text(last_load)} AND {sql.column('status')} = 0"
-            tests[loads] = f"SELECT 1 FROM {sql.table(loads)} WHERE {same}"
+            tests[loads] = statements.load(sql, last_load)
         if (stored := self.schema.stored_version_hash) and versions not in self.lost_own:
-            same = f"{sql.column('version_hash')} = {sql.text(stored)}"
-            tests[versions] = f"SELECT 1 FROM {sql.table(versions)} WHERE {same}"
+            tests[versions] = statements.schema_version(sql, stored)
         found = self._exist(sql, tests)
         rows = found - {loads, versions}
         lost_columns = self._lost_columns() if versions in found else {}
         return Held(rows, self.lost_tables(), lost_columns, loads in found or not last_load)
 
-    def _exist(self, sql: DestinationSql, queries: Mapping[str, str]) -> set[str]:
+    def _exist(self, sql: DestinationSql, queries: Mapping[str, exp.Select]) -> set[str]:
         """Which of some queries answer a row, by one query."""
         if not queries:
             return set()
-        cases = [f"CASE WHEN EXISTS ({query}) THEN 1 ELSE 0 END AS c{n}" for n, query in enumerate(queries.values())]
-        answers = [row for rows in sql.fetch(f"SELECT {', '.join(cases)}") for row in rows]
+        answers = [row for rows in sql.fetch(statements.exist(sql, list(queries.values()))) for row in rows]
         if not answers:
             raise DestinationError("it does not say what it holds", destination=self.client.config.destination_name)
         return {name for name, answer in zip(queries, answers[0], strict=True) if answer}
 
     def owners(self) -> list[Owner]:
         """Whose rows it holds."""
-        sql, queries = DestinationSql(self._sql_client, self.schema, ""), []
-        for shape in self._there():
-            names = self.columns[self._key(shape.table.name)]
-            alive = f"CASE WHEN {sql.not_deleted()} THEN {{}} END"
-            id = f"MIN({alive.format(sql.column('id'))})" if "id" in names else "''"
-            is_live = f"{sql.column('livemode')} = {sql.bool(True)}"
-            live = f"MAX(CASE WHEN {is_live} THEN 1 ELSE 0 END)" if "livemode" in names else "-1"
-            account = sql.column("_account_id")
-            queries.append(f"SELECT {sql.text(shape.table.name)} AS t, {account} AS a, {id} AS i, {live} AS l"
-                           f" FROM {sql.table(shape.table.name)} GROUP BY {account}")
-        rows = sql.fetch(" UNION ALL ".join(queries)) if queries else ()
+        sql = DestinationSql(self._sql_client, self.schema, "", self.counter)
+        tables = {shape.table.name: self.columns[self._key(shape.table.name)] for shape in self._there()}
+        rows = sql.fetch(statements.owners(sql, tables)) if tables else ()
         return [
             Owner(str(table), str(account), str(id) if id else None, None if live in (None, -1) else bool(live))
             for some in rows for table, account, id, live in some
@@ -185,20 +175,23 @@ class Look:
 
 
 @contextmanager
-def look(pipeline: dlt.Pipeline, schema: Schema, shapes: Sequence[TableMap]) -> Iterator[Look | None]:
+def look(
+    pipeline: dlt.Pipeline, schema: Schema, shapes: Sequence[TableMap], counter: StatementCounter | None = None
+) -> Iterator[Look | None]:
     """Look at a pipeline's destination.
 
     Args:
         pipeline: whose destination it is.
         schema: dlt's, of the source.
         shapes: the maps of the tables that the run is about.
+        counter: counts the statements.
 
     Yields:
         What can be asked; None where there is nothing yet, or what cannot be asked.
     """
     if schema.name not in pipeline.schemas:
         with open_client(pipeline) as client:
-            yield Look(pipeline, client, schema, shapes) if client and _can_be_asked(client) else None
+            yield Look(pipeline, client, schema, shapes, counter) if client and _can_be_asked(client) else None
         return
     schema = pipeline.schemas[schema.name]
     with destination_errors(pipeline):
@@ -208,7 +201,7 @@ def look(pipeline: dlt.Pipeline, schema: Schema, shapes: Sequence[TableMap]) -> 
             yield None
             return
         with client:
-            yield Look(pipeline, client, schema, shapes)
+            yield Look(pipeline, client, schema, shapes, counter)
 
 
 def _can_be_asked(client: Any) -> bool:

@@ -6,22 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from stripe_source.destination.sql.engines import stored_comments
 from stripe_source.schema.snapshot import DltTables, SchemaSnapshot
 from stripe_source.schema.sql.dialects import DIALECTS
 from stripe_source.schema.sql.statements import statements
-
-# table, column ("" for the table itself), comment: of one schema
-_STORED_COMMENTS = {
-    "duckdb": "SELECT table_name, column_name, comment FROM duckdb_columns()"
-              " WHERE schema_name = %s AND database_name = current_database() AND comment IS NOT NULL"
-              " UNION ALL SELECT table_name, '', comment FROM duckdb_tables()"
-              " WHERE schema_name = %s AND database_name = current_database() AND comment IS NOT NULL",
-    "postgres": "SELECT c.relname, COALESCE(a.attname, ''), d.description FROM pg_description d"
-                " JOIN pg_class c ON c.oid = d.objoid AND d.classoid = 'pg_class'::regclass"
-                " JOIN pg_namespace n ON n.oid = c.relnamespace"
-                " LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND d.objsubid > 0"
-                " WHERE n.nspname IN (%s, %s)",
-}
 
 
 def missing_comments(client: Any, wanted: DltTables, existing: SchemaSnapshot) -> list[str]:
@@ -36,11 +24,11 @@ def missing_comments(client: Any, wanted: DltTables, existing: SchemaSnapshot) -
         The statements; none for a destination whose comments we cannot read.
     """
     destination = client.config.destination_type.rpartition(".")[2]
-    if destination not in _STORED_COMMENTS:
-        return []
     dataset = client.sql_client.dataset_name
-    rows = client.sql_client.execute_sql(_STORED_COMMENTS[destination], dataset, dataset)
-    stored = {(table, column): text for table, column, text in rows}
+    query = stored_comments(destination, dataset)
+    if query is None:
+        return []
+    stored = {(table, column): text for table, column, text in client.sql_client.execute_sql(query)}
 
     def lacking(table: str, column: str, description: str) -> str:
         """A description that has to be written; "" where it is there."""
