@@ -13,7 +13,7 @@ WALK, SCHEMA = "tests/test_generators.py -k", "tests/test_schema_commands.py -k"
 
 MUTANTS = (
     # ---- failures
-    Mutant('query = query.replace(":", r"\\:")', "pass", "tests/test_destinations.py -k people_chose"),
+    Mutant('return said.replace(":", "\\\\:")', "return said", "tests/test_destinations.py -k people_chose"),
     Mutant(
         "return error.__cause__ if any(each is error for each in causes_of(failure)) else failure", "return failure",
         "tests/test_cli.py -k have_an_end",
