@@ -364,15 +364,18 @@ def test_questions_about_several_tables_are_one_statement(stored: tuple[Client, 
         for name in ("products", "products", "payouts", "payouts")
     )
     expected = [single.fingerprints(FIRST + 1), single.rows_where(["id"], "name", ["gold"]),
-                single.rows_due("name", "gold", "updated", FIRST), single.versions([("prod_A",), ("prod_gone",)]),
+                single.rows_due("name", "gold", "updated", FIRST), single.ids_between("updated", FIRST, FIRST + 2),
+                single.versions([("prod_A",), ("prod_gone",)]),
                 counted.fingerprints()]
     counter.number = 0
     ask_together([
         ahead.ask_fingerprints(FIRST + 1), ahead.ask_versions("name", "gold"),
-        ahead.ask_due("name", "gold", "updated", FIRST), money.ask_fingerprints(None),
+        ahead.ask_due("name", "gold", "updated", FIRST),
+        ahead.ask_ids_between("updated", FIRST, FIRST + 2), money.ask_fingerprints(None),
     ])
     answers = [ahead.fingerprints(FIRST + 1), ahead.rows_where(["id"], "name", ["gold"]),
-               ahead.rows_due("name", "gold", "updated", FIRST), ahead.versions([("prod_A",), ("prod_gone",)]),
+               ahead.rows_due("name", "gold", "updated", FIRST), ahead.ids_between("updated", FIRST, FIRST + 2),
+               ahead.versions([("prod_A",), ("prod_gone",)]),
                money.fingerprints()]
 
     assert answers == expected

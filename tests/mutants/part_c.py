@@ -58,6 +58,8 @@ MUTANTS = (
         "bounds = [(exp.GT, since)",
         f"{FEED} includes_its_own_second",
     ),
+    Mutant("(exp.LT, until)]", "(exp.LTE, until)]", "tests/test_sql.py -k stored_is_counted"),
+    Mutant('{"tsql", "fabric", "oracle", "sqlite"}', '{"oracle"}', "tests/test_sql.py -k destination_has_them"),
     # ---- what is gone
     Mutant(
         "bounded or not complete or table.retention or", "bounded or not complete or", f"{FEED} stripe_forgets_are_kept"

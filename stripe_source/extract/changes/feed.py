@@ -15,9 +15,11 @@ import copy
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 from stripe_source.api.client import Client
 from stripe_source.api.lists import ListRequest, ObjectBatch, read_newest_first
+from stripe_source.destination.stored_rows import StoredRows
 from stripe_source.extract.changes.events import (
     PREVIEW_PREFIX,
     ObjectChange,
@@ -110,6 +112,8 @@ class ChangeFeed(Resync):
         for root in self.roots:
             for watch in root.table.watch if root.wanted else ():
                 yield from self._questions_of(root, watch)
+            if (span := self._removal_span(root)) is not None:
+                yield root.table.name, partial(StoredRows.ask_ids_between, column=span[0], low=span[1], high=span[2])
 
     async def run(self, emit: Emit) -> None:
         """Read the feed to its end, and all that is watched; emit what changed."""

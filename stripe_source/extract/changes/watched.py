@@ -94,19 +94,25 @@ class WatchedLists(ChangeApplier):
                 to_refetch += [id for id in stored if id not in found and (name, id) not in self._applied]
         await asyncio.gather(*(self._refetch(root, id) for id in dict.fromkeys(to_refetch)))
 
-    async def _refetch_removed(self, root: ListPlan) -> None:
-        """Fetch objects again that Stripe may have removed without an event, and what goes with them."""
+    def _removal_span(self, root: ListPlan) -> tuple[str, int, int] | None:
+        """The column and the span of its times in which Stripe may have removed objects; None: it removes none."""
         removal, livemode = root.table.removal, self._client.credentials.livemode
         if removal is None or not root.wanted or (livemode is not None and removal.mode != ("test", "live")[livemode]):
-            return
+            return None
         after = int(removal.after.total_seconds())
         low = (self._requests[root.table.name].position or self._now) - after - REMOVED_WITHIN
-        ids = await self._emitter.channel.ask(
-            root.table.name, lambda stored: stored.ids_between(removal.column, low, self._now - after))
+        return removal.column, low, self._now - after
+
+    async def _refetch_removed(self, root: ListPlan) -> None:
+        """Fetch objects again that Stripe may have removed without an event, and what goes with them."""
+        span = self._removal_span(root)
+        if span is None or root.table.removal is None:
+            return
+        ids = await self._emitter.channel.ask(root.table.name, lambda stored: stored.ids_between(*span))
         stale = [id for id in ids or () if (root.table.name, id) not in self._applied]
         removed = [id for id, is_gone in zip(stale, await asyncio.gather(
             *(self._refetch(root, id) for id in stale)), strict=True) if is_gone]
-        for name, column in removal.with_them.items():
+        for name, column in root.table.removal.with_them.items():
             other = next((each for each in self.roots if each.table.name == name and each.wanted), None)
             if other and removed:
                 related = await self._ids_where(other.table, column, removed)
