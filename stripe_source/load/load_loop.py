@@ -77,10 +77,11 @@ def load_until_done(
             remove_loaded_files(pipeline, info.loads_ids)
             own_ids += info.loads_ids
             loaded.ids += [] if extraction.creating_tables else info.loads_ids
-            others_before, (others, own) = others, loads.count(own_ids)
-            if others != others_before:  # two loads went on at once: each may have lost or doubled the other's rows
-                drop_and_restore(pipeline, state_before)
-                return None
+            if extraction.unfinished or extraction.has_written:
+                others_before, (others, own) = others, loads.count(own_ids)
+                if others != others_before:  # two loads went on at once: each may have lost or doubled the other's rows
+                    drop_and_restore(pipeline, state_before)
+                    return None
             keep_pending_loads(pipeline, None)
             keep_doubted_tables(pipeline, ())
             if extraction.unfinished:

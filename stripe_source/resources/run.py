@@ -35,7 +35,6 @@ from stripe_source.tables.schema_map import TableMap, table_map
 from stripe_source.tables.table import Table
 
 log = logging.getLogger("stripe_source")
-MANY_GONE, SHARE_GONE = 100, 0.05  # more rows than this, and a larger share of the table, are named where they are gone
 
 
 @dataclass
@@ -101,6 +100,11 @@ class Extraction:
         """Whether what is still to be read of long lists fits into two more loads, as far as is known."""
         left = list(self._objects_left.values())
         return bool(left) and None not in left and sum(each or 0 for each in left) <= 2 * (self.rows_per_load or 0)
+
+    @property
+    def has_written(self) -> bool:
+        """Whether rows were handed over; without any, nothing of another load can be lost or doubled."""
+        return bool(self.new_tables) or any(each.new or each.changed or each.gone for each in self.results.values())
 
     @property
     def went_on_from(self) -> int | None:
@@ -365,16 +369,7 @@ class Extraction:
                         self.extractor.figures.add(client.figures)
 
         found = run_async(ask())
-        if found.unknown:
-            self.extractor.notes.append(
-                f"{table.name}: the list no longer shows {len(found.unknown):,} rows, and Stripe did not say whether "
-                f"they are gone; they stay as they are. {found.error}"
-            )
-        if len(ids) > MANY_GONE and len(ids) > rows * SHARE_GONE:
-            self.extractor.notes.append(
-                f"{table.name}: the list no longer shows {len(ids):,} of {rows:,} rows; {found.by}, "
-                f"{len(found.gone):,} of them are gone."
-            )
+        self.extractor.notes += found.notes(table.name, rows, len(ids))
         return found.gone
 
     # ---- the destination

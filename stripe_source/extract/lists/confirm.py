@@ -16,6 +16,7 @@ from stripe_source.tables.table import Table
 
 MOST_SINGLE_REQUESTS = 200  # objects that are asked for one by one; for more the list is read again
 OBJECTS_AT_ONCE = 16
+MANY_GONE, SHARE_GONE = 100, 0.05  # more rows than this, and a larger share of a table, are named where they are gone
 
 
 @dataclass
@@ -35,6 +36,27 @@ class Confirmation:
     unknown: set[str] = field(default_factory=set)
     error: StripeError | None = None
     by: str = "asked for one by one"
+
+    def notes(self, table: str, rows: int, asked: int) -> list[str]:
+        """What a person should know: what is uncertain, and that very much is gone.
+
+        Args:
+            table: its name.
+            rows: how many rows the destination held as not deleted.
+            asked: how many of these the list no longer showed.
+        """
+        notes = []
+        if self.unknown:
+            notes.append(
+                f"{table}: the list no longer shows {len(self.unknown):,} rows, and Stripe did not say whether they are "
+                f"gone; they stay as they are. {self.error}"
+            )
+        if asked > MANY_GONE and asked > rows * SHARE_GONE:
+            notes.append(
+                f"{table}: the list no longer shows {asked:,} of {rows:,} rows; {self.by}, {len(self.gone):,} of them "
+                "are gone."
+            )
+        return notes
 
 
 def can_be_confirmed(table: Table) -> bool:
