@@ -48,8 +48,8 @@ class Confirmation:
         notes = []
         if self.unknown:
             notes.append(
-                f"{table}: the list no longer shows {len(self.unknown):,} rows, and Stripe did not say whether they are "
-                f"gone; they stay as they are. {self.error}"
+                f"{table}: the list no longer shows {len(self.unknown):,} rows, and Stripe did not say whether they "
+                f"are gone; they stay as they are. {self.error}"
             )
         if asked > MANY_GONE and asked > rows * SHARE_GONE:
             notes.append(
