@@ -199,6 +199,8 @@ def _account_there(owners: Sequence[Owner], options: Options, now: str | None, d
         return None
     if now in accounts:
         return now
+    if options.account_id and SELF not in accounts:
+        return None  # the account is named: it is asked for, beside the others, by a pipeline of its own
     candidates = [each for each in accounts if each == SELF or now is None]
     for account in candidates:
         if len(accounts) == 1 or account == SELF:
