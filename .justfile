@@ -25,9 +25,9 @@ test:
 only *arguments:
     .venv/bin/python -m pytest -q "$@"
 
-# Run the long tests, about 15 minutes
+# Run the long tests, about half an hour
 soak:
-    SOAK_EXAMPLES=150 .venv/bin/python -m pytest -q -m soak
+    SOAK_EXAMPLES=150 .venv/bin/python -m pytest -q -n 2 -m soak
 
 # Check that README, docs and project files say what is so
 docs:

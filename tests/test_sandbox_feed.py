@@ -684,7 +684,7 @@ def test_every_kind_of_change_is_told_as_stripe_tells_it() -> None:
                 if old and not truth.deleted and table in WHOLE:
                     changed = {name for name in truth.object if truth.object[name] != old.object.get(name)}
                     assert changed <= WHOLE[table]
-            elif not truth.deleted:
+            elif not truth.deleted and table not in SILENT:  # a balance goes on changing after its event
                 assert event["data"]["object"] == truth.object, (happening, event["type"])
         before = now
 
