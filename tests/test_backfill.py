@@ -38,7 +38,7 @@ class Stripe(Client):
         self.governor, self.account, self.latency = Governor(None, True), None, None
 
     async def page(
-        self, path: str, params: Any = None, *, account: str | None = None, decode: Any = None, attempts: Any = None
+        self, path: str, params: Any = None, *, account: str | None = None, decode: Any = None, **more: Any
     ) -> Page:
         self.requests += 1
         assert self.requests < 3_000

@@ -120,7 +120,7 @@ class _Run:
         follows_feed = EVENTS_MARKER in self.options.markers.values() and self.options.end is None
         went_on = self.extraction.went_on_from if self.extraction else None
         behind = time.monotonic() - began if went_on is None else identity.now - went_on
-        if behind > LONG_RUN and follows_feed:
+        if behind > LONG_RUN and follows_feed and self.extraction and self.extraction.knows_changes:
             identity, figures = run_async(_identify(self.options))
             self.figures.append(figures)
             self.refresh = None

@@ -182,7 +182,7 @@ class ByEvents(Marker):
         state.position, state.read_whole = outcome.started_at, not outcome.by_change_feed
         if not outcome.by_change_feed:
             state.last_full_read, state.start = outcome.started_at, options.start
-            state.resynced_at, state.resync_next = None, None
+            state.resynced_at, state.resync_next = outcome.now, None
         elif outcome.resynced is not None:
             state.resynced_at, state.resync_next = outcome.resynced
 

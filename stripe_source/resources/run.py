@@ -107,6 +107,11 @@ class Extraction:
         return bool(self.new_tables) or any(each.new or each.changed or each.gone for each in self.results.values())
 
     @property
+    def knows_changes(self) -> bool:
+        """Whether Stripe's list of events can be read, so that another run finds what has changed meanwhile."""
+        return self.extractor is not None and self.extractor.feed is not None
+
+    @property
     def went_on_from(self) -> int | None:
         """The unix second from which on changes are unknown to lists that an earlier run began to read; None: none."""
         resumed = [each.position for each in self.extractor.backfills.values() if each.gaps] if self.extractor else []
