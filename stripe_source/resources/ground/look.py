@@ -152,9 +152,12 @@ class Look:
         return lost
 
     def make_again(self, tables: Collection[str]) -> None:
-        """Make tables, and columns of tables, that dlt's schema has and the destination has not; dlt's own as well."""
+        """Make tables, and columns of tables, that dlt's schema has and the destination has not; dlt's own as well.
+
+        A schema that another source of the same run has changed is not stored yet: the load makes what it lacks.
+        """
         names = {*map(self._key, tables), *(self.lost_own & self.schema.tables.keys())}
-        if names:
+        if names and self.schema.version_hash == self.schema.stored_version_hash:
             self.client.update_stored_schema(only_tables=names, force=True)
 
     def unknown_columns(self) -> dict[str, dict[str, Any]]:
