@@ -82,6 +82,13 @@ BENCHMARKS = (
         (Column("case", "load"), MEGABYTES, TOGETHER, SECONDS, COMPLETE, RUNS),
     ),
     Benchmark(
+        "held", "What is held, compared", "Charges that are held: a full pass (`run --marker none`), `verify`, and a "
+        "run after one in ten has changed. Statements are those that were sent to the destination beside loads.",
+        measures.of_held,
+        (Column("case", "work"), ROWS, SECONDS, Column("cpu", "CPU seconds", "{:,.1f}"), MEGABYTES, TOGETHER,
+         Column("statements", "statements", "{:,}"), RUNS),
+    ),
+    Benchmark(
         "kill", "Killed at half, and started again", "`kill -9` when the server had given half of the pages. Pages "
         "again are objects that were given more than once, by 100. No limits, no latency.", measures.of_kill,
         (Column("case", "table"), ROWS, Column("killed_pages", "pages until the kill", "{:,.0f}"),

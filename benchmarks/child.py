@@ -26,6 +26,7 @@ class Ended:
         codes: the exit code of each of its processes.
         stopped: why it was killed; None where it ended by itself.
         said: the end of what it wrote on its error output.
+        cpu: seconds of CPU of all its processes.
     """
 
     seconds: float
@@ -34,6 +35,7 @@ class Ended:
     codes: tuple[int, ...]
     stopped: str | None
     said: str
+    cpu: float = 0
 
     @property
     def trouble(self) -> str | None:
@@ -63,7 +65,7 @@ def run(
     deadline = began + timeout
     children: list[subprocess.Popen[bytes]] = []
     codes: dict[int, int] = {}
-    peak, looked, stopped = 0, began, None
+    peak, cpu, looked, stopped = 0, 0.0, began, None
     most: dict[int, int] = {}
     with (folder / "out").open("wb") as out, (folder / "err").open("ab") as err:
         try:
@@ -84,6 +86,7 @@ def run(
                     if pid:
                         codes[pid] = child.returncode = os.waitstatus_to_exitcode(status)
                         peak = max(peak, used.ru_maxrss)
+                        cpu += used.ru_utime + used.ru_stime
                 if stopped is None and len(codes) < len(commands):
                     if time.monotonic() > deadline:
                         stopped = f"not done after {timeout:.0f} s"
@@ -100,7 +103,7 @@ def run(
             _kill(children, codes)
     said = (folder / "err").read_bytes()[-4000:].decode(errors="replace")
     ended = tuple(codes[child.pid] for child in children)
-    return Ended(seconds, peak / 1024, sum(most.values()) / 1024, ended, stopped, said)
+    return Ended(seconds, peak / 1024, sum(most.values()) / 1024, ended, stopped, said, cpu)
 
 
 def _memory(sessions: set[int]) -> dict[int, int]:

@@ -87,6 +87,12 @@ def ours(url: str, *, tables: str = "charges", rate: str) -> list[str]:
             "--rate", rate, "--json", *(["--tables", tables] if tables else [])]
 
 
+def verification(url: str, *, rate: str) -> list[str]:
+    """The command that compares what the above has loaded with the server, row by row."""
+    return [sys.executable, "-m", "stripe_source.cli", "verify", "--destination", "duckdb", "--api-base", url,
+            "--rate", rate, "--json"]
+
+
 def found(folder: Path, table: str = "charges") -> Loaded:
     """Where our rows are, with their `created`."""
     query = f"SELECT id, epoch(created)::BIGINT FROM stripe_data.{table} WHERE NOT _deleted"

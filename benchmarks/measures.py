@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks import child
 from benchmarks.compare import compare
-from benchmarks.contenders import QUIET, found, ours
+from benchmarks.contenders import QUIET, found, ours, verification
 from benchmarks.server import CODE, USER, Account, Behaviour, Server, bulk, business
 from benchmarks.sizes import Sizes
 
@@ -98,6 +98,32 @@ def of_idle(sizes: Sizes, say: Say) -> list[Row]:
     return [{"case": "default tables", **_median(samples)}]
 
 
+def of_held(sizes: Sizes, say: Say) -> list[Row]:
+    """What compares all that is held, and a feed of many changes: memory, statements, CPU."""
+    rows: list[Row] = []
+    with bulk(Account({"charges": sizes.held}), CODE) as stripe, _folder() as folder:
+        ended = _load(stripe, folder, "charges", "none", sizes.timeout)
+        if ended.trouble:
+            return [{"case": "first load", "rows": sizes.held, "trouble": ended.trouble}]
+        stages: list[tuple[str, int, list[str]]] = [
+            ("full pass", sizes.held, [*ours(stripe.url, rate="none"), "--marker", "none"]),
+            ("verify", sizes.held, verification(stripe.url, rate="none")),
+            ("change feed", sizes.changes, ours(stripe.url, rate="none")),
+        ]
+        for case, number, command in stages:
+            if case == "change feed":
+                stripe.get(f"/_change?table=charges&objects={number}")
+            ended = child.run([command], folder, _environment(stripe, folder), sizes.timeout)
+            if ended.trouble:
+                return [*rows, {"case": case, "rows": number, "trouble": ended.trouble}]
+            say(f"  {case}: {ended.seconds:.1f} s, {ended.megabytes:.0f} MB")
+            told = json.loads((folder / "out").read_bytes())
+            rows.append({"case": case, "rows": number, "seconds": ended.seconds, "cpu": ended.cpu,
+                         "megabytes": ended.megabytes, "together": ended.together, "runs": 1,
+                         "statements": told.get("statements", 0)})
+    return rows
+
+
 def _loads(case: str, account: Account, behaviour: Behaviour, sizes: Sizes, say: Say) -> Row:
     """The same first load several times, each by a process of its own into a file of its own."""
     samples: list[Row] = []
@@ -119,8 +145,12 @@ def _load(
     stripe: Server, folder: Path, tables: str, rate: str, timeout: float, enough: Callable[[], bool] | None = None
 ) -> child.Ended:
     """One run of `stripe-source run`."""
-    env = {**QUIET, "STRIPE_API_KEY": stripe.api_key, "DLT_DATA_DIR": str(folder / "dlt")}
-    return child.run([ours(stripe.url, tables=tables, rate=rate)], folder, env, timeout, enough)
+    command = ours(stripe.url, tables=tables, rate=rate)
+    return child.run([command], folder, _environment(stripe, folder), timeout, enough)
+
+
+def _environment(stripe: Server, folder: Path) -> dict[str, str]:
+    return {**QUIET, "STRIPE_API_KEY": stripe.api_key, "DLT_DATA_DIR": str(folder / "dlt")}
 
 
 def _sample(ended: child.Ended, figures: dict[str, Any], rows: int) -> Row:

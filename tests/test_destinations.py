@@ -37,6 +37,7 @@ POINTS = {
     "restored": "goes on from another machine", "twice": "run twice: nothing written, no row twice",
 }
 BIG, FINE = 9_007_199_254_740_993, "12345678901.123456789012"
+FILES = ("Parquet files", "Delta tables", "Iceberg tables")
 FEW = "customers;prices;products;subscription_items"
 LIMITS = {"SQLite": {"decimals"}}  # it has no decimals: 15 digits are exact
 PAGE = Path(__file__).parent.parent / "docs" / "destinations.md"
@@ -148,9 +149,9 @@ VERSIONS: dict[str, str] = {}
 @pytest.mark.parametrize("tables", [FEW, pytest.param(TABLES, marks=pytest.mark.soak)], ids=["few", "more"])
 @pytest.mark.parametrize("name", PLACES)
 def test_a_load_is_what_it_is_promised_to_be(name: str, tables: str, tmp_path: Path) -> None:
-    """Every point, with deletions kept and with deletions removed."""
+    """Every point, with deletions kept and with deletions removed; of files the latter with the soak."""
     wrong: dict[str, list[str]] = {}
-    for deletes in ("soft", "hard"):
+    for deletes in ("soft", "hard") if tables == TABLES or name not in FILES else ("soft",):
         folder = tmp_path / deletes
         folder.mkdir()
         with place(name, folder) as there:
@@ -258,7 +259,7 @@ def test_dlts_own_clients_take_our_statements(name: str, tmp_path: Path) -> None
             coupons, money = (StoredRows(client, pipeline.default_schema, table_map(BY_NAME[table]), account)
                               for table in ("coupons", "balance_transactions"))
             versions = coupons.versions([(id,) for id in ids])
-            found = money.fingerprints(middle)
+            found = money.fingerprints(middle).counts()[0]
             due = [money.rows_due("status", "available", "available_on", int(second))
                    for second in (first - 86_400, last + 30 * 86_400)]
             named = coupons.rows_where(["id"], "name", ["changed", *ids[1:]])
@@ -269,7 +270,7 @@ def test_dlts_own_clients_take_our_statements(name: str, tmp_path: Path) -> None
     assert (again.tables["coupons"].changed, again.tables["coupons"].gone) == (1, 1)
     assert {key[0]: version.deleted for key, version in versions.items()} == {id: id == ids[1] for id in ids}
     assert sorted(named) == sorted((id,) for id in ids if id != ids[1])
-    assert len(found) == counted[0] == sum(time >= middle for time in times) < len(times)
+    assert found == counted[0] == sum(time >= middle for time in times) < len(times)
     assert counted[1] == sum(time < middle for time in times)
     assert [len(each) for each in due] == [0, len(available)] != [0, 0]
 
@@ -284,7 +285,7 @@ def test_both_readers_of_a_destination_give_the_same_values(name: str, tmp_path:
         account = stripe.world.dump()["accounts"][0].object["id"]
         shape, schema = table_map(BY_NAME["prices"]), pipeline.default_schema
         stored = StoredRows(sql_client(pipeline), schema, shape, account)
-        keys = dict.fromkeys(stored.fingerprints(), 1_700_000_000)
+        keys = dict.fromkeys(stored.keys(), 1_700_000_000)
         written = pa.concat_tables(stored.deleted_rows(keys, None))
         compared = pa.concat_tables(RowReader(pipeline, schema, account).rows(BY_NAME["prices"], Span()))
 

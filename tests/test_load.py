@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ class Loaded:
         self.stripe = sandbox.serve(**world)
         self.file = str(folder / "loaded.duckdb")
         self.dump: dict[str, list[Any]] | None = None  # where nothing changes any more
+        self.results: list[Any] = []  # of the runs
+        self._kept: duckdb.DuckDBPyConnection | None = None  # likewise
         self.tables = [name for name, truths in self.stripe.world.dump().items() if truths]
         self.pipeline = dlt.pipeline(
             "loaded", destination=dlt.destinations.duckdb(self.file), dataset_name="stripe",
@@ -45,7 +48,7 @@ class Loaded:
         """Where the file differs from the sandbox's dump."""
         dump = self.dump or self.stripe.world.dump()
         account = dump["accounts"][0].object["id"]
-        with duckdb.connect(self.file, read_only=True) as connection:
+        with self._connected() as connection:
             return [
                 line for name in tables or self.tables
                 for line in differences(connection, "stripe", name, dump[name], account)
@@ -53,19 +56,36 @@ class Loaded:
             ]
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        with duckdb.connect(self.file, read_only=True) as connection:
+        with self._connected() as connection:
             return connection.execute(sql).fetchall()
+
+    def keep(self) -> None:
+        """Nothing changes any more, at Stripe and in the file."""
+        self.dump, self._kept = self.stripe.world.dump(), duckdb.connect(self.file, read_only=True)
+
+    @contextmanager
+    def _connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        if self._kept:
+            yield self._kept
+        else:
+            with duckdb.connect(self.file, read_only=True) as connection:
+                yield connection
+
+    def close(self) -> None:
+        self.stripe.close()
+        if self._kept:
+            self._kept.close()
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
-    """The demo's business, and some of every other object that Stripe has, loaded once; tests only look at it."""
+    """The demo's business, and some of every other object that Stripe has, loaded twice; tests only look at it."""
     loaded = Loaded(tmp_path_factory.mktemp("whole"), seed=1)
     loaded.stripe.world.populate_all(3)
-    loaded.run(tables="%")
-    loaded.dump = loaded.stripe.world.dump()
+    loaded.results = [loaded.run(tables="%"), loaded.run(tables="%")]
+    loaded.keep()
     yield loaded
-    loaded.stripe.close()
+    loaded.close()
 
 
 @pytest.fixture
@@ -73,7 +93,7 @@ def fresh(tmp_path: Path) -> Iterator[Loaded]:
     """A small business of the test's own."""
     loaded = Loaded(tmp_path, seed=3, scale=0.1)
     yield loaded
-    loaded.stripe.close()
+    loaded.close()
 
 
 @pytest.mark.parametrize("table", NAMES)
@@ -82,6 +102,24 @@ def test_every_row_equals_the_dump(whole: Loaded, table: str) -> None:
     found = whole.differences(table)
 
     assert found == []
+
+
+def test_all_tables_twice_doubles_nothing(whole: Loaded) -> None:
+    """Everything that Stripe has, loaded two times: the second run finds nothing new, changed or gone.
+
+    Over all tables: what a list wants it gets, and what it refuses (`limit`, `created`) is not sent. The secret store
+    of apps has its table, no rows, and a reason; card numbers and documents are not expanded.
+    """
+    first, again = whole.results
+    requests = whole.stripe.world.requests
+    asked = [f"{each.path} {each.query}" for each in requests]
+    moved = {name: (t.new, t.changed, t.gone) for name, t in again.tables.items() if t.new or t.changed or t.gone}
+
+    assert [f"{each.path} {each.query}" for each in requests if each.status == 400] == []
+    assert first.tables["apps_secrets"].status == "not loaded"
+    assert not [each for each in asked if "/apps/secrets" in each or "cvc" in each or "verified_outputs" in each]
+    assert moved == {}
+    assert again.exit_code == 0
 
 
 @pytest.mark.parametrize("table", NAMES)
@@ -139,17 +177,6 @@ def test_empty_tables_are_there_with_all_columns(fresh: Loaded) -> None:
     assert {name: there[name] >= set(columns(name)) for name in NAMES} == dict.fromkeys(NAMES, True)
 
 
-def test_a_second_run_without_changes_writes_nothing(fresh: Loaded) -> None:
-    """What did not change is read, recognised, and not written again."""
-    fresh.run()
-    before = {name: fresh.query(f"SELECT * FROM stripe.{name} ORDER BY ALL") for name in fresh.tables}
-    again = fresh.run()
-    done = {name: (t.new, t.changed, t.gone) for name, t in again.tables.items()}
-
-    assert done == dict.fromkeys(again.tables, (0, 0, 0))
-    assert {name: fresh.query(f"SELECT * FROM stripe.{name} ORDER BY ALL") for name in fresh.tables} == before
-
-
 def test_what_changed_since_arrives_and_what_went_is_flagged(fresh: Loaded) -> None:
     """After weeks of life at Stripe a second run equals the dump again; deleted rows stay, flagged, values kept."""
     fresh.run()
@@ -171,6 +198,7 @@ def test_what_changed_since_arrives_and_what_went_is_flagged(fresh: Loaded) -> N
 
 def test_hard_deletes_remove_rows(fresh: Loaded) -> None:
     """With `deletes="hard"` a row that Stripe no longer has goes."""
+    fresh.tables = ["coupons", "customers", "prices", "products", "subscription_items", "subscriptions"]
     fresh.run(deletes="hard")
     gone = next(truth.object["id"] for truth in fresh.stripe.world.dump()["products"] if not truth.deleted)
     fresh.stripe.world.delete("product", gone)

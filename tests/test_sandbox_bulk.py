@@ -26,7 +26,7 @@ from shell import environment, ours, run
 from stripe_source.load.sync import sync
 from stripe_source.sandbox.bulk.figures import LOG_LENGTH
 from stripe_source.sandbox.bulk.ids import MAX_NUMBER, IdSuffixes
-from stripe_source.sandbox.bulk.router import FIGURES, BulkRouter
+from stripe_source.sandbox.bulk.router import CHANGE, FIGURES, BulkRouter
 from stripe_source.sandbox.bulk.timelines import SPREADS
 from stripe_source.sandbox.bulk.world import TABLES, Bulk
 from stripe_source.sandbox.endpoints.routes import Router
@@ -432,6 +432,40 @@ def test_a_load_equals_the_truth(new_pipeline: Callable[..., dlt.Pipeline]) -> N
         rows = client.execute_sql("SELECT id, epoch(created)::BIGINT FROM charges")
 
     assert sorted(bulk.truth("charges")) == sorted((id, created) for id, created in rows or ())
+
+
+def test_changed_objects_and_their_events_reach_the_copy(new_pipeline: Callable[..., dlt.Pipeline]) -> None:
+    """As many of the oldest to the newest as were asked for; the others stay as they are."""
+    bulk, pipeline = Bulk({"charges": 2_000, "customers": 5}), new_pipeline()
+    with serve(world=bulk) as stripe:
+        options: Any = {"tables": "charges;customers", "api_base": stripe.url, "api_key": stripe.api_key, "rate": None}
+        sync(pipeline, **options)
+        answer = json.loads(fetch(f"{stripe.url}{CHANGE}?table=charges&objects=150")[1])
+        result = sync(pipeline, **options)
+        ids = [id for id, _ in bulk.truth("charges")][::13][:150]
+        shown = json.loads(fetch(f"{stripe.url}/v1/charges/{ids[3]}", stripe.api_key)[1])
+        event = json.loads(fetch(f"{stripe.url}/v1/events?limit=1", stripe.api_key)[1])["data"][0]
+    with pipeline.sql_client() as client:
+        rows = client.execute_sql("SELECT id FROM charges WHERE metadata->>'$.changed' = '1'")
+
+    assert answer == {"changed": 150}
+    assert (result.tables["charges"].changed, result.tables["customers"].changed) == (150, 0)
+    assert sorted(ids) == sorted(row[0] for row in rows or ())
+    assert shown["metadata"]["changed"] == "1" and shown == bulk.object("charges", bulk.number("charges", ids[3]) or 0)
+    assert (event["type"], event["data"]["object"]["id"]) == ("charge.updated", ids[-1])
+
+
+@pytest.mark.parametrize("objects", [0, 4])
+def test_more_than_there_is_cannot_change(objects: int) -> None:
+    """Nor the same table twice."""
+    bulk = Bulk({"customers": 3})
+    with pytest.raises(InvalidSetting, match="There are 3 objects"):
+        bulk.change("customers", objects)
+    bulk.change("customers", 3)
+
+    assert [bulk.object("customers", number)["metadata"]["changed"] for number in range(3)] == ["1"] * 3
+    with pytest.raises(InvalidSetting, match="once in bulk"):
+        bulk.change("customers", 1)
 
 
 # --- the command

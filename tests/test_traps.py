@@ -39,26 +39,6 @@ def there(stripe: Any, table: str) -> set[str]:
     return {truth.object["id"] for truth in stripe.world.dump()[table] if not truth.deleted}
 
 
-def test_all_tables_twice_doubles_nothing(stripe: Any, new_pipeline: Any) -> None:
-    """Everything that Stripe has, loaded two times: the second run finds nothing new, changed or gone.
-
-    Over all tables: what a list wants it gets, and what it refuses (`limit`, `created`) is not sent. The secret store
-    of apps has its table, no rows, and a reason; card numbers and documents are not expanded.
-    """
-    pipeline = new_pipeline()
-    first = load(pipeline, stripe, "%")
-    asked = [f"{each.path} {each.query}" for each in stripe.world.requests]
-
-    assert [f"{each.path} {each.query}" for each in stripe.world.requests if each.status == 400] == []
-    assert first.tables["apps_secrets"].status == "not loaded"
-    assert not [each for each in asked if "/apps/secrets" in each or "cvc" in each or "verified_outputs" in each]
-    again = load(pipeline, stripe, "%")
-    moved = {name: (t.new, t.changed, t.gone) for name, t in again.tables.items() if t.new or t.changed or t.gone}
-
-    assert moved == {}
-    assert again.exit_code == 0
-
-
 def test_what_is_on_test_clocks_is_loaded_and_live_keys_do_not_ask_for_it(stripe: Any, new_pipeline: Any) -> None:
     """Customers on clocks are in no bare list; with a live key the clocks are not asked for, and nobody is blamed."""
     pipeline = new_pipeline()

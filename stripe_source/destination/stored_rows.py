@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stripe_source.arrow_rows.fingerprint import flagged_fingerprint
+from stripe_source.destination.fingerprint_index import FingerprintIndex
 from stripe_source.destination.sql import statements
 from stripe_source.destination.sql.dialect import (
     PAIRS_PER_STATEMENT,
@@ -86,30 +87,30 @@ class StoredRows:
         self._table = self.sql.table_key(shape.table.name)
         stored = schema.tables.get(self._table, {}).get("columns", {})
         self._stored_columns = dict(stored)  # a load adds some before it ends
-        self._whole: dict[int | None, dict[Key, StoredVersion]] = {}  # what was asked ahead, until it is wanted
+        self._whole: dict[int | None, FingerprintIndex] = {}  # what was asked ahead, until it is wanted
         self._answers: dict[tuple[str | None, ...], list[Any]] = {}
 
     def for_map(self, shape: TableMap) -> StoredRows:
         """The same of another table."""
         return StoredRows(self._client, self._schema, shape, self._account, self._counter)
 
-    def fingerprints(self, since: int | None = None) -> dict[Key, StoredVersion]:
-        """Everything that is stored, without the times; {} if the table is not there yet.
+    def fingerprints(self, since: int | None = None) -> FingerprintIndex:
+        """Everything that is stored; nothing if the table is not there yet.
 
         Args:
             since: only rows created at or after this unix second.
         """
         if since in self._whole:
             return self._whole.pop(since)
-        tests = self._since(since)
-        width = len(self._shape.table.key)
-        names = [*self._shape.table.key, "_dlt_id", "_deleted"]
-        found: dict[Key, StoredVersion] = {}
-        for row in self._select(names, *tests):
-            key = tuple(map(_key_part, row[:width]))
-            print_ = DUPLICATE if key in found else str(row[width])
-            found[key] = StoredVersion(print_, bool(row[width + 1]))
+        width, found = len(self._shape.table.key), FingerprintIndex()
+        for row in self._select([*self._shape.table.key, "_dlt_id", "_deleted"], *self._since(since)):
+            found.add(tuple(map(_key_part, row[:width])), str(row[width]), bool(row[width + 1]))
         return found
+
+    def keys(self, since: int | None = None) -> Iterator[Key]:
+        """The keys of the rows that are not flagged as deleted; those created at or after a unix second."""
+        for row in self._select(self._shape.table.key, self.sql.not_deleted(), *self._since(since)):
+            yield tuple(map(_key_part, row))
 
     def versions(self, keys: Iterable[Key]) -> dict[Key, StoredVersion]:
         """What is stored of these keys. Each is asked for once in a run; of very many the whole table is read, once."""
@@ -230,11 +231,10 @@ class StoredRows:
 
     def ask_fingerprints(self, since: int | None) -> Question:
         """What `fingerprints` answers."""
-        width, found = len(self._shape.table.key), dict[Key, StoredVersion]()
+        width, found = len(self._shape.table.key), FingerprintIndex()
 
         def take(texts: Sequence[Any], print_: str, deleted: bool, second: int) -> None:
-            key = tuple(map(_key_part, texts[:width]))
-            found[key] = StoredVersion(DUPLICATE if key in found else print_, deleted)
+            found.add(tuple(map(_key_part, texts[:width])), print_, deleted)
 
         def done() -> None:
             self._whole[since] = found

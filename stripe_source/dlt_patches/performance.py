@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from copy import deepcopy
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -32,6 +33,33 @@ def fast_hint_notes() -> Iterator[None]:
     dumper = getattr(yaml, "CDumper", None) or yaml.Dumper
     with replaced(extract, "yaml", SimpleNamespace(dump=partial(yaml.dump, Dumper=dumper))):
         yield
+
+
+@patch("schemas are copied value by value", {
+    "dlt.common.schema.utils:fill_hints_from_parent_and_clone_table": "1d5ddf7c29d7995c",
+    "dlt.common.schema.utils:remove_defaults": "1ab47d2bb2e63d09",
+    "dlt.common.schema.schema:Schema.clone": "9a73e0144bd501b6",
+    "dlt.common.schema.schema:Schema.to_dict": "d92318c946ba8066",
+})
+def fast_schema_copies() -> Iterator[None]:
+    """Let dlt copy schemas without the bookkeeping of `copy.deepcopy`: they are dictionaries of texts and numbers.
+
+    dlt 1.31 copies a table for each of its jobs and whole schemas with each step: 2.7 of 15.9 s of CPU in a first load
+    of 145 small tables (measured 2026-11-29).
+    """
+    utils, schema = import_module("dlt.common.schema.utils"), import_module("dlt.common.schema.schema")
+    with replaced(utils, "deepcopy", _copied), replaced(schema, "deepcopy", _copied):
+        yield
+
+
+def _copied(value: Any) -> Any:
+    """A deep copy, of what a schema is made of in less time."""
+    kind = type(value)
+    if kind is dict:
+        return {name: _copied(part) for name, part in value.items()}
+    if kind is str or kind is bool or kind is int or value is None:
+        return value
+    return [_copied(part) for part in value] if kind is list else deepcopy(value)
 
 
 @patch("the hash of a schema is computed each time", {
@@ -160,4 +188,7 @@ def short_traces() -> Iterator[None]:
             save(folder, trace)
 
 
-PATCHES = (fast_hint_notes, remember_schema_hashes, remember_type_hints, short_traces, large_parquet_writes)
+PATCHES = (
+    fast_hint_notes, fast_schema_copies, remember_schema_hashes, remember_type_hints, short_traces,
+    large_parquet_writes,
+)

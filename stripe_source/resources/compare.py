@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from stripe_source.arrow_rows.builder import RowBuilder
 from stripe_source.arrow_rows.fingerprint import fingerprint, partial_fingerprint
 from stripe_source.arrow_rows.waevent import DELETE, INSERT, UPDATE, WAEvent
+from stripe_source.destination.fingerprint_index import FingerprintIndex
 from stripe_source.destination.stored_rows import StoredRows
 from stripe_source.destination.version_index import Key, StoredVersion
 from stripe_source.extract.channel import Channel
@@ -84,7 +85,8 @@ class TableComparison:
         self._key_columns = [named[name] for name in self._table.key]
         self._asks = not first_load
         self._looked_up = False
-        self._known: dict[Key, StoredVersion] = {}
+        self._whole = FingerprintIndex()  # of a table that is read whole
+        self._known: dict[Key, StoredVersion] = {}  # of one that the change feed tells of
         self._seen: set[Key] = set()
         self._ended: dict[Key, int] = {}
         self.changed_prints: set[str] = set()  # fingerprints of rows that were there in another version
@@ -144,17 +146,22 @@ class TableComparison:
         if self.by_change_feed:
             self._known.update(stored.versions([key for key in keys if key not in self._known]))
         elif not self._looked_up:
-            self._known = stored.fingerprints(self._since)
+            self._whole = stored.fingerprints(self._since)
         self._looked_up = True
+
+    def _see(self, key: Key) -> StoredVersion | None:
+        """What is stored of a key that was read."""
+        if not self.by_change_feed:
+            return self._whole.see(key)
+        self._seen.add(key)
+        return self._known.get(key)
 
     def _compare(self, events: Sequence[WAEvent]) -> _Compared:
         found = _Compared()
         hard = self._options.deletes == "hard"
         for event in events:
             key = self.key(event) if self.compares else ()
-            stored = self._known.get(key) if self._looked_up else None
-            if self._looked_up:
-                self._seen.add(key)
+            stored = self._see(key) if self._looked_up else None
             deleted = event.operation == DELETE
             if deleted and (stored is not None or not has_content(event)):
                 if stored and not stored.deleted:
@@ -231,23 +238,23 @@ class TableComparison:
         if stored is None:
             return
         self._look_up(stored, ())
-        keys = self._left_out_by_owners(stored) if self.by_change_feed else self._not_seen(finds_gone, complete)
+        keys = self._left_out_by_owners(stored) if self.by_change_feed else self._not_seen(stored, finds_gone, complete)
         now = self._emitter.now or 0
         ended = dict.fromkeys(keys, now)
         self._end(ended)
         for rows in stored.deleted_rows(ended, None):
             yield RowBatch.of(rows, gone=rows.num_rows)
 
-    def _not_seen(self, finds_gone: bool, complete: bool) -> set[Key]:
+    def _not_seen(self, stored: StoredRows, finds_gone: bool, complete: bool) -> set[Key]:
         """Keys that a full reading did not bring."""
         table, whole = self._table, finds_gone or self._reread
         bounded = self._since is not None or self._options.end is not None
         if not whole or bounded or not complete or table.retention or table.deletions_unknown:
             return set()
-        alive = {key for key, version in self._known.items() if not version.deleted}
-        gone = alive - self._seen
+        alive, unseen = self._whole.counts()
+        gone = {key for key in stored.keys(self._since) if self._whole.unseen(key)} if unseen else set()
         if gone and can_be_confirmed(table):
-            confirmed = self._confirm_gone(table, len(alive), {key[0] for key in gone})
+            confirmed = self._confirm_gone(table, alive, {key[0] for key in gone})
             gone = {key for key in gone if key[0] in confirmed}
         return gone
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import dlt
+from dlt.common.schema.utils import has_table_seen_data
 
 from stripe_source.arrow_rows.builder import RowBuilder
 from stripe_source.arrow_rows.contract import EVOLVE, FREEZE, Contract, contract_of
@@ -92,8 +93,9 @@ class TableLoad:
         self._load_id = current_load_id()
         schema = dlt.current.source_schema()
         name_in_schema = schema.naming.normalize_table_identifier(self._name)
-        stored = schema.tables.get(name_in_schema, {}).get("columns", {})
-        self._made = run.creating_tables or name_in_schema in schema.data_table_names(seen_data_only=True)
+        table = schema.tables.get(name_in_schema)
+        stored = table.get("columns", {}) if table else {}
+        self._made = run.creating_tables or (table is not None and has_table_seen_data(table))
         self._known: Mapping[str, Any] = {**table_map.hints(), **stored} if run.creating_tables else stored
         naming = type(schema.naming)()  # without the destination's limit: names that are too long are not cut
         self._contract = _contract_of_table(run, table_map, self._known)

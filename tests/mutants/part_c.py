@@ -67,8 +67,8 @@ MUTANTS = (
     Mutant("or bounded or not complete", "or bounded", f"{LOAD} half_way"),
     Mutant("not whole or bounded", "not whole", f"{FEED} from_a_bound_on"),
     Mutant(
-        "alive = {key for key, version in self._known.items() if not version.deleted}",
-        "alive = set(self._known)",
+        "for flags in range(8) if not flags & (_DELETED | _SEEN))",
+        "for flags in range(8) if not flags & _SEEN)",
         f"{FEED} row_is_flagged_once",
     ),
     Mutant(

@@ -1,8 +1,9 @@
-"""Answers of a bulk world, and `/_figures` with its counters."""
+"""Answers of a bulk world, `/_figures` with its counters, and `/_change`, which changes objects."""
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
 import orjson
 
@@ -14,16 +15,21 @@ from stripe_source.sandbox.state.records import Record
 from stripe_source.sandbox.state.requests import Answer
 
 FIGURES = "/_figures"
+CHANGE = "/_change"  # ?table=charges&objects=1000
 
 
 class BulkRouter(Router):
     """Answers the requests of a bulk world."""
 
     world: Bulk
-    internal_paths = frozenset({FIGURES})
+    internal_paths = frozenset({FIGURES, CHANGE})
 
     def answer(self, method: str, path: str, query: str, headers: Any, body: bytes = b"") -> Answer:
-        """Answer a request as every router does; `/_figures` needs no key."""
+        """Answer a request as every router does; `/_figures` and `/_change` need no key."""
+        if path == CHANGE:
+            wanted = dict(parse_qsl(query))
+            ids = self.world.change(wanted["table"], int(wanted["objects"]))
+            return Answer(200, orjson.dumps({"changed": len(ids)}), {"Content-Type": "application/json"})
         if path != FIGURES:
             return super().answer(method, path, query, headers, body)
         bodies_of = orjson.dumps(self.world.figures())

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import orjson
 
+from stripe_source.sandbox.bulk.changes import Changes, change
 from stripe_source.sandbox.bulk.figures import LOG_LENGTH, Figures
 from stripe_source.sandbox.bulk.ids import id_suffixes
 from stripe_source.sandbox.bulk.records import BulkCollection, EmbeddedCollection
@@ -71,6 +72,7 @@ class Bulk(World):
         self.books.expansion_cache = _NoCache()
         self._collections: dict[str, BulkCollection] = {}
         self._with_gaps: dict[str, list[tuple[Data, Data]]] = {}
+        self._changes: dict[str, Changes] = {}
         self._expanding: dict[tuple[str, tuple[str, ...]], Callable[[int], bytes] | None] = {}
         end = self.clock
         start = end - round(years * YEAR)
@@ -135,6 +137,8 @@ class Bulk(World):
                     copy = orjson.loads(orjson.dumps(data))
                     seen[id(data)] = expand.expand_in(self.books, collection.object, copy, paths, expand_only)
             render = self._templates(table, [seen[id(data)] for data, _ in self._with_gaps[table]]).render
+            if table in self._changes:
+                render = self._changes[table].rendering(render)
             plain = (orjson.loads(expand.expanded(self.books, record, paths))
                      for record in collection.order()[0][:PERIOD])
             same = all(orjson.loads(render(number)) == each for number, each in enumerate(plain))
@@ -165,6 +169,18 @@ class Bulk(World):
         if account not in (None, self.books.account):
             return super().counts(account)
         return {table: len(collection) for table, collection in self._collections.items()}
+
+    def change(self, table: str, objects: int, seconds: int = 3600) -> list[str]:
+        """Change so many objects of a table, with an event for each, while seconds go by; their ids.
+
+        Raises:
+            InvalidSetting: there are fewer objects, they have no metadata, or a table has changed already.
+        """
+        with self.lock:
+            collection = self._collection(table)
+            made = self._changes[table] = change(self, collection, objects, seconds)
+            self._expanding.clear()
+            return [collection.id(number) for number in made.numbers]
 
     def live(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse: objects in bulk do not change."""
