@@ -13,6 +13,7 @@ from stripe_source.api.query import Params, fill
 from stripe_source.tables.objects import Object, unix_second
 from stripe_source.tables.table import CREATED, Range, Table
 
+OBJECTS_AT_ONCE = 16  # objects that are asked for one by one, side by side
 ALL_TIME = 0  # Stripe was founded in 2010; nothing is older than unix second 0
 
 

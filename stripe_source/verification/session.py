@@ -10,6 +10,7 @@ from stripe_source.api.client import Client
 from stripe_source.destination.row_reader import RowReader, Span
 from stripe_source.errors import ConfigurationError, MixedData, StripeError
 from stripe_source.extract.account import identify, run_async
+from stripe_source.extract.changes.listed import LIST_DELAY
 from stripe_source.extract.verdicts import verdict_for
 from stripe_source.options import Options
 from stripe_source.resources.state import loaded_from_start, stored_state
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from stripe_source.load.progress import Progress
 
 T = TypeVar("T")
-LIST_DELAY = 60  # seconds that lists may be behind: what happened so long before the last load may be missing in it
 
 
 class Verification:

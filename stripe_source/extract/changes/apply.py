@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from stripe_source.api.client import Client
-from stripe_source.api.lists import ObjectBatch, read_object
+from stripe_source.api.lists import OBJECTS_AT_ONCE, ObjectBatch, read_object
 from stripe_source.api.pages import Answer
 from stripe_source.arrow_rows.fingerprint import fingerprint
 from stripe_source.arrow_rows.waevent import DELETE, WAEvent
@@ -31,8 +31,6 @@ from stripe_source.tables.objects import Object, unix_second
 from stripe_source.tables.placement import Placement, extract_children
 from stripe_source.tables.registry import parent_column
 from stripe_source.tables.table import Table
-
-OBJECTS_AT_ONCE = 16  # objects that are fetched at a time
 
 
 class ChangeApplier:

@@ -10,12 +10,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from stripe_source.api.client import Client
-from stripe_source.api.lists import ListRequest, read_newest_first, read_object
+from stripe_source.api.lists import OBJECTS_AT_ONCE, ListRequest, read_newest_first, read_object
 from stripe_source.errors import AuthenticationError, InvalidRequest, NotEnabled, ResourceMissing, StripeError
 from stripe_source.tables.table import Table
 
 MOST_SINGLE_REQUESTS = 200  # objects that are asked for one by one; for more the list is read again
-OBJECTS_AT_ONCE = 16
 MANY_GONE, SHARE_GONE = 100, 0.05  # more rows than this, and a larger share of a table, are named where they are gone
 
 
@@ -77,7 +76,7 @@ async def confirm_gone(client: Client, table: Table, ids: Collection[str]) -> Co
     """
     found = Confirmation()
     if len(ids) <= MOST_SINGLE_REQUESTS:
-        await _ask_for_each(client, table, ids, found)
+        found = await ask_for_each(client, table, ids)
         if not found.unknown or not isinstance(found.error, (InvalidRequest, NotEnabled)):
             return found
         ids, found.unknown, found.error = found.unknown, set(), None  # there is no path for a single one
@@ -94,8 +93,13 @@ async def confirm_gone(client: Client, table: Table, ids: Collection[str]) -> Co
     return found
 
 
-async def _ask_for_each(client: Client, table: Table, ids: Iterable[str], found: Confirmation) -> None:
-    slots = asyncio.Semaphore(OBJECTS_AT_ONCE)
+async def ask_for_each(client: Client, table: Table, ids: Iterable[str]) -> Confirmation:
+    """Ask for objects one by one: which are gone, which are there, and of which Stripe does not say.
+
+    Raises:
+        AuthenticationError: Stripe refuses the key.
+    """
+    found, slots = Confirmation(), asyncio.Semaphore(OBJECTS_AT_ONCE)
 
     async def ask(id: str) -> None:
         async with slots:
@@ -112,6 +116,7 @@ async def _ask_for_each(client: Client, table: Table, ids: Iterable[str], found:
                 (found.gone if answer.body.get("deleted") is True else found.alive).add(id)
 
     await asyncio.gather(*map(ask, ids))
+    return found
 
 
 async def _read_again(client: Client, table: Table) -> set[str]:

@@ -136,7 +136,8 @@ class Bulk(World):
                 if id(data) not in seen:
                     copy = orjson.loads(orjson.dumps(data))
                     seen[id(data)] = expand.expand_in(self.books, collection.object, copy, paths, expand_only)
-            render = self._templates(table, [seen[id(data)] for data, _ in self._with_gaps[table]]).render
+            render: Callable[[int], bytes] = self._templates(
+                table, [seen[id(data)] for data, _ in self._with_gaps[table]]).render
             if table in self._changes:
                 render = self._changes[table].rendering(render)
             plain = (orjson.loads(expand.expanded(self.books, record, paths))

@@ -1,29 +1,24 @@
 """One pass over some tables: Stripe is read, the stored rows are read back, and both are compared."""
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from stripe_source.api.client import Client
-from stripe_source.api.lists import read_object
 from stripe_source.destination.row_reader import FEW_VALUES, RowReader, Span
-from stripe_source.errors import ResourceMissing
 from stripe_source.extract.account import AccountIdentity, run_async
 from stripe_source.extract.extractor import Extractor
+from stripe_source.extract.lists.confirm import ask_for_each
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.extract.verdicts import Verdict
 from stripe_source.options import Options
 from stripe_source.tables.registry import parent_column
 from stripe_source.tables.table import Table
-from stripe_source.verification.compare.differences import EXTRA, MISSING, Difference, Findings
+from stripe_source.verification.compare.differences import EXTRA, MISSING, Findings
 from stripe_source.verification.compare.loaders import IdCollector, RowLoader
 from stripe_source.verification.compare.scratch_db import ScratchDatabase, ScratchTable
 from stripe_source.verification.compare.sides import compare_sides
 from stripe_source.verification.scope import parents_of, scope_of, tables_read_besides
-
-OBJECTS_AT_ONCE = 16  # objects that are requested one by one, side by side
 
 
 @dataclass
@@ -174,25 +169,17 @@ class ComparisonPass:
 
     def _confirm_extras(self, table: Table, findings: Findings) -> None:
         """Request each extra row's object by its id: the lists that were read may not show it."""
-        extras = [each for each in findings.differences if each.kind == EXTRA and not each.note]
-        async def is_gone(client: Client, slots: asyncio.Semaphore, difference: Difference) -> bool:
-            async with slots:
-                try:
-                    answer = await read_object(client, table, str(difference.row[0]))
-                except ResourceMissing:
-                    return True
-                return bool(answer.body.get("deleted"))
+        extras = {each.place: str(each.row[0]) for each in findings.differences if each.kind == EXTRA and not each.note}
 
-        async def request_all() -> list[bool]:
-            slots = asyncio.Semaphore(OBJECTS_AT_ONCE)
+        async def request_all() -> set[str]:
             async with self.options.client() as client:
                 try:
-                    return await asyncio.gather(*(is_gone(client, slots, each) for each in extras))
+                    return (await ask_for_each(client, table, set(extras.values()))).alive
                 finally:
                     self.requests += client.figures.requests
 
-        existing = {each.place for each, gone in zip(extras, run_async(request_all()), strict=True) if not gone}
-        findings.differences = [each for each in findings.differences if each.place not in existing]
+        existing = run_async(request_all()) if extras else set()
+        findings.differences = [each for each in findings.differences if extras.get(each.place) not in existing]
 
 
 def _note_orphans(table: Table, findings: Findings, parent_ids: Mapping[str, set[str]]) -> None:
