@@ -152,6 +152,7 @@ def test_a_child_tells_how_it_ended(tmp_path: Path) -> None:
     assert "killed" == run([sleeps], tmp_path, {}, 60, lambda: True).stopped
 
 
+@pytest.mark.soak
 def test_a_small_round() -> None:
     """Ours and the baseline load the same rows, and all of them."""
     from benchmarks.measures import of_ours

@@ -434,7 +434,7 @@ def fuzzed(examples: int) -> Any:
     )
 
 
-@fuzzed(8)
+@fuzzed(4)
 @given(loads=drifting())
 def test_some_drift_loses_nothing(
     stripe: Any, tmp_path_factory: pytest.TempPathFactory, loads: list[list[list[dict[str, Any]]]]

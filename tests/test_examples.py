@@ -23,6 +23,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.soak
 def test_quickstart_shows_itself_on_the_sandbox(tmp_path: Path) -> None:
     """Without a key it loads the sandbox, a day of it, and what is paid; quietly, and without any network."""
     done = run(tmp_path, sys.executable, QUICKSTART)

@@ -15,6 +15,7 @@ import dlt
 import duckdb
 import pytest
 from account import Account
+from later import later
 from truth import differences
 
 from stripe_source import sandbox
@@ -44,9 +45,10 @@ def test_nothing_changed_costs_next_to_nothing(account: Account) -> None:
     before = account.rows()
     again = account.run()  # what happened just before the first run is seen once more by this one
     after = account.rows()
-    account.world.advance(3_600)
-    first = len(account.world.requests)
-    result = account.run()
+    for _ in range(2):
+        account.world.advance(3_600)
+        first = len(account.world.requests)
+        result = account.run()
     asked = [request.path for request in account.world.requests[first:]]
     only_listed = [table for table in TABLES if table.default and table.marker is None]
 
@@ -91,7 +93,7 @@ def test_a_few_objects_far_apart_are_asked_for_one_by_one(account: Account) -> N
     assert len([path for path in asked if path.startswith("/v1/customers/")]) >= 45
 
 
-@pytest.mark.parametrize("passes", [0, 3_600])
+@pytest.mark.parametrize("passes", [later(0), 3_600])
 def test_a_thousand_changes_cost_ten_pages_of_events(account: Account, passes: int) -> None:
     """Payloads suffice: no customer is asked for again, whether or not a second has passed since they were made."""
     ids = [account.world.create("customer", name=f"Customer {number}")["id"] for number in range(1_000)]

@@ -14,6 +14,7 @@ from typing import Any
 import dlt
 import duckdb
 import pytest
+from later import later
 from truth import differences
 
 from stripe_source.load.sync import sync
@@ -38,7 +39,7 @@ def run(stripe: Any, folder: Path, kill_after: float | None = None) -> int:
     return process.returncode
 
 
-@pytest.mark.parametrize("moments", [(0.8, 1.4, 2.0), (1.1, 1.7, 2.4)])
+@pytest.mark.parametrize("moments", [(0.8, 1.4, 2.0), later((1.1, 1.7, 2.4))])
 def test_killed_and_started_again(small: Any, tmp_path: Path, moments: tuple[float, ...]) -> None:
     """kill -9 at several moments of the first load and of a later one; then one run to its end."""
     for moment in moments:

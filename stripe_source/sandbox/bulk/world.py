@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 import orjson
 
-from stripe_source.sandbox.bulk.changes import Changes, change
+from stripe_source.sandbox.bulk.changes import Changes, changes_of, events_of
 from stripe_source.sandbox.bulk.figures import LOG_LENGTH, Figures
 from stripe_source.sandbox.bulk.ids import id_suffixes
 from stripe_source.sandbox.bulk.records import BulkCollection, EmbeddedCollection
@@ -178,9 +179,16 @@ class Bulk(World):
             InvalidSetting: there are fewer objects, they have no metadata, or a table has changed already.
         """
         with self.lock:
+            if self._changes:
+                raise InvalidSetting("change", table, reason="Objects in bulk change once.")
             collection = self._collection(table)
-            made = self._changes[table] = change(self, collection, objects, seconds)
+            made = self._changes[table] = changes_of(collection, objects)
             self._expanding.clear()
+            start = self.clock
+            self.advance(seconds)
+            times = array("q", (start + seconds * place // objects for place in range(objects)))
+            events = events_of(made, times, self.seed, self.event_version, self.livemode)
+            self.books.collections[events.object] = events
             return [collection.id(number) for number in made.numbers]
 
     def live(self, *_: Any, **__: Any) -> NoReturn:
