@@ -1,6 +1,7 @@
 """Answers that are wrong, empty or about something else, and failures that must stay small: no "ok" without reason."""
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from stripe_source import sandbox
 from stripe_source.errors import ConfigurationError
 from stripe_source.load.sync import sync
 from stripe_source.sandbox.bulk.world import Bulk
+from stripe_source.tables.registry import BY_NAME, TABLES
 
 LINES = "Could not find line items for this Checkout Session. They may be missing for old testmode Checkout Sessions."
 OLD_ID = "Old `id` values cannot be used to specify an invoice line item in this API version."
@@ -337,6 +339,39 @@ def test_payment_methods_that_their_list_does_not_show_are_read_by_customer(acco
     assert attached <= loaded
     assert "so it was read customers by customers" in empty.tables["payment_methods"].reason
     assert again.tables["payment_methods"].gone == 0
+
+
+@pytest.mark.parametrize("table", [each.name for each in TABLES if each.named_by and not each.owners_list])
+def test_an_empty_list_whose_objects_others_name_is_no_empty_table(table: str, account: Account) -> None:
+    """Nothing is flagged by it, and the result says which object it lacks, of how ever many it is true."""
+    world, path = account.world, BY_NAME[table].path or ""
+    paid_on = world.dump()["transfers"][0].object["id"]
+    world.create("charge", amount=100, currency="usd", transfer=paid_on)  # no other charge of the sandbox names one
+    held = account.run(table).tables[table].new
+    page = f'{{"object": "list", "data": [], "has_more": false, "url": "{path}"}}'
+    world.faults.add(path, status=200, body=page)
+    world.advance(3_600)
+    empty = account.run(table, mode="initial").tables[table]
+
+    assert held > 0
+    assert (empty.gone, empty.status) == (0, "ok")
+    assert re.search(r"its list does not show `\w+`: it is not whole, so no row is taken for deleted", empty.reason)
+
+
+def test_what_came_a_moment_ago_is_rightly_in_no_list(new_pipeline: Callable[..., dlt.Pipeline]) -> None:
+    """A charge names a customer that was made after the list was read: the list is whole all the same."""
+    page = '{"object": "list", "data": [], "has_more": false, "url": "/v1/customers"}'
+    with sandbox.serve(world=sandbox.World(empty=True)) as stripe:
+        customer = stripe.world.create("customer")["id"]
+        stripe.world.create("charge", amount=100, currency="usd", customer=customer)
+        stripe.world.faults.add("/v1/customers", status=200, body=page)
+        given: Any = {"tables": "customers", "api_base": stripe.url, "api_key": stripe.api_key, "mode": "initial"}
+        now = sync(new_pipeline(), **given).tables["customers"]
+        stripe.world.advance(3_600)
+        later = sync(new_pipeline(), **given).tables["customers"]
+
+    assert (now.reason, now.status) == ("", "ok")
+    assert customer in later.reason
 
 
 def test_a_run_with_a_bound_loses_no_change_of_what_is_older(account: Account) -> None:

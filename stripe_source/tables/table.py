@@ -122,7 +122,8 @@ class Table:
             objects changes, a run reads the objects again that show it.
         removal: how Stripe removes its objects without an event: see `Removal`.
         named_by: (table, dotted path in its objects): they name objects of this table. What they name and its list does
-            not show says that the list is not whole, which nobody at Stripe says of it.
+            not show says that the list is not whole, which nobody at Stripe says of it. Asked where the list is empty,
+            and each time where it has an `owners_list`.
         listed_when: dotted path: objects that have something there should be in the list.
         owners_list: (table, path of a list of each of its objects, with `{id}`): read where the own list is not whole.
         refetched_ids: beginnings of ids: of such objects events do not say whether they are still there.

@@ -114,7 +114,13 @@ class ListSource:
     async def run(self, emit: Emit) -> None:
         """Read all of the list that its tables want."""
         table, client = self.plan.table, self.reading.client
-        bounds = self._bounds()
+        bounds, shown = self._bounds(), 0
+
+        async def take(plan: ListPlan, batch: ObjectBatch, skip: frozenset[Placement] = frozenset()) -> None:
+            nonlocal shown
+            shown += len(batch.objects)
+            await emit(plan, batch, skip)
+
         if table.name in self.reading.backfills:
             for each in self.plan.tables():
                 self.reading.emitter.readers[each.name] = self._readers if each is table else lambda: 1
@@ -125,31 +131,36 @@ class ListSource:
             except (PermissionDenied, ResourceMissing, NotEnabled):
                 continue  # the key may list, and still not read this one; other servers may not have it
             found_alone = True
-            await emit(self.plan, ObjectBatch([answer.body], answer.date))
+            await take(self.plan, ObjectBatch([answer.body], answer.date))
         for number, variant in enumerate(table.variants):
             try:
-                await self._read_variant(emit, self.plan, bounds, {**table.params, **variant}, str(number))
+                await self._read_variant(take, self.plan, bounds, {**table.params, **variant}, str(number))
             except (NotEnabled, PermissionDenied, ResourceMissing, InvalidRequest) as error:
                 if number == 0 and not (found_alone and table.refusal_expected):
                     raise
                 log.warning("%s: a part of the table was refused: %s", table.name, error)
                 verdict = self.reading.emitter.verdicts[table.name]
                 verdict.complete, verdict.reason = False, table.refusal_expected or str(error)
-        if table.named_by and self.plan.wanted and bounds.since is None and bounds.until is None:
-            await self._read_lists_of_owners(emit)
+        whole = self.plan.wanted and bounds.since is None and bounds.until is None
+        if table.named_by and whole and (table.owners_list or not shown):
+            await self._look_for_lacking(emit)
         self.finished = True
 
-    async def _read_lists_of_owners(self, emit: Emit) -> None:
-        """Where others name objects that the list does not show, read the list of each owner, and flag nothing."""
+    async def _look_for_lacking(self, emit: Emit) -> None:
+        """Where others name objects that the list does not show, flag nothing; read the list of each owner, if any."""
         table, client, emitter = self.plan.table, self.reading.client, self.reading.emitter
-        lacking = await lacks_objects(client, table, {id for id, _ in emitter.emitted(table.name)})
-        if lacking is None or table.owners_list is None:
+        shown = {id for id, _ in emitter.emitted(table.name)}
+        lacking = await lacks_objects(client, table, shown, emitter.now or 0)
+        if lacking is None:
             return
-        owner, path = table.owners_list
+        owner, path = table.owners_list or ("", "")
         verdict = emitter.verdicts[table.name]
         verdict.complete = False
-        verdict.reason = verdict.reason or f"its list does not show `{lacking}`, so it was read {owner} by {owner}"
+        so = f", so it was read {owner} by {owner}" if owner else ": it is not whole, so no row is taken for deleted"
+        verdict.reason = verdict.reason or f"its list does not show `{lacking}`{so}"
         log.warning("%s: %s", table.name, verdict.reason)
+        if not owner:
+            return
         slots = asyncio.Semaphore(CHILD_LISTS_AT_ONCE)
 
         async def read(id: str) -> None:

@@ -111,7 +111,7 @@ BILLING: tuple[Table, ...] = (
     ),
     Table(
         "coupons", ("coupon",), "Percent or amount off; promotion codes and discounts refer to them.",
-        path="/v1/coupons", created=True,
+        path="/v1/coupons", created=True, named_by=(("promotion_codes", "promotion.coupon"),),
         expand=("applies_to", "currency_options"),
         permission="rak_coupon_read", aliases=("Coupons",),
         marker="events",
@@ -158,7 +158,7 @@ BILLING: tuple[Table, ...] = (
     ),
     Table(
         "customers", ("customer",), "The people and companies that pay.",
-        path="/v1/customers", created=True,
+        path="/v1/customers", created=True, named_by=(("charges", "customer"), ("subscriptions", "customer")),
         # left out otherwise
         placements=(
             Placement(
@@ -236,6 +236,7 @@ BILLING: tuple[Table, ...] = (
     Table(
         "invoices", ("invoice",), "Statements of what a customer owes.",
         path="/v1/invoices", created=True, permission="rak_invoice_read", aliases=("Invoices",),
+        named_by=(("invoice_payments", "invoice"),),
         expand=("shipping_cost.taxes",),
         not_loaded={"confirmation_secret": "a secret", "payments": "rows of invoice_payments"},
         marker="events",
@@ -283,6 +284,7 @@ BILLING: tuple[Table, ...] = (
     Table(
         "products", ("product",), "What is sold.",
         path="/v1/products", created=True, permission="rak_product_read", aliases=("Products",),
+        named_by=(("prices", "product"),),
         not_loaded={"tax_details": "no document of Stripe's says that it can be expanded"},
         marker="events",
         invisible_rows="deleted products, which invoice lines go on naming",
@@ -340,7 +342,7 @@ BILLING: tuple[Table, ...] = (
     ),
     Table(
         "subscription_schedules", ("subscription_schedule",), "Planned phases of subscriptions.",
-        path="/v1/subscription_schedules", created=True,
+        path="/v1/subscription_schedules", created=True, named_by=(("subscriptions", "schedule"),),
         # those of customers on test clocks are shown for the customer only
         placements=(
             Placement(
@@ -354,6 +356,7 @@ BILLING: tuple[Table, ...] = (
     Table(
         "subscriptions", ("subscription",), "Customers who pay again and again.",
         path="/v1/subscriptions", created=True,
+        named_by=(("invoices", "parent.subscription_details.subscription"),),
         params={"status": "all"},  # canceled ones are left out otherwise, and those on test clocks
         placements=(
             Placement(

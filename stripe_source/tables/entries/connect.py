@@ -77,6 +77,7 @@ CONNECT: tuple[Table, ...] = (
     Table(
         "transfers", ("transfer",), "Money moved to connected accounts.",
         path="/v1/transfers", created=True, permission="rak_transfer_read", aliases=("Transfers",),
+        named_by=(("charges", "transfer"),),
         marker="events",
     ),
 )

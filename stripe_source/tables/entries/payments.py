@@ -43,7 +43,7 @@ PAYMENTS: tuple[Table, ...] = (
     Table(
         "balance_transactions", ("balance_transaction",),
         "The ledger: every movement of the Stripe balance, with its fees.",
-        path="/v1/balance_transactions", created=True,
+        path="/v1/balance_transactions", created=True, named_by=(("charges", "balance_transaction"),),
         # no events; only `status` changes, silently, when `available_on` comes: settlement takes up to about 14 days
         marker="events", lookback=timedelta(days=15),
         watch=(
@@ -141,6 +141,7 @@ PAYMENTS: tuple[Table, ...] = (
     Table(
         "payment_intents", ("payment_intent",), "One payment from start to end, over all its charges.",
         path="/v1/payment_intents", created=True, permission="rak_payment_intent_read", aliases=("PaymentIntent",),
+        named_by=(("charges", "payment_intent"),),
         marker="events",
         watch=(Watch("metadata and description change without an event, mostly soon", lookback=timedelta(hours=1)),),
         changes_without_event="metadata, description and (by credit notes) amount of older ones",
