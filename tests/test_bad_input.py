@@ -211,3 +211,34 @@ def test_one_object_that_is_no_json_fails_by_name_and_not_its_table(
     assert (result.status, result.new, result.gone) == ("failed", 1, 0)
     assert f"the object `{broken['id']}` cannot be read" in result.reason
     assert (later.exit_code, left) == (0, [])
+
+
+def test_an_event_that_is_no_json_is_named_and_the_others_are_applied(small: Any, new_pipeline: Any) -> None:
+    """What it alone tells of comes with the next comparison, and the run says so; the feed goes on behind it."""
+    given: Any = {"tables": "customers;events", "api_base": small.url, "api_key": small.api_key}
+    pipeline, world = new_pipeline(), small.world
+    sync(pipeline, **given)
+    ids = [each.id for each in world.books.all("customer")][:3]
+    world.advance(3_600)
+    for id in ids:
+        world.update("customer", id, name="Changed")
+        world.advance(1)
+    asked = Request(f"{small.url}/v1/events?limit=100", headers={"Authorization": f"Bearer {small.api_key}"})
+    with urlopen(asked) as answer:
+        page = json.loads(answer.read())
+    broken = page["data"][1]
+    things = [orjson.dumps({**thing, "more": "here"}).replace(b'"here"', b"NaN" if thing is broken else b'"here"')
+              for thing in page["data"]]
+    body = b'{"object":"list","url":"/v1/events","has_more":false,"data":[' + b",".join(things) + b"]}"
+    fault = world.faults.add("/v1/events", times=None, body=body)
+    first = sync(pipeline, **given)
+    fault.remove()
+    world.advance(86_400)
+    then = sync(pipeline, **given, resync="1d")
+    with pipeline.sql_client() as client:
+        rows = client.execute_sql("SELECT name FROM customers WHERE id IN (%s, %s, %s)", *ids)
+
+    assert broken["data"]["object"]["id"] == ids[1]
+    assert (first.tables["customers"].status, first.tables["customers"].changed) == ("ok", 2)
+    assert [note for note in first.notes if broken["id"] in note and "is found when its rows are compared" in note]
+    assert (then.exit_code, then.notes, {row[0] for row in rows or ()}) == (0, [], {"Changed"})

@@ -406,3 +406,43 @@ def test_an_id_that_people_use_again_is_no_marker(account: Account) -> None:
 
 def options(account: Any, **more: Any) -> dict[str, Any]:
     return {"api_base": account.stripe.url, "api_key": account.stripe.api_key, **more}
+
+
+class Killed(BaseException):
+    """A process that ended in the middle."""
+
+
+def test_children_that_failed_before_a_first_load_was_cut_are_tried_again(
+    account: Account, hasty: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lines of an old invoice cannot be read, and then the run is killed: what goes on knows, and does not say ok."""
+    world, tables = account.world, "invoices;invoice_line_items"
+    for number in range(250):
+        world.create("invoice", lines=[{"amount": number}])
+    bad = world.create("invoice", lines=[{"amount": 10 + number} for number in range(30)])["id"]
+    fault = world.faults.add(f"/v1/invoices/{bad}/lines", status=400, message=OLD_ID)
+    load, held = dlt.Pipeline.load, 0
+
+    def killed(pipeline: Any, *given: Any, **options: Any) -> Any:
+        nonlocal held
+        done = load(pipeline, *given, **options)
+        rows = pipeline.default_schema.tables.keys() >= {"invoices"} and pipeline.dataset().invoices.fetchall()
+        if rows and not held:
+            held = len(rows)
+            raise Killed
+        return done
+
+    monkeypatch.setattr("stripe_source.load.sync.ROWS_PER_LOAD", 20)
+    monkeypatch.setattr("stripe_source.extract.channel.ROWS_AHEAD", 20)
+    monkeypatch.setattr("stripe_source.load.sync.ROWS_PER_FURTHER_TABLE", 0)
+    monkeypatch.setattr(dlt.Pipeline, "load", killed)
+    with pytest.raises(Killed):
+        account.run(tables)
+    fault.remove()
+    goes_on, last = account.run(tables), account.run(tables)
+
+    assert 0 < held < account.query("SELECT count(*) FROM stripe.invoices")[0][0]
+    assert bad in goes_on.tables["invoice_line_items"].reason
+    assert status(goes_on) == {"invoices": "ok", "invoice_line_items": "failed"}
+    assert status(last) == {"invoices": "ok", "invoice_line_items": "ok"}
+    assert account.differences(tables) == []

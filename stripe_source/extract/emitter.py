@@ -53,6 +53,7 @@ class Emitter:
         self._emitted: dict[str, set[ObjectKey]] = {}  # of tables that are reached in several ways
         self.other_kinds: dict[tuple[str, str | None], Counter[str]] = defaultdict(Counter)
         # ^ by place and the table whose rows they are: kinds of objects that no table is for
+        self.unreadable_events: dict[str, StripeError] = {}  # by id: events that the feed stepped over
         self.lost_fields: dict[str, set[str]] = defaultdict(set)  # by table: what the key may not expand
 
     def emit_once(self, table: str) -> None:
@@ -94,6 +95,8 @@ class Emitter:
             *(f"{name}: {', '.join(f'`{path}`' for path in sorted(paths))} stay empty: the key lacks the permission "
               "to expand them." for name, paths in self.lost_fields.items() if paths),
             *self._kind_notes(),
+            *(f"The event `{id}` cannot be read ({error}). What it alone tells of is found when its rows are compared "
+              "again (`resync`)." for id, error in self.unreadable_events.items()),
         ]
 
     def _kind_notes(self) -> list[str]:

@@ -20,6 +20,7 @@ from functools import partial
 from stripe_source.api.client import Client
 from stripe_source.api.lists import ListRequest, ObjectBatch, read_newest_first
 from stripe_source.destination.stored_rows import StoredRows
+from stripe_source.errors import StripeError
 from stripe_source.extract.changes.events import (
     PREVIEW_PREFIX,
     ObjectChange,
@@ -103,9 +104,15 @@ class ChangeFeed(Resync):
             StripeError: the list of events is refused.
         """
         table = table_with_role("change feed") if self.events is None else self.events.table
-        what = ListRequest(table.path or "", table.params, limit=table.limit)
+        what = ListRequest(table.path or "", table.params, limit=table.limit, on_skip=self._skip)
         self._pages = read_newest_first(self._client, what, self._low)
         self._first = await anext(self._pages, None)
+
+    def _skip(self, id: str, error: StripeError) -> None:
+        """An event cannot be read: what it tells of is not known, unless another one tells of it."""
+        self._emitter.unreadable_events[id] = error
+        if self.events:
+            self._emitter.verdicts.add_failed_parents(self.events.table, self.events.table, {id: error})
 
     def questions(self) -> Iterator[AheadQuestion]:
         """What is asked of the destination in any case."""
