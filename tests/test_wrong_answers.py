@@ -415,7 +415,7 @@ class Killed(BaseException):
 def test_children_that_failed_before_a_first_load_was_cut_are_tried_again(
     account: Account, hasty: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lines of an old invoice cannot be read, and then the run is killed: what goes on knows, and does not say ok."""
+    """The lines of an old invoice cannot be read, and the run is killed: what goes on knows it, and does not say ok."""
     world, tables = account.world, "invoices;invoice_line_items"
     for number in range(250):
         world.create("invoice", lines=[{"amount": number}])
