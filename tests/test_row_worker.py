@@ -86,7 +86,7 @@ def test_rows_made_apart_are_the_rows_that_are_made_here(
     tmp_path: Path, new_pipeline: Callable[..., dlt.Pipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tables with children inside, expanded, spare and cut: every value is Stripe's, and every fingerprint the same."""
-    with sandbox.serve(seed=7, scale=0.4) as stripe:
+    with sandbox.serve(seed=7, scale=0.7) as stripe:
         options = {"tables": TABLES, "api_base": stripe.url, "api_key": stripe.api_key}
         with monkeypatch.context() as patch:
             seen = Seen(patch)

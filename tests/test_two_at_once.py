@@ -31,7 +31,7 @@ def wrong(stripe: Any, file: Path, dataset: str = "stripe", tables: tuple[str, .
     """Every difference between the sandbox and what was loaded; the comparison fails on a key that is there twice."""
     dump = stripe.world.dump()
     account = dump["accounts"][0].object["id"]
-    with duckdb.connect(str(file), read_only=True) as connection:
+    with duckdb.connect(str(file)) as connection:  # it may be open in this process
         return [line for name in tables for line in differences(connection, dataset, name, dump[name], account)]
 
 

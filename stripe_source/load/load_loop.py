@@ -70,18 +70,19 @@ def load_until_done(
             pipeline.normalize()
             if not extraction.creating_tables:
                 progress.phase("loading")
-            if loads.count(own_ids)[0] != others:
-                drop_and_restore(pipeline)
-                return None
-            info = _load(pipeline, database)
-            remove_loaded_files(pipeline, info.loads_ids)
-            own_ids += info.loads_ids
-            loaded.ids += [] if extraction.creating_tables else info.loads_ids
-            if extraction.unfinished or extraction.has_written:
-                others_before, (others, own) = others, loads.count(own_ids)
-                if others != others_before:  # two loads went on at once: each may have lost or doubled the other's rows
-                    drop_and_restore(pipeline, state_before)
+            with database.held_open():
+                if loads.count(own_ids)[0] != others:
+                    drop_and_restore(pipeline)
                     return None
+                info = _load(pipeline, database)
+                remove_loaded_files(pipeline, info.loads_ids)
+                own_ids += info.loads_ids
+                loaded.ids += [] if extraction.creating_tables else info.loads_ids
+                if extraction.unfinished or extraction.has_written:
+                    others_before, (others, own) = others, loads.count(own_ids)
+                    if others != others_before:  # two loads went on at once: each may have lost or doubled rows
+                        drop_and_restore(pipeline, state_before)
+                        return None
             keep_pending_loads(pipeline, None)
             keep_doubted_tables(pipeline, ())
             if extraction.unfinished:
