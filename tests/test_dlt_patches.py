@@ -33,6 +33,7 @@ from stripe_source.dlt_patches.performance import (
     TRACE_STEPS,
     fast_schema_copies,
     large_parquet_writes,
+    remember_destination_settings,
     remember_schema_hashes,
     remember_type_hints,
     short_traces,
@@ -159,6 +160,23 @@ def test_copies_of_a_schema_are_equal_and_its_own(tmp_path: Path) -> None:
         column["x"].append("e")
 
     assert made["tables"]["a"]["columns"]["b"] == {"precision": 3, "x": [Decimal(1), {"c"}, None, True, (1, [2])]}
+
+
+def test_capabilities_of_a_destination_are_those_that_dlt_works_out(tmp_path: Path) -> None:
+    """With what its configuration says, and each time another object, which may be changed."""
+    def said(capabilities: Any) -> dict[str, str]:
+        return {name: str(value).split(" at 0x")[0] for name, value in capabilities.items()}
+
+    for made in (dlt.destinations.duckdb(str(tmp_path / "a.duckdb")), dlt.destinations.postgres("postgres://a:b@c/d"),
+                 dlt.destinations.filesystem(str(tmp_path)), dlt.destinations.sqlalchemy("sqlite:///a.db")):
+        expected = made.capabilities()
+        with remember_destination_settings():
+            first = made.capabilities()
+            first.preferred_loader_file_format = "jsonl"
+            second = made.capabilities()
+
+        assert said(second) == said(expected)
+        assert second is not first
 
 
 def test_files_are_whole_when_dlt_closes_them(tmp_path: Path) -> None:
@@ -371,7 +389,7 @@ def test_every_patch_is_used_with_the_dlt_that_is_installed() -> None:
     """The fingerprints are those of this dlt."""
     every = [*(each.written_for for each in PATCHES), MERGE_FROM_PARQUET, COPY_CSV]
 
-    assert [each.difference() for each in every] == [""] * len(every) == [""] * 8
+    assert [each.difference() for each in every] == [""] * len(every) == [""] * 9
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -2,16 +2,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from copy import deepcopy
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import yaml
 from dlt.common import json
+from dlt.common.configuration.specs import BaseConfiguration
 
 from stripe_source.dlt_patches.scope import patch, replaced
 
@@ -148,6 +150,47 @@ def remember_type_hints() -> Iterator[None]:
         yield
 
 
+@patch("the configuration of a destination is resolved each time", {
+    "dlt.common.destination.reference:Destination.capabilities": "2c45487b554979ca",
+})
+def remember_destination_settings() -> Iterator[None]:
+    """Let dlt resolve once what its configuration says of a destination's capabilities, without its credentials.
+
+    dlt 1.31 does it 43 times in a small run: 0.15 of 0.6 s of CPU (measured 2026-11-29). The capabilities themselves
+    are worked out each time, as they are changed by who asks for them.
+    """
+    from dlt.common.destination.reference import Destination
+
+    theirs = Destination.capabilities
+    known: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+
+    def capabilities(self: Any, config: Any = None, naming: Any = None) -> Any:
+        if config is None:
+            if self not in known:
+                known[self] = _partial_configuration(self)
+            config = known[self]
+        return theirs(self, config, naming)
+
+    with replaced(Destination, "capabilities", capabilities):
+        yield
+
+
+def _partial_configuration(destination: Any) -> Any:
+    """What dlt resolves where it is given no configuration: none of the credentials is looked up."""
+    given = destination.spec()
+    given.update(destination.config_params)
+    credentials = given.credentials
+    if not credentials:
+        credentials = destination.spec.credentials_type(given)()
+        credentials.__is_resolved__ = True
+    elif isinstance(credentials, BaseConfiguration):
+        credentials = credentials.copy()
+    config = destination.spec(credentials=credentials)
+    with suppress(Exception):  # as dlt has it: a value that is not valid is the trouble of who uses it
+        config = destination.configuration(config, accept_partial=True)
+    return config
+
+
 def _memoized(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same function of an annotation, which remembers its answers."""
     known: dict[Any, Any] = {}
@@ -189,6 +232,6 @@ def short_traces() -> Iterator[None]:
 
 
 PATCHES = (
-    fast_hint_notes, fast_schema_copies, remember_schema_hashes, remember_type_hints, short_traces,
-    large_parquet_writes,
+    fast_hint_notes, fast_schema_copies, remember_schema_hashes, remember_type_hints,
+    remember_destination_settings, short_traces, large_parquet_writes,
 )

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -33,9 +34,14 @@ def fingerprint(target: str) -> str:
         found: Any = import_module(module)
         for name in path.split("."):
             found = getattr(found, name)
-        return hashlib.sha256(inspect.getsource(found).encode()).hexdigest()
+        return _source_digest(found)
     except (ImportError, AttributeError, OSError, TypeError):
         return ""
+
+
+@cache
+def _source_digest(function: Callable[..., Any]) -> str:
+    return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()
 
 
 @dataclass
