@@ -100,6 +100,7 @@ def columns(folder: Path, table: str) -> dict[str, Any]:
     return dict(yaml.safe_load(text)["columns"])
 
 
+@pytest.mark.soak
 def test_an_entry_and_one_command_make_a_table(copy: Path) -> None:
     """Objects that no SDK has yet, a list of its own and one below it: map, page, version, sandbox, and they load."""
     command = ("-m", "stripe_source.codegen")

@@ -36,6 +36,7 @@ def test_quickstart_shows_itself_on_the_sandbox(tmp_path: Path) -> None:
     assert beyond_loopback(tmp_path).replace("telemetry.scalevector.ai\n", "") == ""  # dlt's own, as dlt is configured
 
 
+@pytest.mark.soak
 def test_quickstart_loads_the_account_of_a_key(tmp_path: Path, small: Any) -> None:
     """With `STRIPE_API_KEY` it loads that account, as often as it is run, into the folder where it was started."""
     import duckdb
@@ -59,6 +60,7 @@ def test_quickstart_loads_the_account_of_a_key(tmp_path: Path, small: Any) -> No
     assert beyond_loopback(tmp_path) == ""
 
 
+@pytest.mark.soak
 def test_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every cell, in the Python that runs the tests; there is a plot, and the second load doubles nothing."""
     import nbformat

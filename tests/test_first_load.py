@@ -122,6 +122,7 @@ def test_portions_by_any_marker(marker: str | None, tmp_path: Path, new_pipeline
         assert held(tmp_path / "test.duckdb", table) == truth(bulk, table)
 
 
+@pytest.mark.soak
 def test_killed_at_half_it_goes_on_from_there(tmp_path: Path) -> None:
     """kill -9 when half of the pages were given: the next run reads what was not committed, and equals the truth."""
     bulk = Bulk({"payouts": 30_000}, spread="growing")
@@ -227,6 +228,7 @@ def test_ctrl_c_while_a_portion_is_loaded_ends_the_run_after_it(
 
 
 @pytest.mark.usefixtures("portions")
+@pytest.mark.soak
 def test_a_load_that_lacks_memory_gets_it(
     tmp_path: Path, new_pipeline: Callable[..., dlt.Pipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:

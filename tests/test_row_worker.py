@@ -176,6 +176,7 @@ def test_the_process_knows_no_key(
 
 
 @pytest.mark.usefixtures("at_once")
+@pytest.mark.soak
 def test_it_ends_with_the_run_also_where_that_fails(
     new_pipeline: Callable[..., dlt.Pipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,7 @@ def test_a_closed_review_stays(stripe: Any, new_pipeline: Any) -> None:
     assert named <= ids(pipeline, "reviews") and ids(pipeline, "reviews", "_deleted") == set()
 
 
+@pytest.mark.soak
 def test_products_that_are_not_enabled_are_named_and_no_failure(new_pipeline: Any) -> None:
     """An account without Issuing: the default selection is whole, and asking for Issuing says why there is nothing."""
     world = sandbox.World(seed=11, scale=0.05, unpopulated="refuse")

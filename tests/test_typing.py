@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -14,6 +16,7 @@ def _said(*command: str) -> str:
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
+@pytest.mark.soak
 def test_package_and_calls_of_users_are_typed() -> None:
     """One run, since reading dlt's types is what takes time."""
     assert _said("mypy", "--strict", "stripe_source", "tests/typing/api.py") == ""
