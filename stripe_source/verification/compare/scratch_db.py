@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SETTINGS = {"memory_limit": "150MB", "threads": 2}  # DuckDB writes what goes beyond it to disk; each thread wants some
 ROWS_PER_FETCH = 2_000
+PAIRS_PER_FETCH = 5_000  # pairs of rows that differ; of some destinations all do, which write JSON in their own way
 _TYPES = {"text": "VARCHAR", "json": "VARCHAR", "bigint": "BIGINT", "bool": "BOOLEAN", "double": "DOUBLE",
           "timestamp": "BIGINT"}
 
@@ -83,6 +84,40 @@ class ScratchDatabase:
         if self._writing:
             self._db.execute("COMMIT")
             self._writing = False
+
+    def fetch_differing(
+        self, stripe: ScratchTable, destination: ScratchTable, key: Sequence[str], left: Sequence[str],
+        right: Sequence[str], wanted: Sequence[str],
+    ) -> Iterator[tuple[Any, ...]]:
+        """Pairs of rows with the same key that differ in one of their values, or in how it is written.
+
+        Rows are joined by key with 128 bits of hash over their values, as hundreds of columns of millions of rows do
+        not fit into little memory; only of those whose hashes differ the values are fetched.
+
+        Args:
+            stripe: in the expressions below `s`.
+            destination: likewise `d`; rows flagged as deleted are left out.
+            key: the columns that tell rows apart.
+            left: what is compared of `s`.
+            right: what is compared of `d`, in the same order.
+            wanted: what is fetched.
+        """
+        names = ", ".join(map(quoted, key))
+        same = " AND ".join(f"s.{quoted(name)} IS NOT DISTINCT FROM d.{quoted(name)}" for name in key)
+        sides = []
+        for table, side, values, where in ((stripe, "s", left, ""), (destination, "d", right, "WHERE NOT d._deleted")):
+            one, two = ", ".join(["1", *values]), ", ".join(["2", *reversed(values)])
+            sides.append(f"(SELECT {names}, {side}.rowid AS _place, hash({one}) AS _one, hash({two}) AS _two "
+                         f"FROM {table.name} {side} {where}) {side}")
+        self._run(
+            "CREATE OR REPLACE TABLE differing AS"
+            " SELECT row_number() OVER () AS _pair, s._place AS _s, d._place AS _d"
+            f" FROM {sides[0]} JOIN {sides[1]} ON {same} WHERE s._one <> d._one OR s._two <> d._two")
+        for first in range(0, self.number("SELECT count(*) FROM differing"), PAIRS_PER_FETCH):
+            yield from self.fetch(
+                f"SELECT {', '.join(wanted)} FROM differing JOIN {stripe.name} s ON s.rowid = differing._s"
+                f" JOIN {destination.name} d ON d.rowid = differing._d"
+                f" WHERE _pair > {first} AND _pair <= {first + PAIRS_PER_FETCH}")
 
     # ---- writing
 

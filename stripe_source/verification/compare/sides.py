@@ -113,13 +113,10 @@ class _SideComparison:
         names = [name for name in {**stripe.columns, **destination.columns} if name not in not_compared]
         left = [f"s.{quoted(name)}" if name in stripe.columns else "NULL" for name in names]
         right = [f"d.{quoted(name)}" if name in destination.columns else "NULL" for name in names]
-        differs = " OR ".join(f"{a} IS DISTINCT FROM {b}" for a, b in zip(left, right, strict=True)) or "false"
         facts = [*self._time_and_parent_of("s"), self._time_and_parent_of("d")[0]]
         first, count = len(self._table.key), len(names)
-        for row in self._scratch.fetch(
-            f"SELECT {', '.join([*self._key_of('s'), *left, *right, *facts])}"
-            f" FROM {stripe.name} s JOIN {destination.name} d ON {self._same_key}"
-            f" WHERE NOT d._deleted AND ({differs})"
+        for row in self._scratch.fetch_differing(
+            stripe, destination, self._key_columns, left, right, [*self._key_of("s"), *left, *right, *facts]
         ):
             wanted, stored = row[first:first + count], row[first + count:first + 2 * count]
             for name, value, stored_value in zip(names, wanted, stored, strict=True):
