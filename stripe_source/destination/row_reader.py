@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stripe_source.arrow_rows.values import arrow_type
 from stripe_source.destination.connection import sql_client
 from stripe_source.destination.sql import statements
-from stripe_source.destination.sql.dialect import DestinationSql, portions
+from stripe_source.destination.sql.dialect import ROWS_PER_FETCH, DestinationSql, portions
 from stripe_source.destination.sql.values import unix_second
 from stripe_source.tables.placement import Placement
 from stripe_source.tables.schema_map import Column, table_map
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dlt import Schema
     from sqlglot import exp
 
+WHOLE_ROWS_PER_FETCH = 2_000  # of 200 columns, say: 30 MB as Python has them
 FEW_VALUES = 5_000  # values that are asked for by IN (...); with more the whole table is read
 
 
@@ -139,7 +140,7 @@ class RowReader:
     def _portions(self, table: Table, tests: Sequence[exp.Expr]) -> Iterator[pa.Table]:
         columns = self.columns(table)
         query = statements.rows(self.sql, table.name, [column.name for column in columns], *tests)
-        for rows in self._fetch(query):
+        for rows in self._fetch(query, WHOLE_ROWS_PER_FETCH):
             yield _arrow(self.sql, columns, rows)
 
     # ---- SQL
@@ -152,9 +153,9 @@ class RowReader:
         rows = self.ask(query)
         return int(rows[0][0]) if rows else 0
 
-    def _fetch(self, query: exp.Expr) -> Iterator[list[tuple[Any, ...]]]:
+    def _fetch(self, query: exp.Expr, rows_at_once: int = ROWS_PER_FETCH) -> Iterator[list[tuple[Any, ...]]]:
         with self:
-            yield from self.sql.fetch_connected(query)
+            yield from self.sql.fetch_connected(query, rows_at_once)
 
     def within(self, table: Table, span: Span, of: str | None = None) -> list[exp.Expr]:
         """The tests for rows that were created in a span."""

@@ -199,7 +199,9 @@ class DestinationSql:
         with nullcontext() if getattr(self.client, "_conn", None) else self.client:
             yield from self.fetch_connected(query)
 
-    def fetch_connected(self, query: exp.Expr) -> Iterator[list[tuple[Any, ...]]]:
+    def fetch_connected(
+        self, query: exp.Expr, rows_at_once: int = ROWS_PER_FETCH
+    ) -> Iterator[list[tuple[Any, ...]]]:
         """The rows that a query answers, in portions, by an open client; none where dlt does not know of a drop."""
         from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
@@ -207,7 +209,7 @@ class DestinationSql:
         self._counter.number += 1
         try:
             with self.client.execute_query(self.statement(query)) as cursor:
-                while rows := cursor.fetchmany(ROWS_PER_FETCH):
+                while rows := cursor.fetchmany(rows_at_once):
                     yield rows
         except DatabaseUndefinedRelation:
             self.missing = True  # a table was dropped behind dlt's back: nothing is stored

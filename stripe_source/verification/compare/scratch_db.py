@@ -55,7 +55,6 @@ class ScratchDatabase:
         self._folder = tempfile.TemporaryDirectory(prefix="stripe-source-", ignore_cleanup_errors=True)
         config: dict[str, Any] = {**SETTINGS, "temp_directory": self._folder.name}
         self._db = duckdb.connect(f"{self._folder.name}/scratch.duckdb", config=config)
-        self._writing = False  # rows are written in one transaction until something else is asked
         self._tables_made = 0
 
     def __enter__(self) -> ScratchDatabase:
@@ -67,23 +66,13 @@ class ScratchDatabase:
 
     def number(self, query: str) -> int:
         """The number that a query answers."""
-        return int(self._run(query).fetchall()[0][0])  # all of them: DuckDB 2.0 minds an unfinished result
+        return int(self._db.execute(query).fetchall()[0][0])  # all of them: DuckDB 2.0 minds an unfinished result
 
     def fetch(self, query: str) -> Iterator[tuple[Any, ...]]:
         """The rows that a query answers."""
-        self._commit()
         cursor = self._db.cursor().execute(query)  # of its own: the caller may run another query meanwhile
         while rows := cursor.fetchmany(ROWS_PER_FETCH):
             yield from rows
-
-    def _run(self, query: str) -> Any:
-        self._commit()
-        return self._db.execute(query)
-
-    def _commit(self) -> None:
-        if self._writing:
-            self._db.execute("COMMIT")
-            self._writing = False
 
     def fetch_differing(
         self, stripe: ScratchTable, destination: ScratchTable, key: Sequence[str], left: Sequence[str],
@@ -109,7 +98,7 @@ class ScratchDatabase:
             one, two = ", ".join(["1", *values]), ", ".join(["2", *reversed(values)])
             sides.append(f"(SELECT {names}, {side}.rowid AS _place, hash({one}) AS _one, hash({two}) AS _two "
                          f"FROM {table.name} {side} {where}) {side}")
-        self._run(
+        self._db.execute(
             "CREATE OR REPLACE TABLE differing AS"
             " SELECT row_number() OVER () AS _pair, s._place AS _s, d._place AS _d"
             f" FROM {sides[0]} JOIN {sides[1]} ON {same} WHERE s._one <> d._one OR s._two <> d._two")
@@ -127,7 +116,7 @@ class ScratchDatabase:
         table = ScratchTable(f"side_{self._tables_made}")
         table.columns = {column.name: column for column in columns if column.name != "_dlt_load_id"}
         declared = ", ".join(f"{quoted(name)} {_sql_type(column)}" for name, column in table.columns.items())
-        self._run(f"CREATE TABLE {table.name} ({declared})")
+        self._db.execute(f"CREATE TABLE {table.name} ({declared})")
         return table
 
     def insert(self, table: ScratchTable, rows: pa.Table, new_columns: Mapping[str, Column] | None = None) -> None:
@@ -139,13 +128,10 @@ class ScratchDatabase:
         for name in rows.column_names:
             if name not in table.columns and new_columns:
                 table.columns[name] = new_columns[name]
-                self._run(f"ALTER TABLE {table.name} ADD COLUMN {quoted(name)} {_sql_type(new_columns[name])}")
+                self._db.execute(f"ALTER TABLE {table.name} ADD COLUMN {quoted(name)} {_sql_type(new_columns[name])}")
         arrays = [
             column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column for column in rows.columns
         ]
-        if not self._writing:
-            self._db.execute("BEGIN")
-            self._writing = True
         self._db.register("incoming", pa.table(arrays, names=rows.column_names))
         self._db.execute(f"INSERT INTO {table.name} BY NAME SELECT * FROM incoming")
         self._db.unregister("incoming")
@@ -153,31 +139,31 @@ class ScratchDatabase:
     def drop(self, *tables: ScratchTable) -> None:
         """Remove tables."""
         for table in tables:
-            self._run(f"DROP TABLE IF EXISTS {table.name}")
+            self._db.execute(f"DROP TABLE IF EXISTS {table.name}")
 
     def drop_duplicates(self, table: ScratchTable, key: Sequence[str]) -> None:
         """Keep the last row of each key: a list may show an object twice while it is read."""
         names = ", ".join(map(quoted, key))
         if self.number(f"SELECT count(*) FROM (SELECT {names} FROM {table.name} GROUP BY {names} HAVING count(*) > 1)"):
-            self._run(f"DELETE FROM {table.name} WHERE rowid NOT IN"
+            self._db.execute(f"DELETE FROM {table.name} WHERE rowid NOT IN"
                              f" (SELECT max(rowid) FROM {table.name} GROUP BY {names})")
 
     def keep_span(self, table: ScratchTable, column: str, since: int | None, until: int | None) -> None:
         """Keep the rows with a time in [since, until) in a column, and those without a time."""
         for sign, second in (("<", since), (">=", until)):
             if second is not None:
-                self._run(f"DELETE FROM {table.name} WHERE {quoted(column)} {sign} {second * 1_000_000}")
+                self._db.execute(f"DELETE FROM {table.name} WHERE {quoted(column)} {sign} {second * 1_000_000}")
 
     def keep_values(self, table: ScratchTable, column: str, values: Sequence[str]) -> None:
         """Keep the rows that have one of these values in a column."""
         self._store_values(values)
-        self._run(f"DELETE FROM {table.name} WHERE {quoted(column)} NOT IN (SELECT value FROM wanted)")
+        self._db.execute(f"DELETE FROM {table.name} WHERE {quoted(column)} NOT IN (SELECT value FROM wanted)")
 
     def _store_values(self, values: Collection[str]) -> None:
         """Put values into the table `wanted`, in which the next statement looks them up."""
         import pyarrow as pa
 
-        self._run("CREATE OR REPLACE TABLE wanted (value VARCHAR)")
+        self._db.execute("CREATE OR REPLACE TABLE wanted (value VARCHAR)")
         self._db.register("incoming", pa.table({"value": pa.array(list(values), pa.string())}))
         self._db.execute("INSERT INTO wanted SELECT value FROM incoming")
         self._db.unregister("incoming")
