@@ -69,7 +69,7 @@ MUTANTS = (
     Mutant(
         "for flags in range(8) if not flags & (_DELETED | _SEEN))",
         "for flags in range(8) if not flags & _SEEN)",
-        f"{FEED} row_is_flagged_once",
+        "tests/test_fingerprint_index.py",
     ),
     Mutant(
         "            if deleted and hard:\n                continue",

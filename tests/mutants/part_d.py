@@ -17,7 +17,7 @@ MUTANTS = (
         "if (state.map_hash or first_hash(name) or self.map_hash) != self.map_hash:", "if False:", f"{CELL} other_map"
     ),
     Mutant("return _marked(whole, mark) if mark else whole", "return whole", f"{CELL} other_map"),
-    Mutant("destination.make_again({*held.lost_tables", "destination.make_again({", f"{CELL} dropped_table"),
+    Mutant("destination.make_again({*held.lost_tables", "destination.make_again({*()", f"{CELL} dropped_table"),
     Mutant('("dropped_tables", "truncated_tables")', '("dropped_tables",)', f"{CELL} drop_data"),
     Mutant('if kind == "replace":\n', 'if kind == "replace" and False:\n', f"{CELL} replaced"),
     Mutant("refresh=refresh)\n        refresh = None", "refresh=refresh)", f"{CELL} drop_resources"),
