@@ -1481,7 +1481,8 @@ def test_an_answer_as_large_as_the_limit_is_taken(packing: str, monkeypatch: pyt
     assert {"ok": "x" * 1_000_000} == answer.body
 
 
-@pytest.mark.parametrize("raw", [gzip.compress(b'{"a":1}', mtime=0)[:-9], gzip.compress(b'{"a":1}') + b"more"])
+@pytest.mark.parametrize(
+    "raw", [gzip.compress(b'{"a":1}')[:-9], gzip.compress(b'{"a":1}') + b"more"], ids=["cut", "goes on"])
 def test_a_packed_answer_that_is_cut_or_goes_on_is_asked_for_again(raw: bytes) -> None:
     """Half of it may be whole JSON."""
     broken = Reply(raw=raw, headers={"Content-Encoding": "gzip"})
