@@ -226,7 +226,7 @@ def test_any_objects_come_back_as_rows_of_their_own_process(things: list[dict[st
     shape = table_map(BY_NAME["charges"])
 
     async def made() -> tuple[Any, Any]:
-        decoded = await _process.send_page(json.dumps(page).encode(), ["id", "created"])
+        decoded = await _process.send_page(json.dumps(page).encode(), False, ["id", "created"])
         assert decoded is not None
         body, handle = decoded
         wanted = handle.select([thing for place, thing in enumerate(body["data"]) if place in places])
@@ -248,7 +248,7 @@ def test_what_is_found_on_objects_is_taken_out_there_too() -> None:
     page = {"data": [{"id": "cus_1", "sources": {"object": "list", "data": [{"id": "card_1"}], "has_more": False}}]}
 
     async def made() -> Any:
-        decoded = await _process.send_page(json.dumps(page).encode(), ["id"])
+        decoded = await _process.send_page(json.dumps(page).encode(), False, ["id"])
         assert decoded is not None
         body, handle = decoded
         wanted = replace(handle.select(body["data"]), taken=(found,))
@@ -260,14 +260,36 @@ def test_what_is_found_on_objects_is_taken_out_there_too() -> None:
     assert rows.equals(RowBuilder(shape).build([WAEvent("customers", INSERT, 7, {"id": "cus_1"}, "acct_1")]))
 
 
+@pytest.mark.parametrize("secrets", [False, True])
+def test_secrets_are_left_out_there_too(secrets: bool) -> None:
+    """Of the rows that the process makes, and of the objects that are read again where it has ended."""
+    shape = table_map(BY_NAME["payment_intents"])
+    page = {"data": [{"id": "pi_1", "client_secret": "pi_1_secret_2", "metadata": {"secret": "of the user"}}]}
+
+    async def made() -> Any:
+        decoded = await _process.send_page(json.dumps(page).encode(), secrets, ["id", "client_secret"])
+        assert decoded is not None
+        body, handle = decoded
+        rows = await _process.build_rows(shape, "acct_1", [(handle, 7)])
+        return body["data"][0]["client_secret"], rows, handle.objects()
+
+    known, rows, objects = _loop.run_until_complete(made())
+    wanted = "pi_1_secret_2" if secrets else None
+    thing = {**page["data"][0], "client_secret": wanted}
+
+    assert known == wanted
+    assert rows.equals(RowBuilder(shape).build([WAEvent("payment_intents", INSERT, 7, thing, "acct_1")]))
+    assert objects == [thing]
+
+
 @pytest.mark.parametrize("text", [
     b"", b"{", b"[]", b'{"data": 3}', b'{"data": [3]}', b'{"data": ["id"]}', b'{"error": {"message": "no"}}',
     b'{"data": [{"id": "\\ud800"}]}',
 ])
 def test_what_is_no_page_is_not_kept(text: bytes) -> None:
     """It is read here, where errors have their place; the next page is taken again."""
-    assert _loop.run_until_complete(_process.send_page(text, ["id"])) is None
-    assert _loop.run_until_complete(_process.send_page(b'{"data": []}', ["id"])) is not None
+    assert _loop.run_until_complete(_process.send_page(text, False, ["id"])) is None
+    assert _loop.run_until_complete(_process.send_page(b'{"data": []}', False, ["id"])) is not None
 
 
 _loop = asyncio.new_event_loop()

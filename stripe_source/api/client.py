@@ -321,9 +321,11 @@ class Client:
             self.latency = seconds if self.latency is None else 0.9 * self.latency + 0.1 * seconds
             self.figures.seconds_answering += seconds
             self.figures.bytes += len(text)
-            if not self._include_secrets:
+            decoded = None
+            if request.decode and response.status == 200:
+                decoded = await request.decode(text, self._include_secrets)
+            if decoded is None and not self._include_secrets:
                 text = without_secret_members(text)
-            decoded = await request.decode(text) if request.decode and response.status == 200 else None
             date = http_date_second(response.headers.get("Date"))
             self._stripe_time = self._stripe_time if date is None else date
             return interpret(

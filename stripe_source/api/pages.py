@@ -14,9 +14,9 @@ from stripe_source.tables.registry import TABLES
 
 TIMED_OUT = "timed_out"  # our own code of an answer that did not come in time
 MOST_DIGITS = 20  # with its sign, of a whole number of 64 bits
-# Decodes the text of a page elsewhere. It returns the body and a handle, which the client passes on and never looks
-# into; None leaves the page to the client.
-PageDecoder = Callable[[bytes], Awaitable["tuple[dict[str, Any], object] | None"]]
+# Decodes the text of a page elsewhere, with its secrets or without. It returns the body and a handle, which the client
+# passes on and never looks into; None leaves the page to the client.
+PageDecoder = Callable[[bytes, bool], Awaitable["tuple[dict[str, Any], object] | None"]]
 
 
 @dataclass(frozen=True)
@@ -177,9 +177,10 @@ def check_of_list(path: str) -> Callable[[Mapping[str, Any]], str | None]:
     def check_both(body: Mapping[str, Any]) -> str | None:
         fault = check(body)
         if fault is None and own and body["data"]:
-            kinds = {str(item.get("object")) for item in body["data"]}
-            if kinds <= _kinds_of_other_tables(own):
-                fault = f"objects of other lists: {', '.join(sorted(map(redact, kinds)))}"
+            others = _kinds_of_other_tables(own)
+            if all(str(item.get("object")) in others for item in body["data"]):
+                kinds = {redact(item["object"]) for item in body["data"]}
+                fault = f"objects of other lists: {', '.join(sorted(kinds))}"
         return fault
 
     return check_both

@@ -82,17 +82,25 @@ class WorkerProcess:
         for thread in self._threads:
             thread.start()
 
-    async def send_page(self, text: bytes, members: Sequence[str]) -> tuple[dict[str, Any], PageHandle] | None:
-        """Give it a page; None where it could not read it, and keeps nothing."""
+    async def send_page(
+        self, text: bytes, secrets: bool, members: Sequence[str]
+    ) -> tuple[dict[str, Any], PageHandle] | None:
+        """Give it a page; None where it could not read it, and keeps nothing.
+
+        Args:
+            text: the page, as Stripe sent it.
+            secrets: keep `client_secret` and the like.
+            members: of its objects that are needed here.
+        """
         import orjson
 
         self._number += 1
         number = self._number
-        answer = await self._do({"page": number, "members": members}, text)
+        answer = await self._do({"page": number, "secrets": secrets, "members": members}, text)
         if not answer:
             return None
         body = orjson.loads(answer)
-        return body, PageHandle(number, text).select(body["data"])
+        return body, PageHandle(number, text, secrets).select(body["data"])
 
     def forget(self, kept: PageHandle) -> None:
         """Nothing is wanted of a page."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from stripe_source.api.http.secret_members import without_secret_members
 from stripe_source.arrow_rows.builder import undecided_schema
 from stripe_source.arrow_rows.values import nulls
 from stripe_source.tables.placement import Placement, extract_children, may_have_children
@@ -20,13 +21,15 @@ class PageHandle:
 
     Args:
         number: of the page.
-        text: the page, should the process end.
+        text: the page as Stripe sent it, should the process end.
+        secrets: whether `client_secret` and the like are wanted of it.
         places: of the objects on the page.
         taken: places on these objects from which those of other tables were taken.
     """
 
     number: int
     text: bytes
+    secrets: bool
     places: tuple[int, ...] = ()
     taken: tuple[Placement, ...] = ()
 
@@ -38,7 +41,7 @@ class PageHandle:
         """The objects, read again."""
         import orjson
 
-        page = orjson.loads(self.text)["data"]
+        page = orjson.loads(self.text if self.secrets else without_secret_members(self.text))["data"]
         return without_children([page[place] for place in self.places], self.taken)
 
 
