@@ -17,6 +17,7 @@ from later import later, some_later
 from stripe_source import sandbox
 from stripe_source.destination.connection import sql_client
 from stripe_source.destination.row_reader import RowReader, Span
+from stripe_source.destination.sql import statements
 from stripe_source.destination.stored_rows import StoredRows
 from stripe_source.errors import InvalidOption
 from stripe_source.load.compact import compact, latest
@@ -236,6 +237,19 @@ def test_files_are_verified_and_mended(table_format: str | None, tmp_path: Path)
     assert shown == [("Anew",)]
 
 
+def in_portions(client: Any, stored: StoredRows, name: str) -> tuple[list[int], list[int]]:
+    """Rows of each portion of a large answer; and the cursors that Postgres held before another was left, and after."""
+    query, cursors = statements.rows(stored.sql, "balance_transactions", ["id"]), []
+    if name == "Postgres":
+        left = stored.sql.fetch_connected(query, 7, large=True)
+        next(left)
+        for leave in (lambda: None, left.close):
+            leave()
+            cursors.append(client.execute_sql("SELECT count(*) FROM pg_cursors WHERE name LIKE 'stripe_%'")[0][0])
+            assert stored.oldest() is not None  # another question meanwhile
+    return [len(some) for some in stored.sql.fetch_connected(query, 7, large=True)], cursors
+
+
 @pytest.mark.parametrize("name", ["DuckDB", "Postgres", "SQLite", later("MariaDB")])
 def test_dlts_own_clients_take_our_statements(name: str, tmp_path: Path) -> None:
     """With ids that hold what a driver might take for a parameter; a second run finds all rows as they are."""
@@ -265,6 +279,9 @@ def test_dlts_own_clients_take_our_statements(name: str, tmp_path: Path) -> None
             due = [money.rows_due("status", "available", "available_on", int(second))
                    for second in (first - 86_400, last + 30 * 86_400)]
             named = coupons.rows_where(["id"], "name", ["changed", *ids[1:]])
+        with sql_client(pipeline) as client:
+            money = StoredRows(client, pipeline.default_schema, table_map(BY_NAME["balance_transactions"]), account)
+            portions, left_open = in_portions(client, money, name)
         counted = [reader.count(BY_NAME["balance_transactions"], Span(middle)),
                    reader.count(BY_NAME["balance_transactions"], Span(None, middle))]
 
@@ -275,6 +292,8 @@ def test_dlts_own_clients_take_our_statements(name: str, tmp_path: Path) -> None
     assert found == counted[0] == sum(time >= middle for time in times) < len(times)
     assert counted[1] == sum(time < middle for time in times)
     assert [len(each) for each in due] == [0, len(available)] != [0, 0]
+    assert sum(portions) == len(times) and portions[0] == 7
+    assert left_open == ([1, 0] if name == "Postgres" else [])
 
 
 @pytest.mark.parametrize("name", ["DuckDB", "SQLite"])

@@ -44,6 +44,7 @@ def test_nothing_changed_costs_next_to_nothing(account: Account) -> None:
     account.run()
     before = account.rows()
     again = account.run()  # what happened just before the first run is seen once more by this one
+    soon = account.run()
     after = account.rows()
     for _ in range(2):
         account.world.advance(3_600)
@@ -57,7 +58,7 @@ def test_nothing_changed_costs_next_to_nothing(account: Account) -> None:
     assert len(asked) <= 25 + len(only_listed)
     assert not {"/v1/customers", "/v1/charges", "/v1/invoices", "/v1/subscriptions"} & set(asked)
     assert asked.count("/v1/events") == 1
-    assert result.statements <= 5
+    assert max(soon.statements, result.statements) <= 5
 
 
 def test_many_objects_in_an_older_version_are_read_from_pages_of_their_list(account: Account) -> None:

@@ -41,11 +41,6 @@ ACCOUNT = "acct_1"
 FIRST = 1_700_000_000  # 2023-11-14 22:13:20
 
 
-def print_of(id: str) -> str:
-    """A fingerprint as rows have them."""
-    return flagged_fingerprint(id)
-
-
 def fingerprints(rows: StoredRows, since: int | None = None) -> dict[tuple[str, ...], tuple[str, bool]]:
     """What is stored, by key."""
     index = rows.fingerprints(since)
@@ -242,7 +237,7 @@ def stored_tables() -> dict[str, dict[str, Any]]:
 
 def row(second: int, deleted: bool = False, **values: Any) -> dict[str, Any]:
     return {"_account_id": ACCOUNT, "_deleted": deleted, "_changed_at": second, "_dlt_load_id": "1",
-            "_dlt_id": print_of(str(values.get("id", second))), **values}
+            "_dlt_id": flagged_fingerprint(str(values.get("id", second))), **values}
 
 
 def product(id: str, place: int, *, deleted: bool = False, **values: Any) -> dict[str, Any]:
@@ -323,7 +318,8 @@ def test_what_is_stored_is_found(stored: tuple[Client, dlt.Schema]) -> None:
     assert set(fingerprints(rows, FIRST + 2)) == {(each["id"],) for each in ours if each["created"] >= FIRST + 2}
     assert set(rows.keys()) == {(each["id"],) for each in ours if not each["_deleted"]}
     assert rows.versions([(NASTY,), ("prod_gone",), ("prod_missing",), ("prod_other",)]) == {
-        (NASTY,): (print_of(NASTY), False, FIRST + 1002), ("prod_gone",): (print_of("prod_gone"), True, FIRST + 1003)
+        (NASTY,): (flagged_fingerprint(NASTY), False, FIRST + 1002),
+        ("prod_gone",): (flagged_fingerprint("prod_gone"), True, FIRST + 1003),
     }
     assert rows.rows_where(["id"], "name", ["gold", NASTY]) in ([("prod_A",), (NASTY,)], [(NASTY,), ("prod_A",)])
     assert rows.keys_where("name", [None]) == {("prod_a",)}

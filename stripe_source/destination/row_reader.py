@@ -140,7 +140,7 @@ class RowReader:
     def _portions(self, table: Table, tests: Sequence[exp.Expr]) -> Iterator[pa.Table]:
         columns = self.columns(table)
         query = statements.rows(self.sql, table.name, [column.name for column in columns], *tests)
-        for rows in self._fetch(query, WHOLE_ROWS_PER_FETCH):
+        for rows in self._fetch(query, WHOLE_ROWS_PER_FETCH, large=True):
             yield _arrow(self.sql, columns, rows)
 
     # ---- SQL
@@ -153,9 +153,11 @@ class RowReader:
         rows = self.ask(query)
         return int(rows[0][0]) if rows else 0
 
-    def _fetch(self, query: exp.Expr, rows_at_once: int = ROWS_PER_FETCH) -> Iterator[list[tuple[Any, ...]]]:
+    def _fetch(
+        self, query: exp.Expr, rows_at_once: int = ROWS_PER_FETCH, *, large: bool = False
+    ) -> Iterator[list[tuple[Any, ...]]]:
         with self:
-            yield from self.sql.fetch_connected(query, rows_at_once)
+            yield from self.sql.fetch_connected(query, rows_at_once, large=large)
 
     def within(self, table: Table, span: Span, of: str | None = None) -> list[exp.Expr]:
         """The tests for rows that were created in a span."""

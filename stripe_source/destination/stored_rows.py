@@ -103,13 +103,13 @@ class StoredRows:
         if since in self._whole:
             return self._whole.pop(since)
         width, found = len(self._shape.table.key), FingerprintIndex()
-        for row in self._select([*self._shape.table.key, "_dlt_id", "_deleted"], *self._since(since)):
+        for row in self._select([*self._shape.table.key, "_dlt_id", "_deleted"], *self._since(since), large=True):
             found.add(tuple(map(_key_part, row[:width])), str(row[width]), bool(row[width + 1]))
         return found
 
     def keys(self, since: int | None = None) -> Iterator[Key]:
         """The keys of the rows that are not flagged as deleted; those created at or after a unix second."""
-        for row in self._select(self._shape.table.key, self.sql.not_deleted(), *self._since(since)):
+        for row in self._select(self._shape.table.key, self.sql.not_deleted(), *self._since(since), large=True):
             yield tuple(map(_key_part, row))
 
     def versions(self, keys: Iterable[Key]) -> dict[Key, StoredVersion]:
@@ -122,7 +122,8 @@ class StoredRows:
 
     def _all_versions(self, *tests: exp.Expr) -> Iterator[tuple[Key, StoredVersion]]:
         width = len(self._shape.table.key)
-        for row in self._select([*self._shape.table.key, "_dlt_id", "_deleted", "_changed_at"], *tests):
+        names = [*self._shape.table.key, "_dlt_id", "_deleted", "_changed_at"]
+        for row in self._select(names, *tests, large=not tests):
             version = StoredVersion(str(row[width]), bool(row[width + 1]), unix_second(row[width + 2]))
             yield tuple(map(_key_part, row[:width])), version
 
@@ -320,13 +321,13 @@ class StoredRows:
             if (data_type := hint.get("data_type"))
         ]
 
-    def _select(self, names: Sequence[str], *tests: exp.Expr) -> Iterator[tuple[Any, ...]]:
-        return self._fetch(statements.rows(self.sql, self._table, names, *tests))
+    def _select(self, names: Sequence[str], *tests: exp.Expr, large: bool = False) -> Iterator[tuple[Any, ...]]:
+        return self._fetch(statements.rows(self.sql, self._table, names, *tests), large=large)
 
-    def _fetch(self, query: exp.Expr) -> Iterator[tuple[Any, ...]]:
+    def _fetch(self, query: exp.Expr, *, large: bool = False) -> Iterator[tuple[Any, ...]]:
         if self._table not in self._schema.tables:
             return
-        for rows in self.sql.fetch(query):
+        for rows in self.sql.fetch(query, large=large):
             yield from rows
 
 

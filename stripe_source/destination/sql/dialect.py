@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 
+from stripe_source.destination.sql import engines
 from stripe_source.destination.sql.values import python_value, unwrapped_json
 
 if TYPE_CHECKING:
@@ -194,25 +195,50 @@ class DestinationSql:
             return said.replace(":", "\\:")  # `sa.text` takes a colon for the beginning of a parameter
         return said.replace("%", "%%") if self.dialect == "bigquery" else said  # its client makes one of two
 
-    def fetch(self, query: exp.Expr) -> Iterator[list[tuple[Any, ...]]]:
+    def fetch(self, query: exp.Expr, *, large: bool = False) -> Iterator[list[tuple[Any, ...]]]:
         """The rows that a query answers, in portions; the client is opened for it, unless it is open."""
         with nullcontext() if getattr(self.client, "_conn", None) else self.client:
-            yield from self.fetch_connected(query)
+            yield from self.fetch_connected(query, large=large)
 
     def fetch_connected(
-        self, query: exp.Expr, rows_at_once: int = ROWS_PER_FETCH
+        self, query: exp.Expr, rows_at_once: int = ROWS_PER_FETCH, *, large: bool = False
     ) -> Iterator[list[tuple[Any, ...]]]:
-        """The rows that a query answers, in portions, by an open client; none where dlt does not know of a drop."""
+        """The rows that a query answers, in portions, by an open client; none where dlt does not know of a drop.
+
+        Args:
+            query: what is asked.
+            rows_at_once: rows of a portion.
+            large: the answer may be larger than memory.
+        """
         from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
         self.missing = False
         self._counter.number += 1
+        said = self.statement(query)
         try:
-            with self.client.execute_query(self.statement(query)) as cursor:
+            connection = getattr(self.client, "native_connection", None)
+            if large and self.dialect == engines.POSTGRES and getattr(connection, "autocommit", False):
+                yield from self._fetch_by_cursor(said, rows_at_once)
+                return
+            with self.client.execute_query(said) as cursor:
                 while rows := cursor.fetchmany(rows_at_once):
                     yield rows
         except DatabaseUndefinedRelation:
             self.missing = True  # a table was dropped behind dlt's back: nothing is stored
+
+    def _fetch_by_cursor(self, said: str, rows_at_once: int) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows from a cursor of the server: psycopg2 takes a whole answer into memory before the first row.
+
+        One transaction holds it, so that it also works behind a pool that gives each transaction another connection.
+        """
+        with self.client.begin_transaction():
+            self.client.execute_sql(engines.cursor_for(said))
+            try:
+                while rows := self.client.execute_sql(engines.rows_of_cursor(rows_at_once)):
+                    yield rows
+            except GeneratorExit:  # nobody wants the rest, and dlt ends a transaction after errors only
+                self.client.rollback_transaction()
+                raise
 
 
 def portions(values: Sequence[Any], most: int = VALUES_PER_STATEMENT) -> Iterator[Sequence[Any]]:

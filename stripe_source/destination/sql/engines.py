@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlglot import exp, parse_one, select
 
-DUCKDB = "duckdb"
+DUCKDB, POSTGRES = "duckdb", "postgres"
+ROWS_OF_CURSOR = "stripe_source_rows"  # the name of a cursor
 RESET = ("threads", "memory_limit", "checkpoint_threshold", "max_vacuum_tasks")  # what `settings` changes
 CHECKPOINT = "CHECKPOINT"
 DATABASE_FILE = "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
@@ -18,7 +19,7 @@ _STORED_COMMENTS = {
         UNION ALL SELECT table_name, '', comment FROM duckdb_tables()
         WHERE schema_name = :dataset AND database_name = current_database() AND NOT comment IS NULL
     """,
-    "postgres": """
+    POSTGRES: """
         SELECT c.relname, COALESCE(a.attname, ''), d.description FROM pg_description d
         JOIN pg_class c ON c.oid = d.objoid AND d.classoid = CAST('pg_class' AS regclass)
         JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -57,6 +58,16 @@ def settings(memory: str, log: int) -> list[str]:
 def reset(name: str) -> str:
     """Give a setting of DuckDB its own value back."""
     return exp.Command(this="RESET", expression=name).sql(dialect=DUCKDB)
+
+
+def cursor_for(query: str) -> str:
+    """Have Postgres keep the rows of a query until the end of the transaction."""
+    return f"DECLARE {ROWS_OF_CURSOR} NO SCROLL CURSOR FOR {query}"
+
+
+def rows_of_cursor(number: int) -> str:
+    """The next rows that Postgres keeps."""
+    return f"FETCH FORWARD {number} FROM {ROWS_OF_CURSOR}"
 
 
 def use(dataset: str) -> str:

@@ -115,7 +115,11 @@ class ChangeFeed(Resync):
             self._emitter.verdicts.add_failed_parents(self.events.table, self.events.table, {id: error})
 
     def questions(self) -> Iterator[AheadQuestion]:
-        """What is asked of the destination in any case."""
+        """What is asked of the destination in any case: also which events it holds of those that are read again."""
+        known = self._requests[self.events.table.name].position if self.events else None
+        if self.events and known is not None:
+            yield self.events.table.name, partial(
+                StoredRows.ask_versions, column=None, value=None, since=known - self._lookback)
         for root in self.roots:
             for watch in root.table.watch if root.wanted else ():
                 yield from self._questions_of(root, watch)

@@ -18,6 +18,7 @@ from stripe_source.tables.table import Watch
 AheadQuestion = tuple[str, Callable[[StoredRows], Question]]  # with the name of its table
 DUE_SPAN_GAP = 86_400  # seconds: what is due is read in spans of `created` without a longer gap than this
 REMOVED_WITHIN = 7 * 86_400  # seconds after its time in which Stripe removes an object
+DAY = 86_400  # seconds: objects that are not removed yet are looked at once in one
 
 
 class WatchedLists(ChangeApplier):
@@ -100,8 +101,9 @@ class WatchedLists(ChangeApplier):
         if removal is None or not root.wanted or (livemode is not None and removal.mode != ("test", "live")[livemode]):
             return None
         after = int(removal.after.total_seconds())
-        low = (self._requests[root.table.name].position or self._now) - after - REMOVED_WITHIN
-        return removal.column, low, self._now - after
+        position = self._requests[root.table.name].position or 0
+        again = REMOVED_WITHIN if position // DAY != self._now // DAY else 0
+        return removal.column, (position or self._now) - after - again, self._now - after
 
     async def _refetch_removed(self, root: ListPlan) -> None:
         """Fetch objects again that Stripe may have removed without an event, and what goes with them."""
