@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from binascii import b2a_base64
+from functools import lru_cache
 
 import orjson
 
@@ -27,10 +28,16 @@ def fingerprint(event: WAEvent, deleted: bool) -> str:
         content = orjson.dumps(event.data, option=orjson.OPT_SORT_KEYS)
     except TypeError:
         content = "".join(pieces(event.data, ordered=True)).encode("utf-8", "surrogatepass")
-    key = f"\0{event.table}\0{event.account}\0{event.parent}\0{event.position}\0{event.pair}\0{deleted}"
-    whole = _digest(content + key.encode("utf-8", "surrogatepass"))
+    key = _key(event.table, event.account, event.parent, event.position, event.pair, deleted)
+    whole = _digest(content + key)
     mark = mapping_mark(event.table, event.data)
     return _marked(whole, mark) if mark else whole
+
+
+@lru_cache(maxsize=1_000, typed=True)
+def _key(table: str, account: str, parent: str | None, position: int | None, pair: object, deleted: bool) -> bytes:
+    """What tells rows apart besides their object, as it is hashed; of most lists the same for all rows."""
+    return f"\0{table}\0{account}\0{parent}\0{position}\0{pair}\0{deleted}".encode("utf-8", "surrogatepass")
 
 
 def partial_fingerprint(whole: str) -> str:

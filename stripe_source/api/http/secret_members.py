@@ -2,10 +2,15 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 # What its holder may do with it: complete a payment in the browser, sign webhooks. By name, as no other member of
 # Stripe's is called so (OpenAPI document of 2026-08-26); `secret` by value, as metadata may be called so as well.
 _MEMBER = re.compile(rb'secret"\s*:\s*("(?:[^"\\]|\\.)*")')  # begins with plain text, so that it is found fast
+_NEEDLE = b'secret"'
 _BEGINNING = re.compile(rb'(?:^|[{,\s])"([a-z]+_)?\Z')
 _VALUE = re.compile(rb'"(?:whsec_|(?:\w+_)?secret_)\w+"')
 
@@ -16,9 +21,31 @@ def without_secret_members(text: bytes) -> bytes:
     >>> without_secret_members(b'{"client_secret": "pi_1_secret_2", "metadata": {"secret": "of the user"}}')
     b'{"client_secret": null, "metadata": {"secret": "of the user"}}'
     """
-    if b'secret"' not in text:
-        return text
-    return _MEMBER.sub(_without, text)
+    return _MEMBER.sub(_without, text) if _has_secret(text) else text
+
+
+def _has_secret(text: bytes) -> bool:
+    search = _memmem()
+    return _NEEDLE in text if search is None else bool(search(text, len(text), _NEEDLE, len(_NEEDLE)))
+
+
+@cache
+def _memmem() -> Callable[[bytes, int, bytes, int], Any] | None:
+    """The C library's search; None where there is none.
+
+    glibc takes 35 microseconds for a page of 260 kB, Python 184 (measured 2026-11-29): 1.4 % of a first load's CPU.
+    """
+    import ctypes
+
+    if sys.platform != "linux":
+        return None  # Windows cannot even be asked in this way: `CDLL(None)` is a TypeError there
+    try:
+        search = ctypes.CDLL(None).memmem
+    except (OSError, AttributeError):
+        return None
+    search.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
+    search.restype = ctypes.c_void_p
+    return search
 
 
 def _without(found: re.Match[bytes]) -> bytes:
