@@ -456,6 +456,18 @@ def test_what_cannot_pass_is_asked_once(reply: Reply, kind: type[StripeError]) -
     assert ("/v1/charges", "req_1", 1) == (error.path, error.request_id, error.attempts)
 
 
+@pytest.mark.parametrize("reply", [
+    Reply(404, raw=b"<html>Not found</html>"), Reply(404, json={"object": "list", "data": []}), Reply(400, raw=b""),
+])
+def test_a_refusal_that_says_nothing_is_asked_for_once_more(reply: Reply) -> None:
+    """Stripe says what is wrong: this one is of a proxy, or about something else. The second one counts."""
+    answer, _, waits, _ = run(asked(reply, FINE))
+    error, server, _, _ = run(refused(InvalidRequest, reply))
+
+    assert {"ok": True} == answer.body and [0.5] == waits
+    assert (2, 2) == (len(server.requests), error.attempts)
+
+
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [

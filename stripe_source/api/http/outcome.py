@@ -73,6 +73,8 @@ def interpret(
             **facts,
         )
         retry = is_worth_retrying(status, error, headers.get("Stripe-Should-Retry"))
+        if status in (400, 404) and request.attempt == 1 and not (isinstance(body, dict) and "error" in body):
+            retry = True  # Stripe says what is wrong: this may be a proxy, or about something else
         return Failure(error, retry, seconds_to_retry(headers.get("Retry-After"), now))
 
     def answer(body: dict[str, Any], unreadable: Mapping[str, str] | None = None) -> Answer:
