@@ -95,14 +95,14 @@ times = st.lists(
 
 
 @settings(max_examples=60, deadline=None)
-@given(times, st.one_of(st.none(), st.integers(1, NOW)), st.booleans())
-def test_a_sweep_brings_every_object_once(at: list[int], low: int | None, ordered: bool) -> None:
-    """Ties, bursts and empty decades: all objects from the lower bound on, each once; in order where that is asked."""
-    sweep = Sweep(Stripe(at), LIST, low, NOW + 1, ordered=ordered)
+@given(times, st.one_of(st.none(), st.integers(1, NOW)))
+def test_a_sweep_brings_every_object_once(at: list[int], low: int | None) -> None:
+    """Ties, bursts and empty decades: all objects from the lower bound on, each once."""
+    sweep = Sweep(Stripe(at), LIST, low, NOW + 1)
     got = swept(sweep)
     created = [thing["created"] for thing in got]
 
-    assert (created if ordered else sorted(created)) == sorted(when for when in at if when >= (low or 0))
+    assert sorted(created) == sorted(when for when in at if when >= (low or 0))
     assert len({thing["id"] for thing in got}) == len(got)
     assert sweep.gaps() == []
 
@@ -120,12 +120,11 @@ LINES = {
 }
 
 
-@pytest.mark.parametrize("ordered", [False, True])
 @pytest.mark.parametrize("name", LINES)
-def test_a_sweep_asks_little_more_than_the_pages_there_are(name: str, ordered: bool) -> None:
+def test_a_sweep_asks_little_more_than_the_pages_there_are(name: str) -> None:
     """A skewed time line costs a bounded number of requests beside those that bring a full page."""
     stripe, at = Stripe(LINES[name]), LINES[name]
-    got = swept(Sweep(stripe, LIST, None, NOW + 1, ordered=ordered))
+    got = swept(Sweep(stripe, LIST, None, NOW + 1))
 
     assert len(got) == len(at)
     assert stripe.requests <= 1.3 * len(at) / 100 + 35
@@ -273,12 +272,11 @@ def test_how_far_a_sweep_is() -> None:
     assert (sweep.progress().share, sweep.progress().left) == (1.0, 0)
 
 
-@pytest.mark.parametrize("ordered", [False, True])
 @pytest.mark.parametrize("low", [None, NOW - 900_000])
-def test_a_server_that_ignores_the_filter_is_read_in_its_own_order(low: int | None, ordered: bool) -> None:
+def test_a_server_that_ignores_the_filter_is_read_in_its_own_order(low: int | None) -> None:
     """Some servers that pose as Stripe do not know `created`; the walk ends all the same, with every object once."""
     stripe = Stripe([NOW - n * 1_000 for n in range(1_450)], filters=False)
-    got = swept(Sweep(stripe, LIST, low, NOW + 1, ordered=ordered))
+    got = swept(Sweep(stripe, LIST, low, NOW + 1))
 
     assert sorted(thing["id"] for thing in got) == sorted(thing["id"] for thing in stripe.objects)
 
@@ -413,10 +411,9 @@ class Watched(Stripe):
         return page
 
 
-@pytest.mark.parametrize("ordered", [False, True])
 @pytest.mark.parametrize("step", [3_000, 31_536])
 def test_an_object_of_the_very_second_that_a_search_ended_at_is_read(
-    step: int, ordered: bool, monkeypatch: pytest.MonkeyPatch
+    step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The oldest object may lie where nothing older was found: that second belongs to what is read.
 
@@ -425,10 +422,10 @@ def test_an_object_of_the_very_second_that_a_search_ended_at_is_read(
     monkeypatch.setattr("stripe_source.extract.backfill.sweep.PAGES_PER_SPAN", 4)
     at = [NOW - n * step for n in range(10_000)]
     watched = Watched(at)
-    swept(Sweep(watched, LIST, None, NOW + 1, ordered=ordered))
+    swept(Sweep(watched, LIST, None, NOW + 1))
     oldest = max(watched.none_before)
     stripe = Watched([*at, oldest])
-    got = swept(Sweep(stripe, LIST, None, NOW + 1, ordered=ordered))
+    got = swept(Sweep(stripe, LIST, None, NOW + 1))
 
     assert oldest < min(at) and oldest in stripe.none_before
     assert sorted(thing["created"] for thing in got) == sorted([*at, oldest])

@@ -143,18 +143,20 @@ def test_killed_at_half_it_goes_on_from_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("portions", "hasty")
+@pytest.mark.parametrize("marker", ["auto", "created", later("id"), later(None)])
 def test_a_list_that_fails_in_the_middle_goes_on_from_there(
-    tmp_path: Path, new_pipeline: Callable[..., dlt.Pipeline]
+    marker: str | None, tmp_path: Path, new_pipeline: Callable[..., dlt.Pipeline]
 ) -> None:
     """What was read before is loaded and not asked for again, and the table counts as failed until it is whole."""
     bulk = Bulk({"charges": 8_000})
     with sandbox.serve(world=bulk) as stripe:
         fault = bulk.faults.add("/v1/charges", status=500, after=50)
-        first = sync(new_pipeline(), tables="charges", api_base=stripe.url, api_key=stripe.api_key)
+        options: Any = {"tables": "charges", "marker": marker, "api_base": stripe.url, "api_key": stripe.api_key}
+        first = sync(new_pipeline(), **options)
         fault.remove()
         given = len(held(tmp_path / "test.duckdb", "charges"))
         bulk.reset_figures()
-        second = sync(new_pipeline(), tables="charges", api_base=stripe.url, api_key=stripe.api_key)
+        second = sync(new_pipeline(), **options)
 
     assert (first.tables["charges"].status, second.tables["charges"].status) == ("failed", "ok")
     assert given >= 3_500

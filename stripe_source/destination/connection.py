@@ -11,6 +11,8 @@ from stripe_source.redaction import redact
 
 if TYPE_CHECKING:
     import dlt
+    from dlt import Schema
+
 
 @contextmanager
 def without_config_trace() -> Iterator[None]:
@@ -38,6 +40,14 @@ def sql_client(pipeline: dlt.Pipeline) -> Any:
         from stripe_source.destination.filesystem import files_client
 
         return files_client(client)
+    return client
+
+
+def client_of_schema(pipeline: dlt.Pipeline, schema: Schema) -> Any:
+    """What reads the tables of a schema in a pipeline's dataset, not opened yet."""
+    client = sql_client(pipeline)
+    if hasattr(client, "set_schemas"):  # files: it is dlt's schema that says what is in them
+        client.set_schemas([schema])
     return client
 
 

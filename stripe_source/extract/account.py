@@ -31,6 +31,12 @@ class AccountIdentity:
     named: str | None = None
 
 
+async def identify_by(make_client: Callable[[], Client]) -> AccountIdentity:
+    """The same with a client of its own."""
+    async with make_client() as client:
+        return await identify(client)
+
+
 async def identify(client: Client) -> AccountIdentity:
     """Ask who the key belongs to.
 

@@ -72,7 +72,7 @@ def resumable(
         begun = before.get(root.table.name)
         taken = [asks[table.name] for table in root.tables()]
         if begun and all(
-            ask.table.name in begun.tables and ask.position is None and ask.reread == begun.reread and not ask.ordered
+            ask.table.name in begun.tables and ask.position is None and ask.reread == begun.reread
             and (ask.since, ask.until) == (begun.start, begun.end) for ask in taken
         ) and now - begun.position < EVENTS_KEPT:
             found[root.table.name] = begun
@@ -91,7 +91,7 @@ def new_checkpoints(
         taken = [asks[table.name] for table in root.tables()]
         bounds = {(ask.since, ask.until, ask.reread) for ask in taken}
         whole = all(
-            ask.first_load and ask.position is None and not ask.ordered and ask.after_id is None for ask in taken
+            ask.first_load and ask.position is None and ask.after_id is None for ask in taken
         )
         if root.table.created and whole and len(bounds) == 1:
             (start, end, again), = bounds

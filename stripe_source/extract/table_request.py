@@ -19,7 +19,6 @@ class TableRequest:
         since: objects created at or after this unix second; None: from the beginning.
         until: objects created before this unix second; None: to the end.
         after_id: the id of the object that the last run ended with (marker `id`).
-        ordered: oldest first, because a cursor follows what is handed over.
         follows_parents: it may go by the cursor of its parents.
         by_change_feed: it goes by the change feed.
         position: the unix second up to which the feed has been applied; None: it has to be read whole.
@@ -32,6 +31,8 @@ class TableRequest:
         resync: seconds within which all rows are compared again beside the change feed; None: never.
         resynced_at: unix second of the last such comparison.
         resync_next: the second of `created` where the next one begins; None: at the oldest object.
+        missing_since: from which second of `created` on objects may be missing (marker `created`), also where `since`
+            is later, so that this run does not read them; None: as `since`.
         failed_parents: by the parents' table, ids of those whose objects the last run could not read.
     """
 
@@ -39,7 +40,6 @@ class TableRequest:
     since: int | None = None
     until: int | None = None
     after_id: str | None = None
-    ordered: bool = False
     follows_parents: bool = False
     by_change_feed: bool = False
     position: int | None = None
@@ -52,6 +52,7 @@ class TableRequest:
     resync: int | None = None
     resynced_at: int | None = None
     resync_next: int | None = None
+    missing_since: int | None = None
     failed_parents: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
 
     def wants_created(self, created: object) -> bool:

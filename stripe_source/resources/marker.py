@@ -4,8 +4,9 @@ Everything that a marker means stands here; `tables/markers.py` says which table
 """
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import dlt
@@ -17,8 +18,6 @@ from stripe_source.options import Options
 from stripe_source.resources.state import FeedState, TableState
 from stripe_source.tables.markers import EVENTS_MARKER
 from stripe_source.tables.table import Table
-
-LAG_BEHIND_ALL = 100 * 365 * 86400.0  # seconds: a lag that reaches behind any object
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,8 @@ class Outcome:
         by_change_feed: the feed told what changed; the table was not read whole.
         newest: unix second and id of the newest object that is older than the lookback.
         resynced: unix second of a comparison beside the feed, and the second of `created` where the next one begins.
+        since: the second of `created` from which on it was read; None: from the beginning.
+        until: that up to which it was; None: to the end.
     """
 
     verdict: Verdict
@@ -40,6 +41,8 @@ class Outcome:
     by_change_feed: bool
     newest: tuple[int, str] | None
     resynced: tuple[int, int | None] | None = None
+    since: int | None = None
+    until: int | None = None
 
 
 class Marker:
@@ -72,6 +75,9 @@ class Marker:
         """
         return TableRequest(table, options.start, options.end, first_load=first_load, reread=reread)
 
+    def begin(self, state: TableState, request: TableRequest) -> None:
+        """Note in the state that rows are handed over, and that there are more."""
+
     def keep(self, state: TableState, options: Options, outcome: Outcome) -> None:
         """Note in the state how far the table was read."""
 
@@ -97,30 +103,49 @@ class WithParents(Marker):
 
 
 class ByCreated(Marker):
-    """dlt's own cursor on the time of creation, with a lag behind it."""
+    """dlt's own cursor on the time of creation, with a lag behind it.
+
+    Objects are handed over in any order, as that is how a list is read fast. So dlt's cursor is ahead of what is still
+    missing until all was read; from where a reading began that is not over is in our state, and the next run goes back.
+    """
 
     finds_gone = False
 
     def cursor(self, options: Options, table: Table) -> Any:
         """dlt's cursor; its lag covers how long rows of the table change."""
-        start = None if options.start is None else EPOCH + timedelta(seconds=options.start)
-        end = None if options.end is None else EPOCH + timedelta(seconds=options.end)
+        start = None if options.start is None else _moment(options.start)
+        end = None if options.end is None else _moment(options.end)
         if end and not start:
             start = EPOCH  # dlt takes no end without a start
-        lag = LAG_BEHIND_ALL if options.again(table) else max(options.lookback, table.lookback.total_seconds())
-        return dlt.sources.incremental(
-            table.time or "created", initial_value=start, end_value=end, lag=lag, on_cursor_value_missing="include"
+        return dlt.sources.incremental[datetime](
+            table.time or "created", initial_value=start, end_value=end, on_cursor_value_missing="include",
+            lag=max(options.lookback, table.lookback.total_seconds()),
         )
 
     def request(
         self, options: Options, table: Table, state: TableState, feed: FeedState, *, cursor: Any, first_load: bool,
         reread: bool,
     ) -> TableRequest:
-        """What is wanted of the table: oldest first, as the cursor follows what is handed over."""
-        since = options.start
-        if cursor is not None and cursor.start_value is not None:
-            since = max(0, int(cursor.start_value.timestamp())) or None
-        return TableRequest(table, since, options.end, ordered=True, first_load=first_load, reread=reread)
+        """What is wanted of the table; a cursor with an end, of somebody's hints or of a scheduler, has both bounds."""
+        since, until, missing = options.start, options.end, None
+        if cursor is not None and cursor.cursor_path == (table.time or "created"):
+            if cursor.end_value is not None:
+                since, until = _second(cursor.initial_value), _second(cursor.end_value)
+            elif not first_load and not reread and (last := _second(cursor.get_state()["last_value"])) is not None:
+                missing = max(0, math.floor(last - (cursor.lag or 0)))
+                missing = missing if state.unfinished is None else min(missing, state.unfinished)
+                since = max(missing, options.start or 0) or None
+        return TableRequest(table, since, until, first_load=first_load, reread=reread, missing_since=missing)
+
+    def begin(self, state: TableState, request: TableRequest) -> None:
+        """Note from which second on objects may be missing until all was read."""
+        if request.until is None:
+            state.unfinished = (request.since or 0) if request.missing_since is None else request.missing_since
+
+    def keep(self, state: TableState, options: Options, outcome: Outcome) -> None:
+        """Note that nothing is missing, but where this run's bound left something out."""
+        if outcome.verdict.status == "ok" and outcome.until is None and (outcome.since or 0) <= (state.unfinished or 0):
+            state.unfinished = None
 
 
 class ById(Marker):
@@ -190,6 +215,28 @@ class ByEvents(Marker):
 MARKERS: dict[str | None, Marker] = {
     None: Marker(), "parents": WithParents(), "created": ByCreated(), "id": ById(), EVENTS_MARKER: ByEvents(),
 }
+
+
+def open_cursor(cursor: Any, since: int | None) -> None:
+    """Let dlt take rows that are older than others that it has taken.
+
+    Args:
+        cursor: dlt's, as it was bound for an extraction.
+        since: unix second from which on rows come; None: from the beginning.
+    """
+    if cursor is not None and cursor.end_value is None and cursor.start_value is not None:
+        low = cursor.initial_value if since is None else _moment(since)
+        if low is None or low < cursor.start_value:
+            cursor.start_value = low
+
+
+def _moment(second: int) -> datetime:
+    return EPOCH + timedelta(seconds=second)
+
+
+def _second(moment: Any) -> int | None:
+    """The unix second of a value of dlt's cursor; None: there is none."""
+    return max(0, math.floor(moment.timestamp())) if isinstance(moment, datetime) else None
 
 
 def _covers(before: int | None, start: int | None) -> bool:

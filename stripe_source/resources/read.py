@@ -7,7 +7,7 @@ from typing import Any
 import dlt
 
 from stripe_source.resources.ground.check import void_state
-from stripe_source.resources.marker import MARKERS
+from stripe_source.resources.marker import MARKERS, open_cursor
 from stripe_source.resources.run import Extraction
 from stripe_source.resources.state import SourceState, TableState
 from stripe_source.resources.table_result import CHANGES
@@ -25,7 +25,7 @@ def read_table(run: Extraction, shape: TableMap, cursor: Any = None) -> Iterator
     name, options = shape.table.name, run.options
     source, own = dlt.current.source_state(), dlt.current.resource_state()
     if name in run.unfinished:
-        run.resume(source)
+        open_cursor(cursor, run.resume(source, name))
     else:
         run.begin(source)
         ground = run.ground.of(name)
@@ -35,6 +35,7 @@ def read_table(run: Extraction, shape: TableMap, cursor: Any = None) -> Iterator
             first_load=run.is_first_load(name),
             reread=options.again(shape.table) or bool(ground.void and not ground.fresh),
         )
+        open_cursor(cursor, request.since)
         run.register(request, list(dlt.current.source().resources.selected), source)
     closed = True
     try:

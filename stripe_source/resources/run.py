@@ -12,12 +12,12 @@ from typing import Any
 
 import dlt
 
-from stripe_source.destination.connection import sql_client
+from stripe_source.destination.connection import client_of_schema
 from stripe_source.destination.create_tables import empty_table
 from stripe_source.destination.sql.dialect import StatementCounter
 from stripe_source.destination.stored_rows import StoredRows
 from stripe_source.destination.version_index import VersionCache
-from stripe_source.extract.account import AccountIdentity, identify, run_async
+from stripe_source.extract.account import AccountIdentity, identify_by, run_async
 from stripe_source.extract.backfill.spans import BackfillProgress
 from stripe_source.extract.checkpoint import BackfillCheckpoint, new_checkpoints, resumable
 from stripe_source.extract.extractor import Extractor
@@ -76,6 +76,7 @@ class Extraction:
     _stored: dict[str, StoredRows] = field(default_factory=dict)
     _asked: dict[str, VersionCache] = field(default_factory=lambda: defaultdict(VersionCache))
     _refused: set[str] = field(default_factory=set)
+    _left: set[str] = field(default_factory=set)  # tables whose rows nobody takes any more, though there are some
     _objects_left: dict[str, int | None] = field(default_factory=dict)
     # of the load that is under way
     _load_id: str | None = None
@@ -173,7 +174,7 @@ class Extraction:
         if current_load_id():
             self._unlock = hold_current_run()  # first of all: where it is refused, nothing has begun
         self.extractor, self._client, self._ended, self.results = None, None, set(), {}
-        self._stored, self._refused, self._resumed = {}, set(), set()
+        self._stored, self._refused, self._left, self._resumed = {}, set(), set(), set()
         self._identity, self.ground = self.identity, Ground()
         self._asked.clear()
 
@@ -187,7 +188,7 @@ class Extraction:
         ours = [name for name in source.resources.selected if name.removesuffix(SUFFIX) in self.options.markers]
         emptied = emptied_tables(source, ours, dlt.current.load_package_state()["state"])
         if self._identity is None:
-            self._identity = run_async(_identify(self.options))
+            self._identity = run_async(identify_by(self.options.client))
         self.ground = check_ground(
             dlt.current.pipeline(), dlt.current.source_schema(), shapes, self.options, self._identity, raw, emptied,
             self.counter,
@@ -254,14 +255,20 @@ class Extraction:
         if load.done:
             del self._loads[name]
 
-    def resume(self, state: dict[str, Any]) -> None:
-        """A resource goes on in a further extraction, which has a state of its own; the first one opens it."""
+    def resume(self, state: dict[str, Any], table: str) -> int | None:
+        """A resource goes on in a further extraction, which has a state of its own; the first one opens it.
+
+        Returns:
+            The second of `created` from which on its table is read; None: from the beginning.
+        """
+        since = self._requests[table].since
         if self._load_id == (this := current_load_id()):
-            return
+            return since
         self._load_id, self._state = this, state
         self._cut, self._rows, self._bytes, self._ended = False, 0, 0, set()
         if self.extractor:
             self.extractor.channel.resume()
+        return since
 
     def finish(self, table: str, closed: bool) -> None:
         """A resource has ended.
@@ -273,6 +280,7 @@ class Extraction:
         self._ended.add(table)
         if closed:
             self._loads.pop(table, None)
+            self._left.add(table)
         if table not in self._loads:
             if table in self._histories:
                 self._histories[table].done = self._histories[table].wanted
@@ -305,10 +313,9 @@ class Extraction:
         self._close_client()
 
     def _keep(self, state: SourceState, checkpoints: Mapping[str, BackfillCheckpoint]) -> None:
-        """Note how far first readings came, but for tables whose rows were refused."""
-        state.keep_checkpoints(
-            {name: each for name, each in checkpoints.items() if self._refused.isdisjoint(each.tables)}
-        )
+        """Note how far first readings came, but for tables whose rows were refused, or read and not taken."""
+        lost = self._refused | self._left
+        state.keep_checkpoints({name: each for name, each in checkpoints.items() if lost.isdisjoint(each.tables)})
 
     # ---- what tables ask: see `LoadContext`
 
@@ -382,17 +389,10 @@ class Extraction:
     def _sql_client(self) -> Any:
         """What reads the destination back, open until all tables are taken."""
         if self._client is None:
-            self._client = sql_client(dlt.current.pipeline())
-            if hasattr(self._client, "set_schemas"):  # files: it is dlt's schema that says what is in them
-                self._client.set_schemas([dlt.current.source_schema()])
+            self._client = client_of_schema(dlt.current.pipeline(), dlt.current.source_schema())
             self._stack.enter_context(self._client)
         return self._client
 
     def _close_client(self) -> None:
         self._stack.close()
         self._client, self._stored = None, {}
-
-
-async def _identify(options: Options) -> AccountIdentity:
-    async with options.client() as client:
-        return await identify(client)

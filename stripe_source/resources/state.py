@@ -152,6 +152,7 @@ class TableState(_State):
         api_version: Stripe's, with which its rows were made; None: that was not noted.
         map_hash: of the schema map with which they were made; likewise.
         rewrite: columns were lost, and made again, since it was loaded.
+        unfinished: the second of `created` from which on a reading went that is not over, beside dlt's cursor.
     """
 
     position: int | None = None
@@ -170,6 +171,7 @@ class TableState(_State):
     api_version: str | None = None
     map_hash: str | None = None
     rewrite: bool = False
+    unfinished: int | None = None
 
     def void(self, *, fresh: bool, rewrite: bool, history_lost: bool) -> TableState:
         """What is left of it where the destination does not bear it out.

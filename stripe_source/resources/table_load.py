@@ -238,6 +238,7 @@ class TableLoad:
         source.save(self._source)
         if self._ground.fresh:
             self._note_making(state)
+        self._marker.begin(state, self._request)
         state.save(self._own)
         declared = {column.name for column in self._map.columns}
         hints: Any = {
@@ -287,7 +288,8 @@ class TableLoad:
         extractor, state = self._extractor, TableState.load(self._own)
         by_feed, newest = self._comparison.by_change_feed, self._comparison.newest
         self._marker.keep(state, self._run.options, Outcome(
-            verdict, extractor.now, extractor.started_at(self._name), by_feed, newest, self._note_resync()
+            verdict, extractor.now, extractor.started_at(self._name), by_feed, newest, self._note_resync(),
+            since=self._request.since, until=self._request.until,
         ))
         state.failed_parents = verdict.failed_parents_by_table()
         if self._versions and not self.refused:

@@ -4,10 +4,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
-from stripe_source.api.lists import ObjectBatch
 from stripe_source.extract.backfill.both_ends import BothEnds
 
 PAGES_WORTH_SPLITTING = 4.0  # pages that a span must have left to be split; more where splitting brought nothing
@@ -32,7 +30,6 @@ class Span:
     newest: int | None = None  # the newest second that was read
     oldest: int | None = None  # the oldest second that was read
     handed_over: int | None = None  # the oldest second that was handed over
-    waiting: list[ObjectBatch] = field(default_factory=list)  # batches that wait for their turn
     pages_of_one_second: int = 0  # the last so many pages are of one second
     ids_of_one_second: set[Any] = field(default_factory=set)  # on these pages
     both_ends: BothEnds | None = None  # the second that is read from both its ends
@@ -122,27 +119,17 @@ class Spans:
         place = next((i for i, other in enumerate(self.all) if other.low >= span.high), len(self.all))
         self.all.insert(place, span)
 
-    def split(self, span: Span, middle: int, parts: int) -> None:
-        """Cut [low, middle) off a span, as so many spans of their own."""
-        low = span.low
-        bounds = [low + (middle - low) * part // parts for part in range(parts + 1)]
-        span.low = middle
-        for start, end in pairwise(bounds):
-            if start < end:
-                self.insert(Span(start, end, split_off=True))
+    def split(self, span: Span, middle: int) -> None:
+        """Cut [low, middle) off a span, as a span of its own."""
+        low, span.low = span.low, middle
+        if low < middle:
+            self.insert(Span(low, middle, split_off=True))
 
     def raise_low(self, low: int) -> None:
         """Nothing is older than this second: leave that out."""
         self.low = max(self.low, low)
         for span in self.all:
             span.low = max(span.low, min(low, span.high - 1))
-
-    def next_to_hand_over(self) -> Span | None:
-        """The oldest span, if it is read and nothing older is missing."""
-        oldest = self.all[0] if self.all else None
-        if oldest and oldest.done and not (self.uncut and self.uncut[0] < oldest.low):
-            return oldest
-        return None
 
     # ---- learning
 

@@ -12,8 +12,7 @@ time:
   A second cannot be split: one that holds many objects is read from both its ends, before anything else.
 
 Pages are handed over as they come, so that nothing waits in memory. `gaps` says what is missing: a load that was
-interrupted resumes from there. A table that follows a cursor needs its objects in order; spans of such a list
-(`ordered`) wait until everything older has been handed over.
+interrupted resumes from there.
 """
 from __future__ import annotations
 
@@ -34,13 +33,9 @@ from stripe_source.extract.backfill.spans import NO_END, BackfillProgress, Span,
 
 HEAD_PAGES = 3  # pages that are read one after the other before anything else is requested
 PAGES_PER_SPAN = 96  # that a span should have: the last page of each is half empty on average
-ORDERED_PAGES_PER_SPAN = 20  # likewise, where spans wait in memory for their turn
 MOST_SPANS = 64  # that a list is cut into at most, until more is known of it
-ORDERED_PARTS = 2  # that the older part of a dense span is split into, where spans wait in memory
-ORDERED_WAITING = 10_000  # objects that may wait in memory before only the oldest span is read
 LONGEST_SHARE = 0.7  # of the pages left of the longest span: only spans with more are split; each costs half a page
 OLDEST_WITHIN = 0.8  # share of the time line by which the oldest object may be missed: empty time costs few requests
-ORDERED_OLDEST_WITHIN = 0.25  # likewise, where spans are small because they wait in memory for their turn
 SPANS_ABOVE_OLDEST = 6  # above the oldest object found; from so many on no reader is idle soon and splits below it
 PAGES_OF_ONE_SECOND = 2  # pages of one second after which it is read from both ends: that costs a request or two
 MOST_IDS = 100_000  # ids that are kept, should the list have to be read again
@@ -60,27 +55,23 @@ class Sweep:
         low: unix second; None: from the beginning.
         high: unix second, exclusive; `NO_END`: to the newest object.
         gaps: what an earlier sweep left over, as [low, high) each; it is read instead of everything.
-        ordered: hand over the oldest objects first.
         decoder: see `Client.pages`.
     """
 
     def __init__(
         self, client: Client, request: ListRequest, low: int | None, high: int, *,
-        gaps: Iterable[tuple[int, int]] | None = None, ordered: bool = False,
+        gaps: Iterable[tuple[int, int]] | None = None,
         decoder: Callable[[], PageDecoder | None] = lambda: None,
     ) -> None:
-        self._client, self._request, self._ordered, self._decoder = client, request, ordered, decoder
+        self._client, self._request, self._decoder = client, request, decoder
         self._account, self._endpoint = request.account or client.account, endpoint_of(request.path)
-        self._pages_per_span = ORDERED_PAGES_PER_SPAN if ordered else PAGES_PER_SPAN
         self._spans = Spans(low or ALL_TIME, high, gaps, request.limit or 0)
         self._search: asyncio.Task[OldestObject | None] | None = None
         self._unfiltered = False  # this server does not know `created`, or filters by something else
         self._begins_again = False
         self._handed_over: set[Any] = set()  # ids, up to `MOST_IDS`: should the list have to be read again
         self.readers = 0  # spans that are being read
-        self._waiting = 0  # objects that wait in memory for their turn
         self._changed = asyncio.Event()  # there may be a span to read, or none any more
-        self._handing_over = asyncio.Lock()
         self._seconds_from_both_ends = 0  # seconds that are read so at present
         self._other_requests = asyncio.Semaphore()  # how many other requests may be under way meanwhile
 
@@ -99,7 +90,7 @@ class Sweep:
         """Read everything.
 
         Args:
-            handle: takes a batch; several calls may be under way, unless in order.
+            handle: takes a batch; several calls may be under way.
 
         Raises:
             StripeError: a page could not be read. What was handed over is not in `gaps` any more.
@@ -138,7 +129,7 @@ class Sweep:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         running.clear()
-        self._begins_again, self._search, self._waiting = False, None, 0
+        self._begins_again, self._search = False, None
         self._spans = Spans(ALL_TIME, NO_END, [(ALL_TIME, NO_END)], self._request.limit or 0)
 
     # ---- readers
@@ -168,10 +159,8 @@ class Sweep:
         return self.readers < most and not self._spans.has_unread()
 
     def _next_span(self) -> Span | None:
-        """The oldest span that nobody reads; None where there is none, or too much waits in memory already."""
+        """The oldest span that nobody reads; None where there is none."""
         span = self._spans.next_unread()
-        if span and self._ordered and self._waiting > ORDERED_WAITING and span is not self._spans.all[0]:
-            return None
         if span:
             span.started = True
         return span
@@ -200,12 +189,8 @@ class Sweep:
                 if self._unfiltered:
                     page.leave_out(self._handed_over)
                 batch = ObjectBatch(page.objects, page.date, page.has_more, page.handle)
-                if self._ordered:
-                    span.waiting.append(batch)
-                    self._waiting += len(batch.objects)
-                else:
-                    await self._hand_over(handle, batch)
-                    span.handed_over = span.oldest if span.oldest is not None and page.has_more else span.handed_over
+                await self._hand_over(handle, batch)
+                span.handed_over = span.oldest if span.oldest is not None and page.has_more else span.handed_over
                 if not page.has_more:
                     break
             if from_oldest and span.both_ends and span.both_ends.met:
@@ -218,10 +203,7 @@ class Sweep:
             await asyncio.gather(next_page, *([from_oldest] if from_oldest else []), return_exceptions=True)
         self._spans.learn_from(span)
         span.done = True
-        if self._ordered:
-            await self._hand_over_in_order(handle)
-        else:
-            self._spans.all.remove(span)
+        self._spans.all.remove(span)
         self._changed.set()
 
     async def _next_page(self, span: Span, pages: AsyncIterator[Page]) -> Page | None:
@@ -235,17 +217,6 @@ class Sweep:
         if len(self._handed_over) < MOST_IDS:
             self._handed_over.update(thing.get("id") for thing in batch.objects)
         await handle(batch)
-
-    async def _hand_over_in_order(self, handle: BatchHandler) -> None:
-        """Hand over the spans that nothing older is missing before, the oldest object first."""
-        async with self._handing_over:
-            while span := self._spans.next_to_hand_over():
-                while span.waiting:
-                    batch = span.waiting.pop()
-                    self._waiting -= len(batch.objects)
-                    await self._hand_over(handle, ObjectBatch(batch.objects[::-1], batch.read_at))
-                self._spans.all.remove(span)
-            self._changed.set()
 
     def _is_given_up(self, span: Span, times: Sequence[int]) -> bool:
         """Whether a span is not read further, because the list is not filtered by the times that its objects show.
@@ -297,25 +268,22 @@ class Sweep:
         spans, density = self._spans, span.density()
         if not density:
             if self._needs_reader():
-                self._split(span, edge, 1)  # one second, so far: other readers may begin below it
+                self._split(span, edge)  # one second, so far: other readers may begin below it
             return
         usual = spans.usual_density()
         likely = spans.likely_density(span, usual)
         left = spans.pages_left(span, usual)
-        if self._ordered and left > 2 * self._pages_per_span:  # it would wait in memory for too long
-            seconds = math.ceil(self._pages_per_span * limit / density)
-            self._split(span, max(edge - seconds, span.low + 1), ORDERED_PARTS)
-        elif (
+        if (
             left >= spans.pages_worth_splitting and self._needs_reader()
             and left >= LONGEST_SHARE * spans.most_pages_left(usual)
         ):
-            self._split(span, (span.low + edge) // 2 + 1, 1)
+            self._split(span, (span.low + edge) // 2 + 1)
         if span.pages == 1:
-            spans.next_seconds = max(math.ceil(self._pages_per_span * limit / likely), 1)
+            spans.next_seconds = max(math.ceil(PAGES_PER_SPAN * limit / likely), 1)
 
-    def _split(self, span: Span, middle: int, parts: int) -> None:
-        """Leave [low, middle) of a span to other readers, in so many parts."""
-        self._spans.split(span, middle, parts)
+    def _split(self, span: Span, middle: int) -> None:
+        """Leave [low, middle) of a span to another reader."""
+        self._spans.split(span, middle)
         self._changed.set()
 
     # ---- a second with many objects
@@ -323,13 +291,13 @@ class Sweep:
     def _begin_both_ends(self, span: Span, second: int) -> None:
         """Have a second with many objects read from both its ends, and leave what is older to other readers."""
         v2 = self._request.path.startswith("/v2/")  # its cursors are of one list with all its filters
-        if span.both_ends or self._unfiltered or self._ordered or v2 or not span.low <= second < span.high:
+        if span.both_ends or self._unfiltered or v2 or not span.low <= second < span.high:
             return
         span.both_ends = BothEnds(second, span.ids_of_one_second)
         self._seconds_from_both_ends += 1
         self._other_requests = asyncio.Semaphore(math.ceil(self._requests_at_once()) + 1)
         if span.low < second:
-            self._split(span, second, 1)
+            self._split(span, second)
 
     def _read_from_oldest(self, both_ends: BothEnds, handle: BatchHandler) -> Coroutine[Any, Any, None]:
         def count(objects: int) -> None:
@@ -350,9 +318,8 @@ class Sweep:
             return
         if self._search is None:
             scale = 0 if head.newest is None else head.newest - edge
-            within = ORDERED_OLDEST_WITHIN if self._ordered else OLDEST_WITHIN
             self._search = asyncio.ensure_future(
-                find_oldest(self._client, self._request, head.low, edge, max(scale, 1), within)
+                find_oldest(self._client, self._request, head.low, edge, max(scale, 1), OLDEST_WITHIN)
             )
         if not self._search.done():
             return
@@ -363,11 +330,11 @@ class Sweep:
             self._changed.set()
             return
         density = head.density()
-        enough = math.ceil(self._pages_per_span * (self._request.limit or 0) / density) if density else 0
+        enough = math.ceil(PAGES_PER_SPAN * (self._request.limit or 0) / density) if density else 0
         spans.low = begin = oldest.earliest
         head.low = min(max(edge - enough // 2, begin), edge)
         if head.low > begin:
-            if not self._ordered and begin <= oldest.latest < head.low - 1:  # it holds little, mostly at its newer end
+            if begin <= oldest.latest < head.low - 1:  # it holds little, mostly at its newer end
                 spans.insert(Span(begin, oldest.latest + 1))
                 if (head.low - oldest.latest) // max(enough, 1) >= SPANS_ABOVE_OLDEST:
                     self._search = asyncio.ensure_future(self._leave_out_older(oldest))

@@ -192,7 +192,6 @@ class ListSource:
             None if any(request.until is None for request in requests)
             else max(request.until or 0 for request in requests),
             own.after_id if own and all(request.since is not None for request in requests) else None,
-            own is not None and own.ordered,
         )
 
     async def _read_variant(
@@ -248,12 +247,10 @@ class ListSource:
     def _sweep(self, plan: ListPlan, request: ListRequest, bounds: TableRequest, number: str) -> Sweep:
         backfill = self.reading.backfills.get(plan.table.name)
         until = bounds.until or NO_END
-        if bounds.ordered and bounds.until is None:
-            until = (self.reading.emitter.now or 0) + 1  # the second of the run's beginning is not over yet
         sweep = Sweep(
             self.reading.client, request, bounds.since, until,
             gaps=backfill.missing(number, until) if backfill else None,
-            ordered=bounds.ordered, decoder=lambda: None if bounds.ordered else self._decoder(plan, sweep),
+            decoder=lambda: self._decoder(plan, sweep),
         )
         return sweep
 
