@@ -33,7 +33,7 @@ class DuckDBSession:
         tables: how many are loaded.
     """
 
-    LIMIT = "150MB"
+    LIMIT, LIMIT_OF_READING = "150MB", "100MB"  # a block of each of 216 columns takes 55 MB
     LOG = 96_000_000  # bytes that may wait in the log while more is read: what three loads write
     FURTHER = 16_000_000  # bytes more for each further table: groups of a few thousand rows take twice the room
     MANY = 160_000_000  # but no more than so many: the last of it is written when all has been read
@@ -53,8 +53,12 @@ class DuckDBSession:
         destination = self._pipeline.destination
         return destination is not None and destination.destination_type == "dlt.destinations.duckdb"
 
-    def keep_open(self) -> None:
-        """Open the file, as a further load follows."""
+    def keep_open(self, limit: str = LIMIT) -> None:
+        """Open the file, as a further load follows.
+
+        Args:
+            limit: memory that DuckDB may use.
+        """
         if self._client or not self._is_duckdb():
             return
         self._client = sql_client(self._pipeline)
@@ -62,9 +66,16 @@ class DuckDBSession:
         credentials: Any = self._client.credentials
         chosen = {**(credentials.global_config or {}), **(credentials.local_config or {})}
         if _OURS.isdisjoint(chosen) and not credentials.pragmas:
-            for statement in engines.settings(self.LIMIT, self.MOST * self._log // 1_000_000):
+            for statement in engines.settings(limit, self.MOST * self._log // 1_000_000):
                 self._client.execute_sql(statement)
             self._limited = True
+
+    @contextmanager
+    def limited(self) -> Iterator[None]:
+        """Keep the file open in little memory: DuckDB would keep all that is read of it."""
+        with self:
+            self.keep_open(self.LIMIT_OF_READING)
+            yield
 
     @contextmanager
     def held_open(self) -> Iterator[None]:
@@ -75,13 +86,14 @@ class DuckDBSession:
         with sql_client(self._pipeline):
             yield
 
-    def write_in_background(self, at_last: bool = False) -> None:
+    def write_in_background(self, at_last: bool = False, changes: bool = False) -> None:
         """Let DuckDB write its log into the tables, as a load is over and rows are read for the next one.
 
         Args:
             at_last: few loads follow, so that what is not written now is written when all has been read.
+            changes: rows were replaced, which takes twice the memory until it is written.
         """
-        if self._limited and (at_last or self._waiting() >= self._log):
+        if self._limited and (at_last or self._waiting() >= (self._log // 4 if changes else self._log)):
             self._writing = threading.Thread(target=self._write, args=[self._client.native_connection.cursor()])
             self._writing.start()
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 Key = tuple[str, ...]
 DUPLICATE = ""  # the fingerprint of a key that is stored twice, after two loads at once: so it is written again
-MOST_ASKED = 20_000  # keys of a table that a run asks for; with more it reads the versions of the whole table, once
+MOST_ASKED = 10_000  # keys of a table that a run asks for; with more it reads the versions of the whole table, once
 ROWS_AT_ONCE = 10_000
 KEYS_AT_ONCE = 500  # within what any SQLite takes
 
@@ -48,17 +48,21 @@ class VersionCache:
             ask_all: reads those of the whole table.
         """
         wanted = dict.fromkeys(keys)
-        unknown = [key for key in wanted if key not in self._known]
+        found = {key: self._known[key] for key in wanted if key in self._known}
+        unknown = [key for key in wanted if key not in found]
         if unknown and self._all is None and self._asked + len(unknown) > MOST_ASKED:
             self._all = _VersionFile(ask_all())
         if unknown:
             self._asked += len(unknown)
-            self._known.update(dict.fromkeys(unknown))
+            read: dict[Key, StoredVersion | None] = dict.fromkeys(unknown)
             for key, version in self._all.find(unknown) if self._all else ask(unknown):
-                if key in wanted:  # some databases take `cus_A` for `cus_a`
-                    twice = self._known.get(key) is not None
-                    self._known[key] = version._replace(print=DUPLICATE) if twice else version
-        return {key: known for key in wanted if (known := self._known[key]) is not None}
+                if key in read:  # some databases take `cus_A` for `cus_a`
+                    read[key] = version if read[key] is None else version._replace(print=DUPLICATE)
+            found.update(read)
+            if self._all and len(self._known) > MOST_ASKED:
+                self._known = {}  # the file has them
+            self._known.update(read)
+        return {key: version for key, version in found.items() if version is not None}
 
     def learn(self, versions: Mapping[Key, StoredVersion]) -> None:
         """Take versions that were asked for in another way."""

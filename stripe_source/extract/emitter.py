@@ -130,7 +130,7 @@ class Emitter:
             parent = position = None  # found in several ways, which must not make its row differ
         operation, before = SELECT, None
         if table.name in self.by_change_feed:
-            operation, before = UPDATE, self.before.get((table.name, str(thing.get("id"))))
+            operation, before = UPDATE, self.before.pop((table.name, str(thing.get("id"))), None)
         return WAEvent(table.name, operation, read_at, thing, self.account, parent, position, pair, before)
 
     async def put(self, table: Table, events: list[WAEvent], handle: PageHandle | None = None) -> None:

@@ -16,6 +16,7 @@ from stripe_source.destination.duckdb_session import DuckDBSession
 from stripe_source.dlt_patches.run_end import keep_private, remove_loaded_files
 from stripe_source.load.failures import drop_packages, is_broken_folder, is_terminal
 from stripe_source.load.other_loads import OtherLoads
+from stripe_source.load.process import give_memory_back
 from stripe_source.load.progress import Progress
 from stripe_source.resources.run import Extraction
 from stripe_source.resources.state import (
@@ -93,7 +94,9 @@ def load_until_done(
         if extraction.creating_tables:
             extraction.creating_tables = False
         elif extraction.extractor and extraction.extractor.channel.reading:
-            database.write_in_background(extraction.near_end)
+            changed = any(each.changed for each in extraction.results.values())
+            database.write_in_background(extraction.near_end, changed)
+        give_memory_back()
         if len(own_ids) % 3 == 0:
             gc.collect()  # dlt leaves its schemas in cycles, and the collector comes rarely
 

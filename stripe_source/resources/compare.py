@@ -86,10 +86,10 @@ class TableComparison:
         self._asks = not first_load
         self._looked_up = False
         self._whole = FingerprintIndex()  # of a table that is read whole
-        self._known: dict[Key, StoredVersion] = {}  # of one that the change feed tells of
-        self._seen: set[Key] = set()
+        self._known: dict[Key, StoredVersion] = {}  # of the batch of one that the change feed tells of
+        self._seen: set[Key] = set()  # that were read, where owners may leave some out
         self._ended: dict[Key, int] = {}
-        self.changed_prints: set[str] = set()  # fingerprints of rows that were there in another version
+        self.changed_prints: set[str] = set()  # of rows that were there in another version, where some may be discarded
         self.newest: tuple[int, str] | None = None
 
     @property
@@ -144,7 +144,7 @@ class TableComparison:
     def _look_up(self, stored: StoredRows, keys: Sequence[Key]) -> None:
         """Read the versions of these keys, or once those of the whole table; called in dlt's thread."""
         if self.by_change_feed:
-            self._known.update(stored.versions([key for key in keys if key not in self._known]))
+            self._known = stored.versions(keys)
         elif not self._looked_up:
             self._whole = stored.fingerprints(self._since)
         self._looked_up = True
@@ -153,7 +153,8 @@ class TableComparison:
         """What is stored of a key that was read."""
         if not self.by_change_feed:
             return self._whole.see(key)
-        self._seen.add(key)
+        if self._table.placements:
+            self._seen.add(key)
         return self._known.get(key)
 
     def _compare(self, events: Sequence[WAEvent]) -> _Compared:
@@ -181,7 +182,8 @@ class TableComparison:
                 found.new += 1
             else:
                 found.changed += 1
-                self.changed_prints.add(print_)
+                if not self._builder.contract.evolves:
+                    self.changed_prints.add(print_)
             if self._keeps_newest:
                 self._note(event)
             if self._asks and not deleted:

@@ -10,6 +10,7 @@ import dlt
 
 from stripe_source.configured import hide_secrets
 from stripe_source.destination.connection import destination_errors
+from stripe_source.destination.duckdb_session import DuckDBSession
 from stripe_source.errors import InvalidOption
 from stripe_source.load.progress import Progress, Silent
 from stripe_source.options import Options
@@ -75,7 +76,8 @@ def verify(
         with destination_errors(pipeline), pipeline_lock(pipeline) if repair else nullcontext():
             verification = new_verification()
             with ScratchDatabase() as scratch:
-                result = verification.run(scratch, on_cost)
+                with DuckDBSession(pipeline).limited():
+                    result = verification.run(scratch, on_cost)
                 if not repair:
                     return result
                 written = repair_rows(
@@ -84,7 +86,7 @@ def verify(
                 result.repaired = {}
                 return result
             verification = new_verification()
-            with ScratchDatabase() as scratch:
+            with ScratchDatabase() as scratch, DuckDBSession(pipeline).limited():
                 after = verification.run(scratch)
             after.repaired, after.before = written, result
             return after

@@ -56,7 +56,8 @@ class ChangeApplier:
         self._slots = asyncio.Semaphore(OBJECTS_AT_ONCE)
         self.refetched = 0
         self._applied: dict[tuple[str, str], bool] = {}  # what was emitted, and whether with everything found on it
-        self._changed_ids: dict[str, set[str]] = defaultdict(set)
+        self._changed_ids: dict[str, set[str]] = defaultdict(set)  # of tables whose objects others show copies of
+        self._copied = {other for root in roots for table in root.tables() for other in table.copies.values()}
         self._failed: set[str] = set()
         self._watched: dict[str, dict[str, tuple[Object, int]]] = defaultdict(dict)
 
@@ -96,7 +97,7 @@ class ChangeApplier:
             async for found, read_at in read_pages_of(self._client, request, created):
                 self.refetched += len(found)
                 self._applied.update({(root.table.name, str(thing["id"])): True for thing in found})
-                self._changed_ids[root.table.name].update(str(thing["id"]) for thing in found)
+                self._note_changed(root.table.name, (str(thing["id"]) for thing in found))
                 inside = [thing for thing in found if self._is_within_bounds(root, thing)]
                 await self._emit(root, ObjectBatch(inside, read_at))
 
@@ -165,10 +166,15 @@ class ChangeApplier:
     async def _emit_object(self, root: ListPlan, thing: Object, second: int, skip: Iterable[Placement] = ()) -> None:
         id = str(thing.get("id"))
         self._applied[root.table.name, id] = not skip
-        self._changed_ids[root.table.name].add(id)
+        self._note_changed(root.table.name, [id])
         if self._is_within_bounds(root, thing):
             async with self._slots:
                 await self._emit(root, ObjectBatch([thing], second), frozenset(skip))
+
+    def _note_changed(self, table: str, ids: Iterable[str]) -> None:
+        """Objects of a table changed, came or went: what shows copies of them is fetched again."""
+        if table in self._copied:
+            self._changed_ids[table].update(ids)
 
     def _is_within_bounds(self, root: ListPlan, thing: Object) -> bool:
         requests = [self._requests[table.name] for table in root.tables()]
@@ -215,7 +221,7 @@ class ChangeApplier:
             return
         name = node.table.name
         self._applied.update({(name, id): True for id in ids})
-        self._changed_ids[name].update(ids)
+        self._note_changed(name, ids)
         self._emitter.touched_ids[name].update(ids)
         if node.wanted:
             await self._emitter.put(node.table, [

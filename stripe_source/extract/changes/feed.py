@@ -42,7 +42,7 @@ from stripe_source.tables.registry import table_with_role
 
 log = logging.getLogger("stripe_source")
 EVENTS_PER_STEP = 1_000  # events that are decided on together at first; twice as many each time, as
-MOST_EVENTS_PER_STEP = 4_000  # each step asks the destination, and finds more objects close together
+MOST_EVENTS_PER_STEP = 2_000  # each step asks the destination, and finds more objects close together
 
 
 class ChangeFeed(Resync):

@@ -81,7 +81,7 @@ class Resync(WatchedLists):
                     version = stored.get((id,))
                     if version is None or version.deleted or version.print != self._fingerprint_of(root, thing):
                         result.different += 1
-                        self._changed_ids[name].add(id)
+                        self._note_changed(name, [id])
                         if version and version.changed_at >= batch.read_at - LIST_DELAY:
                             unsure.append(id)  # lists may be behind: which of the two is the newer one?
                             continue

@@ -140,5 +140,5 @@ class WatchedLists(ChangeApplier):
             async for batch in read_newest_first(self._client, what, low, high + 1):
                 fresh = [thing for thing in batch.objects if (name, str(thing.get("id"))) not in self._applied]
                 self._applied.update({(name, str(thing.get("id"))): True for thing in fresh})
-                self._changed_ids[name].update(str(thing.get("id")) for thing in fresh)
+                self._note_changed(name, (str(thing.get("id")) for thing in fresh))
                 await self._emit(root, replace(batch, objects=fresh))

@@ -124,7 +124,7 @@ class Children:
             skip: places whose objects are taken out and left, because other events tell of them.
         """
         table = plan.table
-        if self._emitter.by_change_feed:
+        if self._emitter.by_change_feed and plan.children:
             self._emitter.touched_ids[table.name].update(str(thing.get("id")) for thing in batch.objects)
         extracted = []
         for found, kinds in plan.children.items():

@@ -16,7 +16,7 @@ from stripe_source.tables.schema_map import Column
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SETTINGS = {"memory_limit": "150MB", "threads": 2}  # DuckDB writes what goes beyond it to disk; each thread wants some
+SETTINGS = {"memory_limit": "150MB", "threads": 1}  # DuckDB writes what goes beyond it to disk; each thread wants some
 ROWS_PER_FETCH = 2_000
 PAIRS_PER_FETCH = 5_000  # pairs of rows that differ; of some destinations all do, which write JSON in their own way
 _TYPES = {"text": "VARCHAR", "json": "VARCHAR", "bigint": "BIGINT", "bool": "BOOLEAN", "double": "DOUBLE",
