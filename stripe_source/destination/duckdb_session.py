@@ -1,6 +1,8 @@
 """A DuckDB file in a long run: open between its loads, in little memory, and written while more is read."""
 from __future__ import annotations
 
+import ctypes
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +16,13 @@ if TYPE_CHECKING:
     import dlt
 
 _OURS = {"memory_limit", "max_memory", "threads", "checkpoint_threshold", "wal_autocheckpoint"}  # unless one is chosen
+
+
+def give_memory_back() -> None:
+    """Let the C library, where it is glibc, give what it holds and nobody uses back to the system."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 class DuckDBSession:
@@ -115,6 +124,7 @@ class DuckDBSession:
 
         with suppress(duckdb.Error), connection:  # a later one writes it, at the latest when the file is closed
             connection.execute(engines.CHECKPOINT)
+        give_memory_back()
 
     def __exit__(self, *_: object) -> None:
         from dlt.destinations.exceptions import DatabaseException

@@ -253,7 +253,7 @@ class Channel:
 
 
 def _size(batch: Batch) -> int:
-    """What counts towards `ROWS_AHEAD`: WAEvents, objects, or rows, of which long ones count for several."""
+    """What counts towards `ROWS_AHEAD`: WAEvents, objects, or rows, of which long or changed ones count for several."""
     if isinstance(batch, ListPage):
         return len(batch.objects)
-    return max(batch.rows, batch.size // BYTES_PER_ROW) if isinstance(batch, RowBatch) else len(batch)
+    return max(batch.rows + batch.changed, batch.size // BYTES_PER_ROW) if isinstance(batch, RowBatch) else len(batch)

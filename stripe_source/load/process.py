@@ -31,13 +31,6 @@ def _collect_rarely() -> Iterator[None]:
 collect_rarely = SharedChange(_collect_rarely)
 
 
-def give_memory_back() -> None:
-    """Let the C library, where it is glibc, give what it holds and nobody uses back to the system."""
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
-
-
 def use_few_malloc_arenas() -> None:
     """Let the C library, where it is glibc, keep the memory of all threads in two heaps: 35 MB less of a run's 320.
 

@@ -167,7 +167,7 @@ class TableLoad:
         result.new += batch.new
         result.changed += batch.changed
         result.gone += batch.gone
-        self._run.count_taken(batch.rows, batch.size)
+        self._run.count_taken(batch.rows + batch.changed, batch.size)  # what replaces a row takes twice the memory
         if batch.rows and self._contract.frozen and batch.undecided is not None:
             table = self._decide_columns(batch.table)  # what is refused is refused at once
             if table is not None:

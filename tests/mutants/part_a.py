@@ -20,7 +20,9 @@ MUTANTS = (
     Mutant(
         "self._refresh_token = self._file.newest() or self._refresh_token", "pass", f'{CLIENT} -k "share_one_app"'),
     Mutant("return token if self._first in (None, first) else None", "return token", f'{CLIENT} -k "begins_anew"'),
-    Mutant("if not self._include_secrets:", "if False:", f"{SECRETS} -k on_request_only"),
+    Mutant(
+        "if decoded is None and not self._include_secrets:", "if False:",
+        f'{CLIENT} -k "stay_at_stripe_unless"'),
     Mutant("os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600", "os.O_WRONLY | os.O_CREAT", f"{SECRETS} -k through_a_link"),
     Mutant("console.push_render_hook(_CleanHook())", "console", f"{SECRETS} -k terminal_escapes"),
     Mutant(
@@ -104,9 +106,19 @@ MUTANTS = (
         f'{SWEEPS} -k "left_over"',
     ),
     Mutant(
-        "Batch(batch.objects[::-1], batch.read_at)",
-        "Batch(batch.objects, batch.read_at)",
-        f'{SWEEPS} -k "brings_every_object_once"',
+        "low = cursor.initial_value if since is None else _moment(since)",
+        "low = cursor.start_value",
+        'tests/test_first_load.py -k "portions_by_any_marker"',
+    ),
+    Mutant(
+        "missing = missing if state.unfinished is None else min(missing, state.unfinished)",
+        "missing = missing",
+        'tests/test_created_marker.py -k "cut_short"',
+    ),
+    Mutant(
+        "self._left.add(table)",
+        "pass",
+        'tests/test_created_marker.py -k "cut_short"',
     ),
     Mutant("low - self.range.exclusive", "low + self.range.exclusive", f'{SWEEPS} -k "leaves_out_its_second"'),
     # a first load that was cut short

@@ -95,7 +95,7 @@ MUTANTS = (
     Mutant('state.refused = outcome.verdict.status == "no permission"', "pass", f"{FEED} may_not_be_expanded"),
     Mutant("if failed_as_a_whole or outcome.now is None:", "if outcome.now is None:", f"{FEED} broken_object"),
     # ---- a first load that was cut short
-    Mutant("ask.reread == begun.reread and", "True and", f"{CUT} otherwise"),
+    Mutant("ask.reread == begun.reread\n", "True\n", f"{CUT} otherwise"),
     Mutant("ask.table.name in begun.tables and", "True and", f"{CUT} otherwise"),
     # ---- two at once
     Mutant(

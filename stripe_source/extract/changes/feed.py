@@ -41,8 +41,8 @@ from stripe_source.tables.placement import extract_children, values_at
 from stripe_source.tables.registry import table_with_role
 
 log = logging.getLogger("stripe_source")
-EVENTS_PER_STEP = 1_000  # events that are decided on together at first; twice as many each time, as
-MOST_EVENTS_PER_STEP = 2_000  # each step asks the destination, and finds more objects close together
+EVENTS_PER_STEP = 1_000  # events that are decided on together at first; twice as many later, as each step asks the
+MOST_EVENTS_PER_STEP = 2_000  # destination, and finds more objects close together; 2,000 take 50 MB
 
 
 class ChangeFeed(Resync):

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from stripe_source.arrow_rows.values import EPOCH
+from stripe_source.destination.duckdb_session import give_memory_back
 from stripe_source.destination.row_reader import plain_type
 from stripe_source.tables.schema_map import Column
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 SETTINGS = {"memory_limit": "150MB", "threads": 1}  # DuckDB writes what goes beyond it to disk; each thread wants some
 ROWS_PER_FETCH = 2_000
+INSERTS_BEFORE_TRIM = 10  # of some 2,000 rows; DuckDB frees what it wrote, and the C library keeps it
 PAIRS_PER_FETCH = 5_000  # pairs of rows that differ; of some destinations all do, which write JSON in their own way
 _TYPES = {"text": "VARCHAR", "json": "VARCHAR", "bigint": "BIGINT", "bool": "BOOLEAN", "double": "DOUBLE",
           "timestamp": "BIGINT"}
@@ -55,7 +57,7 @@ class ScratchDatabase:
         self._folder = tempfile.TemporaryDirectory(prefix="stripe-source-", ignore_cleanup_errors=True)
         config: dict[str, Any] = {**SETTINGS, "temp_directory": self._folder.name}
         self._db = duckdb.connect(f"{self._folder.name}/scratch.duckdb", config=config)
-        self._tables_made = 0
+        self._tables_made = self._inserted = 0
 
     def __enter__(self) -> ScratchDatabase:
         return self
@@ -135,6 +137,9 @@ class ScratchDatabase:
         self._db.register("incoming", pa.table(arrays, names=rows.column_names))
         self._db.execute(f"INSERT INTO {table.name} BY NAME SELECT * FROM incoming")
         self._db.unregister("incoming")
+        self._inserted += 1
+        if self._inserted % INSERTS_BEFORE_TRIM == 0:
+            give_memory_back()
 
     def drop(self, *tables: ScratchTable) -> None:
         """Remove tables."""
