@@ -19,7 +19,7 @@ from stripe_source.workers.process import WorkerProcess
 from stripe_source.workers.protocol import PLACE, PageHandle
 
 log = logging.getLogger("stripe_source")
-ObjectKey = tuple[str, str | None]  # the id of an object, and that of its parent where that is part of the key
+ObjectKey = str | tuple[str, str | None]  # the id of an object, with that of its parent where that is part of the key
 
 
 class Emitter:
@@ -173,7 +173,7 @@ class Emitter:
             id = event.data.get("id")
             if id is None:  # old discounts have none: the row is keyed by its content, which a digest does not show
                 id = fingerprint(event, False) if handle is None else f"{handle.number} {event.data.get(PLACE)}"
-            key = (str(id), event.parent if table.key != ("id",) else None)
+            key = str(id) if table.key == ("id",) else (str(id), event.parent)
             if key not in emitted:
                 emitted.add(key)
                 fresh.append(event)

@@ -114,7 +114,7 @@ MUTANTS = (
     ),
     Mutant("low, high + 1)", "low, high)", f"{FEED} in_which_it_is_due"),
     Mutant(
-        "to_refetch += [id for id in stored if id not in found and (name, id) not in self._applied]",
+        "to_refetch += [id for id in stored if id not in found and id not in self._applied[name]]",
         "pass",
         f"{FEED} leaves_a_watched_list",
     ),

@@ -55,7 +55,8 @@ class ChangeApplier:
         self._now = emitter.now or 0
         self._slots = asyncio.Semaphore(OBJECTS_AT_ONCE)
         self.refetched = 0
-        self._applied: dict[tuple[str, str], bool] = {}  # what was emitted, and whether with everything found on it
+        self._applied: dict[str, dict[str, bool]] = defaultdict(dict)
+        # ^ by table: ids of what was emitted, and whether with everything found on it
         self._changed_ids: dict[str, set[str]] = defaultdict(set)  # of tables whose objects others show copies of
         self._copied = {other for root in roots for table in root.tables() for other in table.copies.values()}
         self._failed: set[str] = set()
@@ -82,7 +83,7 @@ class ChangeApplier:
         await asyncio.gather(*payloads)
         await self._emit_deleted(root, gone)
         await self._refetch_listed(root, to_refetch)
-        left = [change for change in to_refetch if not self._applied.get((root.table.name, change.id))]
+        left = [change for change in to_refetch if not self._applied[root.table.name].get(change.id)]
         await asyncio.gather(*(self._refetch(root, change.id, change.at) for change in left))
 
     async def _refetch_listed(self, root: ListPlan, changes: Sequence[ObjectChange]) -> None:
@@ -96,7 +97,7 @@ class ChangeApplier:
             request = list_request(allowed)
             async for found, read_at in read_pages_of(self._client, request, created):
                 self.refetched += len(found)
-                self._applied.update({(root.table.name, str(thing["id"])): True for thing in found})
+                self._applied[root.table.name].update({str(thing["id"]): True for thing in found})
                 self._note_changed(root.table.name, (str(thing["id"]) for thing in found))
                 inside = [thing for thing in found if self._is_within_bounds(root, thing)]
                 await self._emit(root, ObjectBatch(inside, read_at))
@@ -108,7 +109,7 @@ class ChangeApplier:
 
         A second look is worth it only where an event tells of what was left aside.
         """
-        done = self._applied.get((change.root.table.name, change.id))
+        done = self._applied[change.root.table.name].get(change.id)
         return done is None or (not done and change.refetch)
 
     async def _apply_payload(
@@ -165,7 +166,7 @@ class ChangeApplier:
 
     async def _emit_object(self, root: ListPlan, thing: Object, second: int, skip: Iterable[Placement] = ()) -> None:
         id = str(thing.get("id"))
-        self._applied[root.table.name, id] = not skip
+        self._applied[root.table.name][id] = not skip
         self._note_changed(root.table.name, [id])
         if self._is_within_bounds(root, thing):
             async with self._slots:
@@ -189,7 +190,7 @@ class ChangeApplier:
         """
         async with self._slots:
             self.refetched += 1
-            self._applied[root.table.name, id] = True
+            self._applied[root.table.name][id] = True
             answer = await self._get_object(root, id)
         if answer is None:
             await self._emit_deleted(root, {id: (second or self._now, {})})
@@ -220,7 +221,7 @@ class ChangeApplier:
         if not ids:
             return
         name = node.table.name
-        self._applied.update({(name, id): True for id in ids})
+        self._applied[name].update({id: True for id in ids})
         self._note_changed(name, ids)
         self._emitter.touched_ids[name].update(ids)
         if node.wanted:
@@ -273,7 +274,7 @@ class ChangeApplier:
                 for table in root.tables():
                     self._emitter.verdicts.add_failed_parents(table, root.table, {id: error})
 
-        await asyncio.gather(*(refetch(id) for id in ids if not self._applied.get((root.table.name, id))))
+        await asyncio.gather(*(refetch(id) for id in ids if not self._applied[root.table.name].get(id)))
 
     async def _refetch_copies(self) -> None:
         """Fetch again what shows copies of objects that changed."""
@@ -295,5 +296,5 @@ class ChangeApplier:
         """Fetch the objects again whose rows show one of these ids in a column."""
         found = await self._emitter.channel.ask(table.name, lambda stored: stored.rows_referencing(want, column, ids))
         shown = {id for owners in (found or {}).values() for id in owners}
-        stale = [id for id in sorted(shown) if not self._applied.get((root.table.name, id))]
+        stale = [id for id in sorted(shown) if not self._applied[root.table.name].get(id)]
         await asyncio.gather(*(self._refetch(root, id) for id in stale))

@@ -76,7 +76,7 @@ class Resync(WatchedLists):
                 fresh, unsure = [], []
                 for thing in batch.objects:
                     id = str(thing.get("id"))
-                    if (name, id) in self._applied:
+                    if id in self._applied[name]:
                         continue
                     version = stored.get((id,))
                     if version is None or version.deleted or version.print != self._fingerprint_of(root, thing):
@@ -85,7 +85,7 @@ class Resync(WatchedLists):
                         if version and version.changed_at >= batch.read_at - LIST_DELAY:
                             unsure.append(id)  # lists may be behind: which of the two is the newer one?
                             continue
-                    self._applied[name, id] = True
+                    self._applied[name][id] = True
                     fresh.append(thing)
                 await self._emit(root, replace(batch, objects=fresh))
                 await asyncio.gather(*(self._refetch(root, id) for id in unsure))
@@ -97,7 +97,7 @@ class Resync(WatchedLists):
         name = root.table.name
         lacking = {
             key[0] for key, version in stored.items()
-            if not version.deleted and key[0] not in shown and (name, key[0]) not in self._applied
+            if not version.deleted and key[0] not in shown and key[0] not in self._applied[name]
         }
         if not lacking or root.table.key != ("id",) or root.table.deletions_unknown or root.table.retention:
             return 0

@@ -77,7 +77,7 @@ class WatchedLists(ChangeApplier):
     async def _apply_watched(self, root: ListPlan) -> None:
         name = root.table.name
         found = self._watched.pop(name, {})
-        fresh = {id: thing for id, thing in found.items() if (name, id) not in self._applied}
+        fresh = {id: thing for id, thing in found.items() if id not in self._applied[name]}
         versions = await self._versions(root, list(fresh))
         to_refetch = []
         for id, (thing, read_at) in fresh.items():
@@ -92,7 +92,7 @@ class WatchedLists(ChangeApplier):
                 await self._read_due(root, watch)
             elif watch.column:
                 stored = await self._ids_where(root.table, watch.column, [watch.value])
-                to_refetch += [id for id in stored if id not in found and (name, id) not in self._applied]
+                to_refetch += [id for id in stored if id not in found and id not in self._applied[name]]
         await asyncio.gather(*(self._refetch(root, id) for id in dict.fromkeys(to_refetch)))
 
     def _removal_span(self, root: ListPlan) -> tuple[str, int, int] | None:
@@ -111,14 +111,14 @@ class WatchedLists(ChangeApplier):
         if span is None or root.table.removal is None:
             return
         ids = await self._emitter.channel.ask(root.table.name, lambda stored: stored.ids_between(*span))
-        stale = [id for id in ids or () if (root.table.name, id) not in self._applied]
+        stale = [id for id in ids or () if id not in self._applied[root.table.name]]
         removed = [id for id, is_gone in zip(stale, await asyncio.gather(
             *(self._refetch(root, id) for id in stale)), strict=True) if is_gone]
         for name, column in root.table.removal.with_them.items():
             other = next((each for each in self.roots if each.table.name == name and each.wanted), None)
             if other and removed:
                 related = await self._ids_where(other.table, column, removed)
-                await asyncio.gather(*(self._refetch(other, id) for id in related if (name, id) not in self._applied))
+                await asyncio.gather(*(self._refetch(other, id) for id in related if id not in self._applied[name]))
 
     async def _read_due(self, root: ListPlan, watch: Watch) -> None:
         """Read again what was created in the seconds of rows whose time has come."""
@@ -138,7 +138,7 @@ class WatchedLists(ChangeApplier):
         what = ListRequest(table.path or "", params, limit=table.limit)
         for low, high in spans:
             async for batch in read_newest_first(self._client, what, low, high + 1):
-                fresh = [thing for thing in batch.objects if (name, str(thing.get("id"))) not in self._applied]
-                self._applied.update({(name, str(thing.get("id"))): True for thing in fresh})
+                fresh = [thing for thing in batch.objects if str(thing.get("id")) not in self._applied[name]]
+                self._applied[name].update({str(thing.get("id")): True for thing in fresh})
                 self._note_changed(name, (str(thing.get("id")) for thing in fresh))
                 await self._emit(root, replace(batch, objects=fresh))

@@ -149,7 +149,7 @@ class ListSource:
     async def _look_for_lacking(self, emit: Emit) -> None:
         """Where others name objects that the list does not show, flag nothing; read the list of each owner, if any."""
         table, client, emitter = self.plan.table, self.reading.client, self.reading.emitter
-        shown = {id for id, _ in emitter.emitted(table.name)}
+        shown = {key if isinstance(key, str) else key[0] for key in emitter.emitted(table.name)}
         lacking = await lacks_objects(client, table, shown, emitter.now or 0)
         if lacking is None:
             return

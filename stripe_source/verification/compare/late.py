@@ -77,7 +77,8 @@ def _is_late(table: Table, difference: Difference, loaded_at: int, changed: Chan
     if difference.kind != EXTRA and difference.created and _unix_second(difference.created) >= loaded_at:
         return True
     key = {str(value) for value in difference.row}
-    return bool(changed.objects & key) or difference.parent in changed.objects | changed.owners
+    parent = difference.parent  # of each difference, so that no set is made of the others
+    return bool(changed.objects & key) or parent in changed.objects or parent in changed.owners
 
 
 def _unix_second(text: str) -> int:
