@@ -12,7 +12,7 @@ import duckdb
 import pytest
 from later import later
 
-from stripe_source.load.process import use_few_malloc_arenas
+from stripe_source.c_library import give_memory_back, use_few_malloc_arenas
 from stripe_source.load.sync import sync
 from stripe_source.workers import worker
 from stripe_source.workers.process import WorkerProcess
@@ -31,7 +31,7 @@ def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     monkeypatch.setattr(ctypes, "CDLL", library)
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setitem(sys.modules, "fcntl", None)
-    monkeypatch.setattr("stripe_source.load.process.sys", SimpleNamespace(platform=request.param))
+    monkeypatch.setattr("stripe_source.c_library.sys", SimpleNamespace(platform=request.param))
     if request.param == "win32":
         monkeypatch.setattr("stripe_source.dlt_patches.run_end.os", SimpleNamespace(name="nt"))
     return str(request.param)
@@ -53,6 +53,7 @@ def test_a_run_needs_nothing_that_only_linux_has(
 def test_the_machinery_around_a_run_does_without(system: str) -> None:
     """The C library's memory, the number of cores, the width of a pipe."""
     use_few_malloc_arenas()
+    give_memory_back()
     worker._widen(0)
 
     assert WorkerProcess.is_useful() is ((os.cpu_count() or 1) > 1)

@@ -29,7 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("arrow_rows", "api"),
     ("tables",),
     ("dlt_patches", "errors"),
-    ("redaction",),
+    ("redaction", "c_library"),
 )
 MODULES_ON_A_FLOOR = 10
 LINES_OF_A_MODULE = 400

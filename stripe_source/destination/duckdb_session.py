@@ -1,14 +1,13 @@
 """A DuckDB file in a long run: open between its loads, in little memory, and written while more is read."""
 from __future__ import annotations
 
-import ctypes
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stripe_source.c_library import give_memory_back
 from stripe_source.destination.connection import sql_client
 from stripe_source.destination.sql import engines
 
@@ -16,13 +15,6 @@ if TYPE_CHECKING:
     import dlt
 
 _OURS = {"memory_limit", "max_memory", "threads", "checkpoint_threshold", "wal_autocheckpoint"}  # unless one is chosen
-
-
-def give_memory_back() -> None:
-    """Let the C library, where it is glibc, give what it holds and nobody uses back to the system."""
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
 
 
 class DuckDBSession:

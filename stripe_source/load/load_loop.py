@@ -12,7 +12,8 @@ from dlt.common.runtime import signals
 from dlt.common.storages.exceptions import LoadStorageException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from stripe_source.destination.duckdb_session import DuckDBSession, give_memory_back
+from stripe_source.c_library import give_memory_back
+from stripe_source.destination.duckdb_session import DuckDBSession
 from stripe_source.dlt_patches.run_end import keep_private, remove_loaded_files
 from stripe_source.load.failures import drop_packages, is_broken_folder, is_terminal
 from stripe_source.load.other_loads import OtherLoads

@@ -1,11 +1,8 @@
-"""Python's garbage collector and the C library's memory during a run."""
+"""Python's garbage collector during a run."""
 from __future__ import annotations
 
-import ctypes
 import gc
-import sys
 from collections.abc import Iterator
-from contextlib import suppress
 
 from stripe_source.dlt_patches.scope import SharedChange
 
@@ -29,14 +26,3 @@ def _collect_rarely() -> Iterator[None]:
 
 
 collect_rarely = SharedChange(_collect_rarely)
-
-
-def use_few_malloc_arenas() -> None:
-    """Let the C library, where it is glibc, keep the memory of all threads in two heaps: 35 MB less of a run's 320.
-
-    Otherwise it makes a heap for each new thread, and gives little of it back.
-    """
-    if sys.platform != "linux":
-        return  # Windows cannot even be asked in this way: `CDLL(None)` is a TypeError there
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(-8, 2)  # M_ARENA_MAX; answers 0 where it is refused

@@ -14,6 +14,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from stripe_source.api.pages import Figures
 from stripe_source.arrow_rows.contract import EVOLVE
+from stripe_source.c_library import use_few_malloc_arenas
 from stripe_source.configured import hide_secrets
 from stripe_source.destination.create_tables import create_tables, empty_table
 from stripe_source.destination.dlt_errors import cause_to_raise, destination_error
@@ -24,7 +25,7 @@ from stripe_source.errors import Busy
 from stripe_source.extract.account import AccountIdentity, identify, run_async, run_async_beside
 from stripe_source.load.failures import error_of_step
 from stripe_source.load.load_loop import Loaded, load_pending, load_until_done
-from stripe_source.load.process import collect_rarely, use_few_malloc_arenas
+from stripe_source.load.process import collect_rarely
 from stripe_source.load.progress import Progress, Silent, coverage_callback
 from stripe_source.load.sync_result import SyncResult, add_results, sum_figures
 from stripe_source.options import Options

@@ -1,11 +1,13 @@
 """Secrets among the data of an answer, such as `client_secret`: taken out of its text before it is read."""
 from __future__ import annotations
 
+import ctypes
 import re
-import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any
+
+from stripe_source.c_library import c_library
 
 # What its holder may do with it: complete a payment in the browser, sign webhooks. By name, as no other member of
 # Stripe's is called so (OpenAPI document of 2026-08-26); `secret` by value, as metadata may be called so as well.
@@ -35,17 +37,13 @@ def _memmem() -> Callable[[bytes, int, bytes, int], Any] | None:
 
     glibc takes 35 microseconds for a page of 260 kB, Python 184 (measured 2026-11-29): 1.4 % of a first load's CPU.
     """
-    import ctypes
-
-    if sys.platform != "linux":
-        return None  # Windows cannot even be asked in this way: `CDLL(None)` is a TypeError there
-    try:
-        search = ctypes.CDLL(None).memmem
-    except (OSError, AttributeError):
+    search = getattr(c_library(), "memmem", None)
+    if search is None:
         return None
     search.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
     search.restype = ctypes.c_void_p
-    return search
+    found: Callable[[bytes, int, bytes, int], Any] = search
+    return found
 
 
 def _without(found: re.Match[bytes]) -> bytes:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from stripe_source.arrow_rows.values import EPOCH
-from stripe_source.destination.duckdb_session import give_memory_back
+from stripe_source.c_library import give_memory_back
 from stripe_source.destination.row_reader import plain_type
 from stripe_source.tables.schema_map import Column
 
