@@ -62,7 +62,7 @@ def some_days(world: World) -> None:
 
 
 @pytest.mark.parametrize(("marker", "first"), [
-    ("created", False), ("created", True), later("auto", True), later("id", True),
+    ("created", True), later("created", False), later("auto", True), later("id", True),
 ])
 def test_a_run_that_is_cut_short_leaves_no_hole(
     marker: str, first: bool, account: Account, monkeypatch: pytest.MonkeyPatch
