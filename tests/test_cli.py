@@ -370,6 +370,7 @@ def test_run_again_and_again_until_ctrl_c(small: Any, tmp_path: Path) -> None:
     assert beyond_loopback(tmp_path) == ""
 
 
+@pytest.mark.soak
 def test_run_again_and_again_goes_on_when_a_reader_lets_go_of_the_file(small: Any, tmp_path: Path) -> None:
     """One line for each try, and then the rows; a key that is revoked meanwhile ends it, with its exit code."""
     reader = duckdb.connect(str(tmp_path / "stripe.duckdb"))

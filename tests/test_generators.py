@@ -147,6 +147,7 @@ def test_who_has_enough_may_leave(small: Any) -> None:
     assert len(small.world.requests) == before
 
 
+@pytest.mark.soak
 def test_a_long_table_waits_for_who_takes_it() -> None:
     """What is read ahead is bounded, however long the list is."""
     with sandbox.serve(world=sandbox.Bulk({"charges": 60_000})) as stripe:

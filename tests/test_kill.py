@@ -55,6 +55,7 @@ def test_killed_and_started_again(small: Any, tmp_path: Path, moments: tuple[flo
     assert found == []
 
 
+@pytest.mark.soak
 def test_a_crash_in_the_middle_of_a_load_is_finished_by_the_next_run(small: Any, tmp_path: Path) -> None:
     """What was read before the crash is loaded first, then what came after is read."""
     began = time.monotonic()

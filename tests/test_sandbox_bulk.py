@@ -167,6 +167,7 @@ def test_every_time_line_is_in_order_and_within_its_years(spread: str, n: int) -
     assert all(bulk.now - 10 * YEAR <= each < bulk.now for each in times)
 
 
+@pytest.mark.soak
 def test_time_lines_look_as_they_are_called() -> None:
     """What each is for can be seen in it."""
     def times(spread: str, n: int = 12_000) -> list[int]:

@@ -433,6 +433,7 @@ def test_more_differences_than_are_named(shared: Copy, monkeypatch: pytest.Monke
     assert (result.exit_code, found(result), shared.off("customers")) == (0, {}, [])
 
 
+@pytest.mark.soak
 def test_a_sample_of_a_second_with_many_objects_is_that_second(tmp_path: Path) -> None:
     """A page of rows may be of one second: then all of it is read, for nothing could cut it."""
     times = [1_750_000_000 + n for n in range(100)] + [1_760_000_000] * 300 + [1_770_000_000 + n for n in range(100)]
