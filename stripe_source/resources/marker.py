@@ -224,10 +224,12 @@ def open_cursor(cursor: Any, since: int | None) -> None:
         cursor: dlt's, as it was bound for an extraction.
         since: unix second from which on rows come; None: from the beginning.
     """
-    if cursor is not None and cursor.end_value is None and cursor.start_value is not None:
-        low = cursor.initial_value if since is None else _moment(since)
-        if low is None or low < cursor.start_value:
-            cursor.start_value = low
+    if cursor is None or cursor.end_value is not None:
+        return
+    if since is None:
+        cursor.start_value = cursor.initial_value
+    elif (_second(cursor.start_value) or 0) > since:  # in seconds: somebody's cursor may have times without a zone
+        cursor.start_value = _moment(since)
 
 
 def _moment(second: int) -> datetime:

@@ -106,8 +106,8 @@ MUTANTS = (
         f'{SWEEPS} -k "left_over"',
     ),
     Mutant(
-        "low = cursor.initial_value if since is None else _moment(since)",
-        "low = cursor.start_value",
+        "    if since is None:\n        cursor.start_value = cursor.initial_value",
+        "    if since is None:\n        pass",
         'tests/test_first_load.py -k "portions_by_any_marker"',
     ),
     Mutant(

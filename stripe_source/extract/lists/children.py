@@ -305,7 +305,7 @@ class Children:
                     return None
                 return event._replace(data=answer.body, time=answer.date)
 
-        lacking = [event for id, event in fallbacks.items() if not {id, (id, None)} & seen]
+        lacking = [event for id, event in fallbacks.items() if id not in seen and (id, None) not in seen]
         found = await asyncio.gather(*map(whole, lacking))
         await self._emitter.put(table, [event for event in found if event])
 
