@@ -60,6 +60,7 @@ class Channel:
         self._waiting = 0
         self._full = False
         self._builders: dict[str, BatchBuilder | None] = {}
+        self._asked: set[str] = set()
         self._questions: deque[Callable[[], None]] = deque()
         self._news = threading.Condition()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -88,8 +89,9 @@ class Channel:
         queue = self._queues[table]
         with self._news:
             idle = not queue and not self._questions and table in self.open and self._waiting == 0
-            if idle and self.checkpoint is None:
+            if idle and self.checkpoint is None and table in self._asked:
                 self._news.wait(patience)
+            self._asked.add(table)  # who is asked first does not wait: other tables have not begun
         self.answer_questions()
         with self._news:
             if queue and (self.checkpoint is None or queue[0][0] <= self.checkpoint):
