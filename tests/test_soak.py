@@ -246,6 +246,34 @@ class Life(RuleBasedStateMachine):
                 f"(SELECT min(id) FROM stripe.{table} WHERE NOT _deleted)")
         self.lost = True
 
+    @rule(place=st.integers(0, 9), how=st.sampled_from(["DELETE FROM", "DROP TABLE"]))
+    def an_operator_empties_a_table(self, place: int, how: str) -> None:
+        """Its rows are gone, or the whole table; what Stripe still shows is there after the next run."""
+        assert self.copy
+        table = self.copy.tables[place % len(self.copy.tables)]
+        if table in self.copy.rows():
+            with duckdb.connect(str(self.copy.file)) as connection:
+                connection.execute(f"{how} stripe.{table}")
+            self.copy.alive.pop(table, None)
+
+    @rule(back=st.booleans())
+    def an_operator_restores_a_backup(self, back: bool) -> None:
+        """The file as it was some time ago, while dlt's folder is of today."""
+        assert self.copy
+        backup = self.copy.dir / "backup.duckdb"
+        if not back and self.copy.file.exists():
+            shutil.copy(self.copy.file, backup)
+        elif back and backup.exists():
+            self.copy.file.with_name("copy.duckdb.wal").unlink(missing_ok=True)
+            shutil.copy(backup, self.copy.file)
+            self.copy.alive.clear()
+
+    @rule()
+    def events_are_hours_late(self) -> None:
+        """Later than two runs overlap: what they tell of is found by the resync."""
+        self.world.faults.lag = Lag(events=7_200)
+        self.lost = True
+
     @rule(version=st.sampled_from(["2024-06-20", sandbox.World(empty=True).event_version]))
     def the_version_changes(self, version: str) -> None:
         self.world.event_version = version
@@ -310,7 +338,8 @@ class Life(RuleBasedStateMachine):
         assert self.copy
         self.world.advance(LONGEST_LAG)  # what was behind is up to date now
         self.run()
-        if self.lost:
+        lag = self.world.faults.lag
+        if self.lost or (lag and lag.events > LONGEST_LAG):
             self.world.advance(86_400)
             self.run(resync="1d")
             self.lost = False

@@ -30,4 +30,9 @@ MUTANTS = (
     Mutant("if False in seen and True not in seen:", "if False:", f"{CELL} objects_tell"),
     Mutant("any(owner.live is (not mode) for owner in owners)", "False", f"{CELL} a_live_key_is_refused"),
     Mutant("or (whose is not None and not self._emitter.owner)", "", f"{CELL} events_that_name"),
+    Mutant("name in self._copied - mine for", "name in set() for", "tests/test_copied_objects.py"),
+    Mutant(
+        "if other and not (seen and all(map(self._was_applied, self.roots))):", "if other:",
+        "tests/test_copied_objects.py",
+    ),
 )

@@ -38,7 +38,7 @@ from stripe_source.extract.plan import ListPlan
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.tables.objects import Object, unix_second
 from stripe_source.tables.placement import extract_children, values_at
-from stripe_source.tables.registry import table_with_role
+from stripe_source.tables.registry import BY_NAME, table_with_role
 
 log = logging.getLogger("stripe_source")
 EVENTS_PER_STEP = 1_000  # events that are decided on together at first; twice as many later, as each step asks the
@@ -74,6 +74,10 @@ class ChangeFeed(Resync):
         self._lists_by_object: dict[str, ListPlan] = {}
         self._event_sources: dict[str, list[tuple[ListPlan, str]]] = defaultdict(list)
         self._event_types: list[tuple[str, ListPlan, str]] = []
+        mine = {table.name for root in self.roots for table in root.tables()}
+        self._copied_elsewhere = {  # object -> its table, which does not go by this feed, while others show copies
+            object_: name for name in self._copied - mine for object_ in BY_NAME[name].object
+        }
         for root in self.roots:
             self._lists_by_object.update(dict.fromkeys(root.table.object, root))
             for found, kinds in root.children.items():
@@ -175,6 +179,9 @@ class ChangeFeed(Resync):
             if second is None or (whose and self._emitter.owner and whose != self._emitter.owner):
                 continue
             seen = str(event.get("id")) in seen_ids
+            other = self._copied_elsewhere.get(str(payload(event).get("object")))
+            if other and not (seen and all(map(self._was_applied, self.roots))):
+                self._note_changed(other, [str(payload(event).get("id"))])
             for root, id, itself in self._objects_of(event):
                 key = (root.table.name, id)
                 old = self._was_applied(root)
