@@ -53,16 +53,16 @@ class Resync(WatchedLists):
         if since < STEP:
             return
         oldest = await self._emitter.channel.ask(table.name, lambda stored: stored.oldest())
-        low, high, following = _span(self._now, oldest, since / request.resync, request.resync_next)
-        low = max(low, request.since or 0)
-        if low < high:
-            found = await self._compare(root, low, high)
-            found.following = following
-            self.resynced[table.name] = found
+        spans, following = _spans(self._now, oldest, since / request.resync, request.resync_next)
+        result = Resynced(self._now, following)
+        for low, high in spans:
+            if max(low, request.since or 0) < high:
+                await self._compare(root, max(low, request.since or 0), high, result)
+        self.resynced[table.name] = result
 
-    async def _compare(self, root: ListPlan, low: int, high: int) -> Resynced:
-        """Compare the objects that were created in [low, high) with what is stored, and apply what differs."""
-        name, table, result = root.table.name, root.table, Resynced(self._now)
+    async def _compare(self, root: ListPlan, low: int, high: int, result: Resynced) -> None:
+        """Compare the objects that were created in [low, high) with what is stored; apply and count what differs."""
+        name, table = root.table.name, root.table
         stored = await self._emitter.channel.ask(name, lambda rows: rows.versions_between(low, high)) or {}
         expand = [f"data.{path}" for path in expansions(root)]
         params = {**table.params, **({"expand": expand} if expand else {})}
@@ -90,7 +90,6 @@ class Resync(WatchedLists):
                 await self._emit(root, replace(batch, objects=fresh))
                 await asyncio.gather(*(self._refetch(root, id) for id in unsure))
         result.different += await self._confirm(root, stored, shown)
-        return result
 
     async def _confirm(self, root: ListPlan, stored: Mapping[tuple[str, ...], StoredVersion], shown: set[str]) -> int:
         """Flag what the list does not show and Stripe does not have; answers with their number."""
@@ -106,14 +105,25 @@ class Resync(WatchedLists):
         return len(found.gone)
 
 
-def _span(now: int, oldest: int | None, share: float, following: int | None) -> tuple[int, int, int | None]:
-    """The span to compare, as [low, high) of `created`, and where the next one begins; None: at the oldest object.
+def _spans(
+    now: int, oldest: int | None, share: float, following: int | None
+) -> tuple[list[tuple[int, int]], int | None]:
+    """The spans of `created` to compare, as [low, high), and where the next one begins; None: at the oldest object.
 
-    >>> _span(1_000, 400, 0.5, None), _span(1_000, 400, 0.5, 700), _span(1_000, 400, 2.0, 700)
-    ((0, 700, 700), (700, 1000, None), (700, 1000, None))
+    A share that reaches beyond the newest object goes on at the oldest one, so that nothing waits for longer than one
+    round takes.
+
+    >>> _spans(1_000, 400, 0.5, None), _spans(1_000, 400, 0.5, 700)
+    (([(0, 700)], 700), ([(700, 1000)], None))
+    >>> _spans(1_000, 400, 0.5, 800), _spans(1_000, 400, 1.5, 800)
+    (([(800, 1000), (0, 500)], 500), ([(0, 1000)], None))
     """
-    if oldest is None or oldest >= now:
-        return 0, now, None
+    if oldest is None or oldest >= now or share >= 1:
+        return [(0, now)], None
     begin = following if following is not None and oldest < following < now else oldest
-    high = min(begin + math.ceil((now - oldest) * share), now)
-    return 0 if begin == oldest else begin, high, None if high >= now else high
+    high = begin + math.ceil((now - oldest) * share)
+    first = (0 if begin == oldest else begin, min(high, now))
+    if high <= now:
+        return [first], high if high < now else None
+    again = min(oldest + high - now, begin)
+    return [first, (0, again)], again
