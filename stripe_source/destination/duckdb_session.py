@@ -34,7 +34,7 @@ class DuckDBSession:
         tables: how many are loaded.
     """
 
-    LIMIT, LIMIT_OF_READING = "150MB", "100MB"  # a block of each of 216 columns takes 55 MB
+    LIMIT = "100MB"  # a block of each of 216 columns takes 55 MB
     LOG = 96_000_000  # bytes that may wait in the log while more is read: what three loads write
     FURTHER = 16_000_000  # bytes more for each further table: groups of a few thousand rows take twice the room
     MANY = 160_000_000  # but no more than so many: the last of it is written when all has been read
@@ -54,12 +54,8 @@ class DuckDBSession:
         destination = self._pipeline.destination
         return destination is not None and destination.destination_type == "dlt.destinations.duckdb"
 
-    def keep_open(self, limit: str = LIMIT) -> None:
-        """Open the file, as a further load follows.
-
-        Args:
-            limit: memory that DuckDB may use.
-        """
+    def keep_open(self) -> None:
+        """Open the file, as a further load follows."""
         if self._client or not self._is_duckdb():
             return
         self._client = sql_client(self._pipeline)
@@ -67,7 +63,7 @@ class DuckDBSession:
         credentials: Any = self._client.credentials
         chosen = {**(credentials.global_config or {}), **(credentials.local_config or {})}
         if _OURS.isdisjoint(chosen) and not credentials.pragmas:
-            for statement in engines.settings(limit, self.MOST * self._log // 1_000_000):
+            for statement in engines.settings(self.LIMIT, self.MOST * self._log // 1_000_000):
                 self._client.execute_sql(statement)
             self._limited = True
 
@@ -75,7 +71,7 @@ class DuckDBSession:
     def limited(self) -> Iterator[None]:
         """Keep the file open in little memory: DuckDB would keep all that is read of it."""
         with self:
-            self.keep_open(self.LIMIT_OF_READING)
+            self.keep_open()
             yield
 
     @contextmanager

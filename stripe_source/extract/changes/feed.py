@@ -41,8 +41,7 @@ from stripe_source.tables.placement import extract_children, values_at
 from stripe_source.tables.registry import BY_NAME, table_with_role
 
 log = logging.getLogger("stripe_source")
-EVENTS_PER_STEP = 1_000  # events that are decided on together at first; twice as many later, as each step asks the
-MOST_EVENTS_PER_STEP = 2_000  # destination, and finds more objects close together; 2,000 take 50 MB
+EVENTS_PER_STEP = 1_000  # events that are decided on together, in 25 MB: each step may ask the destination
 
 
 class ChangeFeed(Resync):
@@ -147,7 +146,7 @@ class ChangeFeed(Resync):
     async def _events_by_second(self) -> AsyncIterator[tuple[list[Object], int]]:
         """The events, newest first, in parts that cut no second."""
         waiting: list[Object] = []
-        batch, enough = self._first, EVENTS_PER_STEP
+        batch = self._first
         assert self._pages is not None
         while batch is not None:
             waiting += batch.objects
@@ -155,12 +154,11 @@ class ChangeFeed(Resync):
             batch = await anext(self._pages, None)
             if batch is None:
                 yield waiting, read_at
-            elif len(waiting) >= enough:
+            elif len(waiting) >= EVENTS_PER_STEP:
                 edge = waiting[-1].get("created")
                 ready = [event for event in waiting if event.get("created") != edge]
                 if ready:
                     waiting = [event for event in waiting if event.get("created") == edge]
-                    enough = min(2 * enough, MOST_EVENTS_PER_STEP)
                     yield ready, read_at
 
     async def _emit_events(self, events: list[Object], read_at: int) -> None:
