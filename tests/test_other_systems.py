@@ -31,7 +31,7 @@ def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     monkeypatch.setattr(ctypes, "CDLL", library)
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setitem(sys.modules, "fcntl", None)
-    monkeypatch.setattr("stripe_source.c_library.sys", SimpleNamespace(platform=request.param))
+    monkeypatch.setattr("stripe_source.c_library.sys", SimpleNamespace(platform=request.param, modules=sys.modules))
     if request.param == "win32":
         monkeypatch.setattr("stripe_source.dlt_patches.run_end.os", SimpleNamespace(name="nt"))
     return str(request.param)
