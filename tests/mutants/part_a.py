@@ -5,81 +5,84 @@ from __future__ import annotations
 from . import Mutant
 
 SECRETS = "tests/test_secrets.py"
-CLIENT, LIMITS, SWEEPS = "tests/test_client.py", "tests/test_limits.py", "tests/test_backfill.py"
+REQUESTS, ANSWERS = "tests/test_client_requests.py", "tests/test_client_answers.py"
+RETRIES, PAGES = "tests/test_client_retries.py", "tests/test_client_pages.py"
+ERRORS, KEYS, OAUTH = "tests/test_client_errors.py", "tests/test_client_keys.py", "tests/test_client_oauth.py"
+LIMITS, SWEEPS = "tests/test_limits.py", "tests/test_backfill.py"
 ROWS, PORTIONS, PROOF = "tests/test_rows.py", "tests/test_first_load.py", "tests/test_verify.py"
 
 MUTANTS = (
     # keys, tokens, hosts
-    Mutant('if host == "localhost":', 'if host.endswith("localhost"):', f'{CLIENT} -k "sounds_local"'),
+    Mutant('if host == "localhost":', 'if host.endswith("localhost"):', f'{REQUESTS} -k "sounds_local"'),
     Mutant(
         "name not in settings or settings[name].value != value", "name not in settings or True",
         f"{SECRETS} -k goes_to_another_host",
     ),
     Mutant("base is None or not base.in_file or", "base is None or", f"{SECRETS} -k goes_to_another_host"),
-    Mutant("self._file.save(str(rotated))", "pass", f'{CLIENT} -k "kept_in_a_file"'),
+    Mutant("self._file.save(str(rotated))", "pass", f'{OAUTH} -k "kept_in_a_file"'),
     Mutant(
-        "self._refresh_token = self._file.newest() or self._refresh_token", "pass", f'{CLIENT} -k "share_one_app"'),
-    Mutant("return token if self._first in (None, first) else None", "return token", f'{CLIENT} -k "begins_anew"'),
+        "self._refresh_token = self._file.newest() or self._refresh_token", "pass", f'{OAUTH} -k "share_one_app"'),
+    Mutant("return token if self._first in (None, first) else None", "return token", f'{OAUTH} -k "begins_anew"'),
     Mutant(
         "if decoded is None and not self._include_secrets:", "if False:",
-        f'{CLIENT} -k "stay_at_stripe_unless"'),
+        f'{ANSWERS} -k "stay_at_stripe_unless"'),
     Mutant("os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600", "os.O_WRONLY | os.O_CREAT", f"{SECRETS} -k through_a_link"),
     Mutant("console.push_render_hook(_CleanHook())", "console", f"{SECRETS} -k terminal_escapes"),
     Mutant(
         "if not (status == 200 or status == 429 or status >= 500):",
         "if not (status == 200 or status >= 500):",
-        f'{CLIENT} -k "exchange_that_may_pass"',
+        f'{OAUTH} -k "exchange_that_may_pass"',
     ),
-    Mutant('if parts.scheme == "http" and not is_loopback(url):', "if False:", f'{CLIENT} -k "https_or_loopback"'),
-    Mutant('mode == "live")', 'mode == "test")', f'{CLIENT} -k "keys_say"'),
+    Mutant('if parts.scheme == "http" and not is_loopback(url):', "if False:", f'{REQUESTS} -k "https_or_loopback"'),
+    Mutant('mode == "live")', 'mode == "test")', f'{KEYS} -k "keys_say"'),
     Mutant(
         "self._clock() >= self._ends - self._margin",
         "self._clock() >= self._ends",
-        f'{CLIENT} -k "renewed_shortly"',
+        f'{OAUTH} -k "renewed_shortly"',
     ),
     Mutant(
         "await asyncio.wait([exchange])  # half",
         "exchange.cancel()  # half",
-        f'{CLIENT} -k "before_the_run_is_cancelled"',
+        f'{OAUTH} -k "before_the_run_is_cancelled"',
     ),
     Mutant(
         "                return  # it was renewed while we waited\n",
         "                pass\n",
-        f'{CLIENT} -k "share_one_exchange"',
+        f'{OAUTH} -k "share_one_exchange"',
     ),
     # asking
-    Mutant("trust_env=False,", "trust_env=True,", f'{CLIENT} -k "only_credential"'),
-    Mutant("is_loopback(url) or proxy_bypass", "proxy_bypass", f'{CLIENT} -k "proxies"'),
-    Mutant("if max(received, size) > limit:", "if received > limit:", f'{CLIENT} -k "as_large_as_the_limit"'),
+    Mutant("trust_env=False,", "trust_env=True,", f'{REQUESTS} -k "only_credential"'),
+    Mutant("is_loopback(url) or proxy_bypass", "proxy_bypass", f'{REQUESTS} -k "proxies"'),
+    Mutant("if max(received, size) > limit:", "if received > limit:", f'{ANSWERS} -k "as_large_as_the_limit"'),
     Mutant(
         "isinstance(outcome.error, AuthenticationError) and not renewed",
         "isinstance(outcome.error, AuthenticationError) and False",
-        f'{CLIENT} -k "that_stripe_refuses"',
+        f'{OAUTH} -k "that_stripe_refuses"',
     ),
-    Mutant("attempt >= most", "attempt > most", f'{CLIENT} -k "asking_again_ends"'),
-    Mutant("FIRST_WAIT * 2 ** (attempt - 1)", "FIRST_WAIT * 2 ** attempt", f'{CLIENT} -k "waits_double"'),
-    Mutant("    if status == 401:\n        return False\n", "", f'{CLIENT} -k "cannot_pass"'),
-    Mutant("return status in (408, 409) or status >= 500", "return status >= 500", f'{CLIENT} -k "may_pass"'),
+    Mutant("attempt >= most", "attempt > most", f'{RETRIES} -k "asking_again_ends"'),
+    Mutant("FIRST_WAIT * 2 ** (attempt - 1)", "FIRST_WAIT * 2 ** attempt", f'{RETRIES} -k "waits_double"'),
+    Mutant("    if status == 401:\n        return False\n", "", f'{RETRIES} -k "cannot_pass"'),
+    Mutant("return status in (408, 409) or status >= 500", "return status >= 500", f'{RETRIES} -k "may_pass"'),
     # lists to their end
-    Mutant("ids[-1] in used or known.issuperset(ids):", "ids[-1] in used:", f'{CLIENT} -k "another_order"'),
+    Mutant("ids[-1] in used or known.issuperset(ids):", "ids[-1] in used:", f'{PAGES} -k "another_order"'),
     Mutant(
         'if url.startswith("/") and not url.startswith("//"):',
         'if url.startswith("/"):',
-        f'{CLIENT} -k "another_host_are_refused"',
+        f'{PAGES} -k "another_host_are_refused"',
     ),
     # what a refusal means
     Mutant(
         'if status == 429 or (status == 400 and code == "rate_limit"):',
         "if status == 429:",
-        f'{CLIENT} -k "every_refusal"',
+        f'{ERRORS} -k "every_refusal"',
     ),
     Mutant(
         'if code == "more_permissions_required" or _NOT_PERMITTED in said:',
         'if code == "more_permissions_required":',
-        f'{CLIENT} -k "every_refusal"',
+        f'{ERRORS} -k "every_refusal"',
     ),
-    Mutant("in said and path.startswith(closed.path)", "in said", f'{CLIENT} -k "every_refusal"'),
-    Mutant('"param": facts["param"] or "starting_after"', '"param": facts["param"]', f'{CLIENT} -k "every_refusal"'),
+    Mutant("in said and path.startswith(closed.path)", "in said", f'{ERRORS} -k "every_refusal"'),
+    Mutant('"param": facts["param"] or "starting_after"', '"param": facts["param"]', f'{ERRORS} -k "every_refusal"'),
     # limits
     Mutant(
         "self.flow = max(self.flow / 2, self.full / 32)",

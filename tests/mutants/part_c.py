@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from . import Mutant
 
-CLIENT, SWEEPS = "tests/test_client.py -k", "tests/test_backfill.py -k"
+ANSWERS, PAGES = "tests/test_client_answers.py -k", "tests/test_client_pages.py -k"
+SWEEPS = "tests/test_backfill.py -k"
 FEED, LOAD, PROOF = "tests/test_feed.py -k", "tests/test_load.py -k", "tests/test_verify.py -k"
 ROWS, DRIFT, SCRATCH = "tests/test_rows.py -k", "tests/test_drift.py -k", "tests/test_scratch.py"
 CUT, TWO, STATE = "tests/test_first_load.py -k", "tests/test_two_at_once.py -k", "tests/test_recorded_state.py -k"
@@ -41,10 +42,10 @@ MUTANTS = (
     ),
     Mutant("elif second >= moment:", "elif second > moment:", f"{SWEEPS} upper_bound_belongs"),
     # ---- lists to their end
-    Mutant('error.param != "starting_after" or len(last_ids) < 2', "len(last_ids) < 2", f"{CLIENT} parent_that_goes"),
-    Mutant("IDS_TO_STEP_BACK = 100", "IDS_TO_STEP_BACK = 10", f"{CLIENT} lose_most_of_its_objects"),
-    Mutant("self._stripe_time if date is None else date", "date", f"{CLIENT} told_once_is_kept"),
-    Mutant("page.leave_out(delivered)", "pass", f"{CLIENT} comes_again_is_handed"),
+    Mutant('error.param != "starting_after" or len(last_ids) < 2', "len(last_ids) < 2", f"{PAGES} parent_that_goes"),
+    Mutant("IDS_TO_STEP_BACK = 100", "IDS_TO_STEP_BACK = 10", f"{PAGES} lose_most_of_its_objects"),
+    Mutant("self._stripe_time if date is None else date", "date", f"{ANSWERS} told_once_is_kept"),
+    Mutant("page.leave_out(delivered)", "pass", f"{PAGES} comes_again_is_handed"),
     # ---- events
     Mutant(
         "    if any(map(ends_object, events)):\n        return None\n", "", f"{FEED} told_apart_by_what_they_changed"
