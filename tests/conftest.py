@@ -14,6 +14,7 @@ import pytest
 
 if TYPE_CHECKING:
     import dlt
+    from account import Account
 
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 os.environ["RUNTIME__LOG_LEVEL"] = "ERROR"
@@ -69,3 +70,11 @@ def new_pipeline(tmp_path: Path) -> Callable[..., dlt.Pipeline]:
         return dlt.pipeline(name, pipelines_dir=str(tmp_path / "pipelines"), **given)
 
     return make
+
+
+@pytest.fixture
+def account(small: Any, new_pipeline: Callable[..., dlt.Pipeline], tmp_path: Path) -> Account:
+    """That small sandbox, and its copy in DuckDB."""
+    from account import Account
+
+    return Account(small, new_pipeline, tmp_path / "test.duckdb")

@@ -1,20 +1,10 @@
 """Rows that show a copy of another object follow it, also where the table of that object is not loaded."""
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-import dlt
 import pytest
 from account import Account
 
 ITEMS = "subscription_items"
-
-
-@pytest.fixture
-def account(small: Any, new_pipeline: Callable[..., dlt.Pipeline], tmp_path: Path) -> Account:
-    return Account(small, new_pipeline, tmp_path / "test.duckdb")
 
 
 @pytest.mark.parametrize("tables", [ITEMS, f"{ITEMS};prices", f"{ITEMS};prices;plans"])

@@ -3,9 +3,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import dlt
@@ -17,11 +15,6 @@ from stripe_source import stripe_source
 from stripe_source.sandbox import World
 
 CHARGES = "charges"
-
-
-@pytest.fixture
-def account(small: Any, new_pipeline: Callable[..., dlt.Pipeline], tmp_path: Path) -> Account:
-    return Account(small, new_pipeline, tmp_path / "test.duckdb")
 
 
 def source(account: Account, **options: Any) -> Any:

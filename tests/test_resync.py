@@ -1,20 +1,9 @@
 """A second chance for everything: rows that go by the change feed are compared again, a share of them a day."""
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-import dlt
-import pytest
 from account import Account
 
 DAY = 86_400
-
-
-@pytest.fixture
-def account(small: Any, new_pipeline: Callable[..., dlt.Pipeline], tmp_path: Path) -> Account:
-    return Account(small, new_pipeline, tmp_path / "test.duckdb")
 
 
 def lose_events(account: Account) -> None:

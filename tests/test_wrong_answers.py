@@ -25,11 +25,6 @@ UNKNOWN = "Unrecognized request URL (GET: /v1/x). Please see https://stripe.com/
 
 
 @pytest.fixture
-def account(small: Any, new_pipeline: Callable[..., dlt.Pipeline], tmp_path: Path) -> Account:
-    return Account(small, new_pipeline, tmp_path / "test.duckdb")
-
-
-@pytest.fixture
 def crowd(new_pipeline: Callable[..., dlt.Pipeline], tmp_path: Path) -> Any:
     """An account with more charges than fit on a page."""
     with sandbox.serve(world=Bulk({"charges": 250})) as stripe:
