@@ -1,7 +1,7 @@
 """A life of changes, runs, kills and delays, drawn by hypothesis; after each settled run the copy equals the dump.
 
 `test_a_short_life` is part of the suite. `test_a_long_life` is the soak: the same machine, hundreds of lives. What it
-found is kept as stories in test_feed.py.
+found is kept as stories in test_feed_*.py.
 """
 from __future__ import annotations
 

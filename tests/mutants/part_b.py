@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from mutants import Mutant
 
-FEED = "tests/test_feed.py -k"
+TOLD, WATCHED = "tests/test_feed_events.py -k", "tests/test_feed_watched.py -k"
+GAPS, ORDER, GONE = "tests/test_feed_gaps.py -k", "tests/test_feed_order.py -k", "tests/test_feed_deletions.py -k"
 
 MUTANTS = (
     # ---- children
-    Mutant("return [nothing] if lists.by_change_feed else []", "return []", f"{FEED} cannot_have_children"),
+    Mutant("return [nothing] if lists.by_change_feed else []", "return []", f"{GONE} cannot_have_children"),
     Mutant(
         "return [family] if things or lists.by_change_feed else []",
         "return [family] if things else []",
-        f"{FEED} last_child_may_go",
+        f"{GONE} last_child_may_go",
     ),
-    Mutant("verdict.complete = False\n        verdict.error = error", "verdict.error = error", f"{FEED} refused_later"),
+    Mutant("verdict.complete = False\n        verdict.error = error", "verdict.error = error", f"{GONE} refused_later"),
     Mutant(
         'if kind.takes(thing) or (found.fallback and "object" not in thing)',
         "if True",
-        f"{FEED} deleted_customer_keeps",
+        f"{GONE} deleted_customer_keeps",
     ),
     Mutant(
         "return kind in self.table.object or (self.other_kinds and kind not in self.named)",
@@ -51,83 +52,85 @@ MUTANTS = (
     Mutant(
         "if column and family.owner and compared:",
         "if False:",
-        f"{FEED} compared_with_what_the_parent",
+        f"{TOLD} compared_with_what_the_parent",
     ),
     # ---- feed
-    Mutant("EVENTS_KEPT = 29 * 86_400", "EVENTS_KEPT = 31 * 86_400", f"{FEED} longer_than_events_are_kept"),
-    Mutant("[position - self._lookback]", "[position]", f"{FEED} shows_up_after_the_run"),
+    Mutant("EVENTS_KEPT = 29 * 86_400", "EVENTS_KEPT = 31 * 86_400", f"{GAPS} longer_than_events_are_kept"),
+    Mutant("[position - self._lookback]", "[position]", f"{ORDER} shows_up_after_the_run"),
     Mutant(
         "NotedEvents(self._now - lookback)",
         "NotedEvents(self._now)",
-        f"{FEED} are_not_applied_again",
+        f"{ORDER} are_not_applied_again",
     ),
     Mutant(
-        "whose and self._emitter.owner and whose != self._emitter.owner", "False", f"{FEED} events_of_other_accounts"
+        "whose and self._emitter.owner and whose != self._emitter.owner", "False", f"{TOLD} events_of_other_accounts"
     ),
-    Mutant("whose != self._emitter.owner", "True", f"{FEED} connected_account_are_its_own"),
-    Mutant("if second == change.at and itself:", "if itself:", f"{FEED} older_second_has_no_say"),
-    Mutant("second >= changes[key].at", "second > changes[key].at", f"{FEED} may_come_last"),
+    Mutant("whose != self._emitter.owner", "True", f"{TOLD} connected_account_are_its_own"),
+    Mutant("if second == change.at and itself:", "if itself:", f"{ORDER} older_second_has_no_say"),
+    Mutant("second >= changes[key].at", "second > changes[key].at", f"{ORDER} may_come_last"),
     Mutant(
         "max(second, applied.get(key, second))",
         "min(second, applied.get(key, second))",
-        f"{FEED} without_their_parents",
+        f"{ORDER} without_their_parents",
     ),
     Mutant(
         "if version and not version.deleted and version.changed_at > change.at:",
         "if False:",
-        f"{FEED} deletion_from_before",
+        f"{ORDER} deletion_from_before",
     ),
     Mutant(
         "if version is not None and version.changed_at >= change.at:",
         "if version is not None and version.changed_at > change.at:",
-        f"{FEED} outlives_events_of_its_second",
+        f"{ORDER} outlives_events_of_its_second",
     ),
     Mutant(
         'doubtful = unsure or event.get("api_version") not in (None, self._client.api_version) or any(',
         "doubtful = unsure or any(",
-        f"{FEED} another_version_is_only",
+        f"{TOLD} another_version_is_only",
     ),
     Mutant(
         "elif ends_object(event) and not root.table.survives_deleted_event:",
         "elif ends_object(event):",
-        f"{FEED} canceled_subscription",
+        f"{TOLD} canceled_subscription",
     ),
     Mutant(
         'return None if answer.body.get("deleted") is True else (answer.body, answer.date)',
         "return (answer.body, answer.date)",
-        f"{FEED} hard_deletes",
+        f"{GONE} hard_deletes",
     ),
-    Mutant("if changed.get(other):", "if False:", f"{FEED} shows_a_changed_price"),
+    Mutant("if changed.get(other):", "if False:", f"{WATCHED} shows_a_changed_price"),
     Mutant(
         "return all(self._requests[table.name].settled for table in root.tables())",
         "return True",
-        f"{FEED} left_out_for_a_while_catches_up",
+        f"{GAPS} left_out_for_a_while_catches_up",
     ),
-    Mutant("position - max(int(watch.lookback.total_seconds()), self._lookback)", "position", f"{FEED} still_watched"),
+    Mutant(
+        "position - max(int(watch.lookback.total_seconds()), self._lookback)", "position", f"{WATCHED} still_watched"
+    ),
     Mutant(
         "if version and not same and version.changed_at >= read_at - LIST_DELAY:",
         "if False:",
-        f"{FEED} list_that_is_behind",
+        f"{ORDER} list_that_is_behind",
     ),
     Mutant(
-        "version.changed_at >= read_at - LIST_DELAY", "version.changed_at >= read_at", f"{FEED} list_that_is_behind"
+        "version.changed_at >= read_at - LIST_DELAY", "version.changed_at >= read_at", f"{ORDER} list_that_is_behind"
     ),
-    Mutant("low, high + 1)", "low, high)", f"{FEED} in_which_it_is_due"),
+    Mutant("low, high + 1)", "low, high)", f"{WATCHED} in_which_it_is_due"),
     Mutant(
         "to_refetch += [id for id in stored if id not in found and id not in self._applied[name]]",
         "pass",
-        f"{FEED} leaves_a_watched_list",
+        f"{WATCHED} leaves_a_watched_list",
     ),
     # ---- held
-    Mutant("exp.LTE(this=self.column(when)", "exp.LT(this=self.column(when)", f"{FEED} in_which_it_is_due"),
-    Mutant('"_deleted_at": moments, "_changed_at": moments,', '"_deleted_at": moments,', f"{FEED} row_is_flagged_once"),
-    Mutant('"_deleted_at": moments, ', "", f"{FEED} row_is_flagged_once"),
-    Mutant("None)] if None in given else []", "None)] if False else []", f"{FEED} leaves_a_watched_list"),
+    Mutant("exp.LTE(this=self.column(when)", "exp.LT(this=self.column(when)", f"{WATCHED} in_which_it_is_due"),
+    Mutant('"_deleted_at": moments, "_changed_at": moments,', '"_deleted_at": moments,', f"{GONE} row_is_flagged_once"),
+    Mutant('"_deleted_at": moments, ', "", f"{GONE} row_is_flagged_once"),
+    Mutant("None)] if None in given else []", "None)] if False else []", f"{WATCHED} leaves_a_watched_list"),
     # ---- run
     Mutant(
         "start is not None and start >= before",
         "start is not None and start <= before",
-        f"{FEED} bound_that_moves_back",
+        f"{GAPS} bound_that_moves_back",
     ),
     # ---- plan
     Mutant('bool(value.get("has_more"))', "False", "tests/test_plan.py -k as_if_nobody"),

@@ -6,7 +6,9 @@ from . import Mutant
 
 ANSWERS, PAGES = "tests/test_client_answers.py -k", "tests/test_client_pages.py -k"
 SWEEPS = "tests/test_backfill.py -k"
-FEED, LOAD, PROOF = "tests/test_feed.py -k", "tests/test_load.py -k", "tests/test_verify.py -k"
+TOLD, GAPS = "tests/test_feed_events.py -k", "tests/test_feed_gaps.py -k"
+ORDER, GONE = "tests/test_feed_order.py -k", "tests/test_feed_deletions.py -k"
+LOAD, PROOF = "tests/test_load.py -k", "tests/test_verify.py -k"
 ROWS, DRIFT, SCRATCH = "tests/test_rows.py -k", "tests/test_drift.py -k", "tests/test_scratch.py"
 CUT, TWO, STATE = "tests/test_first_load.py -k", "tests/test_two_at_once.py -k", "tests/test_recorded_state.py -k"
 WRONG = "tests/test_wrong_answers.py -k"
@@ -48,25 +50,25 @@ MUTANTS = (
     Mutant("page.leave_out(delivered)", "pass", f"{PAGES} comes_again_is_handed"),
     # ---- events
     Mutant(
-        "    if any(map(ends_object, events)):\n        return None\n", "", f"{FEED} told_apart_by_what_they_changed"
+        "    if any(map(ends_object, events)):\n        return None\n", "", f"{TOLD} told_apart_by_what_they_changed"
     ),
-    Mutant("request.position - self._lookback)\n", "request.position)\n", f"{FEED} show_up_late"),
+    Mutant("request.position - self._lookback)\n", "request.position)\n", f"{ORDER} show_up_late"),
     # ---- what is stored
-    Mutant('self.column("_deleted", of).eq(self.boolean(False))', "exp.true()", f"{FEED} row_is_flagged_once"),
-    Mutant('self.column("_account_id", of).eq(self.text(self.account))', "exp.true()", f"{FEED} two_accounts_in_one"),
+    Mutant('self.column("_deleted", of).eq(self.boolean(False))', "exp.true()", f"{GONE} row_is_flagged_once"),
+    Mutant('self.column("_account_id", of).eq(self.text(self.account))', "exp.true()", f"{TOLD} two_accounts_in_one"),
     Mutant(
         "bounds = [(exp.GTE, since)",
         "bounds = [(exp.GT, since)",
-        f"{FEED} includes_its_own_second",
+        f"{GAPS} includes_its_own_second",
     ),
     Mutant("(exp.LT, until)]", "(exp.LTE, until)]", "tests/test_sql.py -k stored_is_counted"),
     Mutant('{"tsql", "fabric", "oracle", "sqlite"}', '{"oracle"}', "tests/test_sql.py -k destination_has_them"),
     # ---- what is gone
     Mutant(
-        "bounded or not complete or table.retention or", "bounded or not complete or", f"{FEED} stripe_forgets_are_kept"
+        "bounded or not complete or table.retention or", "bounded or not complete or", f"{GONE} stripe_forgets_are_kept"
     ),
     Mutant("or bounded or not complete", "or bounded", f"{LOAD} half_way"),
-    Mutant("not whole or bounded", "not whole", f"{FEED} from_a_bound_on"),
+    Mutant("not whole or bounded", "not whole", f"{GONE} from_a_bound_on"),
     Mutant(
         "for flags in range(8) if not flags & (_DELETED | _SEEN))",
         "for flags in range(8) if not flags & _SEEN)",
@@ -75,7 +77,7 @@ MUTANTS = (
     Mutant(
         "            if deleted and hard:\n                continue",
         "            if False:\n                continue",
-        f"{FEED} deletes_are_hard",
+        f"{GONE} deletes_are_hard",
     ),
     # ---- rows
     Mutant("min(seconds) in _SECONDS and max(seconds) in _SECONDS", "max(seconds) in _SECONDS", f"{ROWS} misfit"),
@@ -91,10 +93,10 @@ MUTANTS = (
     Mutant(
         "if options.end is not None:\n            return\n",
         "if False:\n            return\n",
-        f"{FEED} an_end_leaves_no_position",
+        f"{GAPS} an_end_leaves_no_position",
     ),
-    Mutant('state.refused = outcome.verdict.status == "no permission"', "pass", f"{FEED} may_not_be_expanded"),
-    Mutant("if failed_as_a_whole or outcome.now is None:", "if outcome.now is None:", f"{FEED} broken_object"),
+    Mutant('state.refused = outcome.verdict.status == "no permission"', "pass", f"{GAPS} may_not_be_expanded"),
+    Mutant("if failed_as_a_whole or outcome.now is None:", "if outcome.now is None:", f"{GAPS} broken_object"),
     # ---- a first load that was cut short
     Mutant("ask.reread == begun.reread\n", "True\n", f"{CUT} otherwise"),
     Mutant("ask.table.name in begun.tables and", "True and", f"{CUT} otherwise"),
@@ -111,7 +113,7 @@ MUTANTS = (
         "elif False:",
         f"{LOAD} another_account",
     ),
-    Mutant("if None not in (mode, state.livemode) and mode != state.livemode:", "if False:", f"{FEED} live_data"),
+    Mutant("if None not in (mode, state.livemode) and mode != state.livemode:", "if False:", f"{TOLD} live_data"),
     # ---- verifying and migrating
     Mutant("loaded_at) - LIST_DELAY", "loaded_at) + LIST_DELAY", f"{PROOF} just_before"),
     Mutant("            high = low + 1  # one second", "            pass  # one second", f"{PROOF} second_with_many"),
