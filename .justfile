@@ -20,7 +20,7 @@ types:
 test:
     python -m venv .venv && .venv/bin/pip install -q -e ".[test]" && .venv/bin/python -m pytest -q -n 2 --dist loadfile
 
-# Run some tests: just only tests/test_rows.py -k decimals
+# Run some tests: just only tests/test_rows_declared.py -k decimals
 [positional-arguments]
 only *arguments:
     .venv/bin/python -m pytest -q "$@"

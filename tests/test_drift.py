@@ -15,7 +15,7 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from test_rows import JSON, Leaf, leaves
+from leaves import JSON, Leaf, leaves
 
 from stripe_source import sandbox
 from stripe_source.load.sync import sync

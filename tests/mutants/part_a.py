@@ -9,7 +9,8 @@ REQUESTS, ANSWERS = "tests/test_client_requests.py", "tests/test_client_answers.
 RETRIES, PAGES = "tests/test_client_retries.py", "tests/test_client_pages.py"
 ERRORS, KEYS, OAUTH = "tests/test_client_errors.py", "tests/test_client_keys.py", "tests/test_client_oauth.py"
 LIMITS, SWEEPS = "tests/test_limits.py", "tests/test_backfill.py"
-ROWS, PORTIONS, PROOF = "tests/test_rows.py", "tests/test_first_load.py", "tests/test_verify.py"
+DECLARED, UNDECLARED = "tests/test_rows_declared.py", "tests/test_rows_undeclared.py"
+PORTIONS, PROOF = "tests/test_first_load.py", "tests/test_verify.py"
 
 MUTANTS = (
     # keys, tokens, hosts
@@ -130,10 +131,10 @@ MUTANTS = (
     Mutant("(ask.since, ask.until) == (begun.start, begun.end)", "True", f'{PORTIONS} -k "otherwise and without_end"'),
     Mutant("now - begun.position <", "begun.position - now <", f'{PORTIONS} -k "long_ago and 30"'),
     # rows
-    Mutant('if kind != "text" or not _has_nul(made):', "if True:", f'{ROWS} -k "nul_becomes"'),
-    Mutant("number.adjusted() >= precision - scale", "number.adjusted() > precision - scale", f'{ROWS} -k "misfit"'),
-    Mutant("abs(value) <= 2**53", "abs(value) <= 2**54", f'{ROWS} -k "misfit"'),
-    Mutant('r"0|-?[1-9]\\d{0,18}", text, re.ASCII', 'r"-?\\d{1,19}", text, re.ASCII', f'{ROWS} -k "misfit"'),
+    Mutant('if kind != "text" or not _has_nul(made):', "if True:", f'{UNDECLARED} -k "nul_becomes"'),
+    Mutant("number.adjusted() >= precision - scale", "number.adjusted() > precision - scale", f"{DECLARED} -k misfit"),
+    Mutant("abs(value) <= 2**53", "abs(value) <= 2**54", f'{DECLARED} -k "misfit"'),
+    Mutant('r"0|-?[1-9]\\d{0,18}", text, re.ASCII', 'r"-?\\d{1,19}", text, re.ASCII', f'{DECLARED} -k "misfit"'),
     # verifying and migrating
     Mutant('if second.verdict.status != "ok":', "if False:", f'{PROOF} -k "second_look_cannot"'),
     Mutant(

@@ -9,7 +9,7 @@ SWEEPS = "tests/test_backfill.py -k"
 TOLD, GAPS = "tests/test_feed_events.py -k", "tests/test_feed_gaps.py -k"
 ORDER, GONE = "tests/test_feed_order.py -k", "tests/test_feed_deletions.py -k"
 LOAD, PROOF = "tests/test_load.py -k", "tests/test_verify.py -k"
-ROWS, DRIFT, SCRATCH = "tests/test_rows.py -k", "tests/test_drift.py -k", "tests/test_scratch.py"
+DECLARED, DRIFT, SCRATCH = "tests/test_rows_declared.py -k", "tests/test_drift.py -k", "tests/test_scratch.py"
 CUT, TWO, STATE = "tests/test_first_load.py -k", "tests/test_two_at_once.py -k", "tests/test_recorded_state.py -k"
 WRONG = "tests/test_wrong_answers.py -k"
 WALK, SCHEMA = "tests/test_generators.py -k", "tests/test_schema_commands.py -k"
@@ -80,7 +80,7 @@ MUTANTS = (
         f"{GONE} deletes_are_hard",
     ),
     # ---- rows
-    Mutant("min(seconds) in _SECONDS and max(seconds) in _SECONDS", "max(seconds) in _SECONDS", f"{ROWS} misfit"),
+    Mutant("min(seconds) in _SECONDS and max(seconds) in _SECONDS", "max(seconds) in _SECONDS", f"{DECLARED} misfit"),
     # ---- contracts
     Mutant("if undeclared.frozen_fields:", "if False:", f"{DRIFT} freeze_names"),
     Mutant("result.discarded += len(made.discarded)", "pass", f"{DRIFT} discard_row"),
