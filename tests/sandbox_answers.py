@@ -1,15 +1,54 @@
-"""What the sandbox answers, asked without a port, and the events of what is done in it."""
+"""What the sandbox answers, asked through a port or without one, and the events of what is done in it."""
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
 from stripe_source import sandbox
 from stripe_source.sandbox.endpoints.routes import Router
 
 Data = dict[str, Any]
+Answer = tuple[int, Any, dict[str, str]]
+
+
+def ask(
+    box: sandbox.Sandbox, path: str, params: dict[str, Any] | None = None, *, key: str | None = None,
+    headers: dict[str, str] | None = None, form: dict[str, Any] | None = None, method: str | None = None,
+) -> Answer:
+    """Status, body and headers of one answer."""
+    query = "?" + urlencode(params, doseq=True) if params else ""
+    data = urlencode(form).encode() if form is not None else None
+    request = Request(box.url + path + query, method=method, data=data, headers={
+        "Authorization": f"Bearer {key or box.api_key}", **(headers or {})})
+    try:
+        with urlopen(request) as answer:
+            return answer.status, json.load(answer), dict(answer.headers)
+    except HTTPError as error:
+        with error:
+            return error.code, json.load(error), dict(error.headers)
+
+
+def read(box: sandbox.Sandbox, path: str, params: dict[str, Any] | None = None, **rest: Any) -> list[dict[str, Any]]:
+    """All objects of a list, page after page."""
+    found: list[dict[str, Any]] = []
+    params = {"limit": 100, **(params or {})}
+    while True:
+        status, page, _ = ask(box, path, params, **rest)
+        assert status == 200, page
+        found += page["data"]
+        if not page["has_more"]:
+            return found
+        params["starting_after"] = found[-1]["id"]
+
+
+def error(answer: Answer) -> tuple[int, str | None, str | None]:
+    """Status, code and parameter of a refusal."""
+    status, body, _ = answer
+    return status, body["error"].get("code"), body["error"].get("param")
 
 
 class Reader:
