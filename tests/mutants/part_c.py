@@ -12,7 +12,7 @@ LOAD, PROOF = "tests/test_load.py -k", "tests/test_verify.py -k"
 DECLARED, DRIFT, SCRATCH = "tests/test_rows_declared.py -k", "tests/test_drift.py -k", "tests/test_scratch.py"
 CUT, TWO, STATE = "tests/test_first_load.py -k", "tests/test_two_at_once.py -k", "tests/test_recorded_state.py -k"
 WRONG = "tests/test_wrong_answers.py -k"
-WALK, SCHEMA = "tests/test_generators.py -k", "tests/test_schema_commands.py -k"
+WALK, SCHEMA = "tests/test_generators.py -k", "tests/test_schema_migrate.py -k"
 
 MUTANTS = (
     # ---- failures

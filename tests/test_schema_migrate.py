@@ -1,77 +1,29 @@
-"""The schema family: shown, printed as DDL, versioned, compared, and put into destinations without reading Stripe.
-
-What the statements make is compared with what dlt makes in real databases; what they say, with what sqlglot reads.
-"""
+"""A schema in real databases before the first row: made by us, or by the statements, it is what dlt makes."""
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import dlt
 import duckdb
 import pytest
-import sqlglot
 import yaml
-from later import some_later
-from sqlglot import exp
-from truth import MAPS, columns, differences
+from schema_family import LAST, NAMES, Make, run
+from truth import MAPS, differences
 
-import stripe_source
-from stripe_source.api.client import API_VERSION
-from stripe_source.cli.main import main
-from stripe_source.codegen.release import write_version
-from stripe_source.errors import ConfigurationError, DestinationError, InvalidOption, UnknownTable
+from stripe_source.errors import InvalidOption
 from stripe_source.load.sync import sync
-from stripe_source.schema.compare import SchemaDiff, compared
+from stripe_source.schema.compare import SchemaDiff
 from stripe_source.schema.ddl import schema_ddl
 from stripe_source.schema.diff import schema_diff
 from stripe_source.schema.inspect import schema_history, schema_show
 from stripe_source.schema.migrate import schema_migrate
 from stripe_source.schema.snapshot import snapshot_of_maps
-from stripe_source.schema.sql.dialects import DIALECTS
-from stripe_source.schema.sql.statements import column_type
 from stripe_source.schema.versions import map_versions
-from stripe_source.schema.versions.api_versions import api_versions
-
-NAMES = sorted(file.stem for file in MAPS.glob("*.yaml"))
-KINDS = "text", "bigint", "double", "bool", "json", "timestamp", "decimal"
-TYPES = {  # what dlt 1.31 makes of these kinds, written by hand
-    "athena": ("string", "bigint", "double", "boolean", "string", "timestamp", "decimal(38,12)"),
-    "bigquery": ("STRING", "INT64", "FLOAT64", "BOOL", "JSON", "TIMESTAMP", "BIGNUMERIC(38,12)"),
-    "clickhouse": ("String", "Int64", "Float64", "Boolean", "String", "DateTime64(6,'UTC')", "Decimal(38,12)"),
-    "databricks": ("STRING", "BIGINT", "DOUBLE", "BOOLEAN", "STRING", "TIMESTAMP", "DECIMAL(38,12)"),
-    "dremio": ("VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN", "VARCHAR", "TIMESTAMP", "DECIMAL(38,12)"),
-    "duckdb": ("VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN", "JSON", "TIMESTAMP WITH TIME ZONE", "DECIMAL(38,12)"),
-    "fabric": ("varchar(max)", "bigint", "float", "bit", "varchar(max)", "datetime2(6)", "decimal(38,12)"),
-    "mysql": ("TEXT", "BIGINT", "DOUBLE", "BOOL", "JSON", "DATETIME(6)", "NUMERIC(38,12)"),
-    "oracle": ("CLOB", "NUMBER(19)", "DOUBLE PRECISION", "BOOLEAN", "JSON", "DATE", "NUMERIC(38,12)"),
-    "postgres": ("varchar", "bigint", "double precision", "boolean", "json", "timestamptz", "numeric(38,12)"),
-    "redshift": ("varchar(max)", "bigint", "double precision", "boolean", "super", "timestamp with time zone",
-                 "numeric(38,12)"),
-    "snowflake": ("VARCHAR", "NUMBER(19,0)", "FLOAT", "BOOLEAN", "VARIANT", "TIMESTAMP_LTZ", "NUMBER(38,12)"),
-    "spark": ("STRING", "BIGINT", "DOUBLE", "BOOLEAN", "STRING", "TIMESTAMP", "DECIMAL(38,12)"),
-    "sqlite": ("TEXT", "BIGINT", "DOUBLE", "BOOLEAN", "JSON", "DATETIME", "NUMERIC(38,12)"),
-    "trino": ("VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN", "VARCHAR", "TIMESTAMP WITH TIME ZONE", "DECIMAL(38,12)"),
-    "tsql": ("nvarchar(max)", "bigint", "float", "bit", "json", "datetimeoffset", "decimal(38,12)"),
-}
-KEYED = {"bigquery", "clickhouse", "databricks", "duckdb", "postgres", "redshift", "snowflake", "sqlite"}
-SILENT = {"dremio", "fabric", "sqlite", "tsql"}  # nothing carries a description there
-LAST = map_versions.map_versions()[-1]
-Make = Callable[..., dlt.Pipeline]
-
-
-def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
-    """A command in this process: exit code, stdout, stderr."""
-    code = main(argv)
-    printed = capsys.readouterr()
-    return code, printed.out, printed.err
-
 
 # ---- real databases
 
@@ -120,89 +72,7 @@ def described(table: str) -> str:
     return str(yaml.safe_load((MAPS / f"{table}.yaml").read_text())["description"])
 
 
-# ---- DDL
-
-
-@cache
-def expected_type(dialect: str, kind: str) -> exp.DataType:
-    """The type of a kind of column, as sqlglot understands what we wrote down."""
-    text = TYPES[dialect][KINDS.index(kind.partition("(")[0])]
-    return exp.DataType.build(text, dialect="hive" if dialect == "athena" else dialect)
-
-
-@pytest.mark.parametrize("dialect", some_later(sorted(DIALECTS), ("bigquery", "duckdb", "postgres", "snowflake")))
-def test_statements_of_all_tables_parse_back(dialect: str) -> None:
-    """In each dialect: names, types, nullability, keys and descriptions are what the maps declare."""
-    grammar = "hive" if dialect == "athena" else dialect
-    made = schema_ddl(dialect, "%", dataset="stripe_data")
-
-    assert [table["table"] for table in made] == [table["name"] for table in stripe_source.list_tables()]
-    for table in made:
-        shape = schema_show(table["table"])
-        parsed = sqlglot.parse_one(table["sql"][0], dialect=grammar)
-        assert isinstance(parsed, exp.Create)
-        again = sqlglot.parse_one(parsed.sql(grammar), dialect=grammar)
-        assert [each.name for each in again.this.expressions if isinstance(each, exp.ColumnDef)] == [
-            column["name"].upper() if dialect == "snowflake" else column["name"] for column in shape["columns"]]
-        found, expected = {}, {}
-        for definition in (each for each in parsed.this.expressions if isinstance(each, exp.ColumnDef)):
-            kinds = {type(each.kind) for each in definition.constraints}
-            nullable = definition.kind.args.get("nullable") if dialect == "clickhouse" else None
-            found[definition.name.lower()] = (
-                definition.kind.copy() if not nullable else _bare(definition.kind),
-                bool(nullable) if dialect == "clickhouse" else exp.NotNullColumnConstraint not in kinds,
-            )
-        for column in shape["columns"]:
-            says_null = dialect not in ("athena", "dremio")
-            expected[column["name"]] = (
-                expected_type(dialect, column["type"]), column["nullable"] if says_null else True)
-        assert found == expected, table["table"]
-        assert table["key"] == shape["key"]
-        name = parsed.find(exp.Table)
-        spelled = [part for part in (name.db, name.name) if part]
-        assert spelled == ([f"stripe_data___{table['table']}"] if dialect == "clickhouse" else
-                           ["STRIPE_DATA", table["table"].upper()] if dialect == "snowflake" else
-                           ["stripe_data", table["table"]])
-        key = parsed.find(exp.PrimaryKey)
-        held = [each.name.lower() for each in key.find_all(exp.Identifier)] if key else []
-        assert held == (table["key"] if dialect in KEYED else [])
-        text = "\n".join(table["sql"]).replace("\\'", "'").replace("''", "'")
-        described_ = [column["description"] for column in shape["columns"] if column["description"]]
-        assert [each for each in described_ if (each in text) is (dialect in SILENT)] == []
-
-
-def _bare(kind: exp.DataType) -> exp.DataType:
-    bare = kind.copy()
-    bare.set("nullable", None)
-    return bare
-
-
-@pytest.mark.parametrize(("dialect", "mapper"), [
-    ("mysql", "MysqlVariantTypeMapper"), ("oracle", "SqlalchemyTypeMapper"), ("sqlite", "SqlalchemyTypeMapper"),
-])
-def test_types_that_are_written_down_are_dlt_s(dialect: str, mapper: str) -> None:
-    """Where dlt goes through SQLAlchemy, which a user need not have: every data type of dlt's."""
-    from dlt.common.data_types.typing import DATA_TYPES
-    from dlt.destinations.impl.sqlalchemy import type_mapper
-    from sqlalchemy.dialects import registry
-
-    capabilities = dlt.destinations.sqlalchemy()._raw_capabilities()
-    grammar = registry.load(dialect)()
-    theirs = getattr(type_mapper, mapper)(capabilities, grammar)
-    words = [{"name": "x", "data_type": kind, "precision": 38, "scale": 12} if kind == "decimal" else
-             {"name": "x", "data_type": kind} for kind in DATA_TYPES]
-
-    assert {each["data_type"]: theirs.to_destination_type(each, None).compile(dialect=grammar) for each in words} == {
-        each["data_type"]: column_type(DIALECTS[dialect], each, {}) for each in words}
-
-
-def test_statements_need_no_package_of_the_database() -> None:
-    """Nothing of Snowflake, BigQuery, Databricks or ClickHouse is installed where this runs."""
-    for name in ("snowflake", "google.cloud.bigquery", "databricks", "clickhouse_driver"):
-        with pytest.raises(ModuleNotFoundError):
-            __import__(name)
-
-    assert len(schema_ddl("snowflake", "refunds")[0]["sql"]) == 1
+# ---- statements
 
 
 def test_duckdb_makes_of_the_statements_what_dlt_makes(full: dict[str, Any]) -> None:
@@ -323,72 +193,7 @@ def wrong(file: Path, world: Any, *tables: str) -> list[str]:
         ]
 
 
-def test_the_command_prints_a_script(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Statements with a `;`, the key in a line above; with `--output` they are in a file."""
-    code, out, err = run(capsys, "schema", "ddl", "--dialect", "sqlserver", "--tables", "tax_codes", "--dataset", "dbo")
-    filed = run(capsys, "schema", "ddl", "--dialect", "tsql", "--tables", "tax_codes", "--dataset", "dbo",
-                "--output", "ddl.sql")
-
-    assert (code, err) == (0, "")
-    assert out == """\
--- tax_codes; key: _account_id, id
-CREATE TABLE [dbo].[tax_codes] (
-  [_account_id] nvarchar(max) NOT NULL,
-  [id] nvarchar(max) NOT NULL,
-  [description] nvarchar(max),
-  [name] nvarchar(max),
-  [object] nvarchar(max),
-  [requirements__performance_location] nvarchar(max),
-  [_deleted] bit NOT NULL,
-  [_deleted_at] datetimeoffset,
-  [_changed_at] datetimeoffset NOT NULL,
-  [_dlt_load_id] nvarchar(max) NOT NULL,
-  [_dlt_id] nvarchar(max) NOT NULL
-);
-"""
-    assert filed == (0, "1 table written to ddl.sql\n", "")
-    assert (tmp_path / "ddl.sql").read_text() == out
-
-
-# ---- versions
-
-
-def test_the_last_version_is_that_of_the_maps() -> None:
-    """A map that was changed needs a version: `python -m stripe_source.codegen.release` writes it."""
-    last, outline = map_versions.map_versions()[-1], snapshot_of_maps()
-
-    assert dataclasses.asdict(last) | {"changes": {}} == {
-        "version": len(map_versions.map_versions()), "release": stripe_source.__version__, "api_version": API_VERSION,
-        "hash": map_versions.maps_hash(), "tables": len(NAMES), "columns": sum(map(len, outline.values())),
-        "changes": {},
-    }
-    assert map_versions.map_version_of(last.version) == map_versions.map_version_of(last.release) == outline
-    assert api_versions()[-1] == API_VERSION
-
-
-def test_a_release_brings_a_version_with_its_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tables and columns that came, went and changed; within a release its version is written over."""
-    folder = tmp_path / "versions"
-    first = write_version(folder)
-    old = map_versions.map_version_of(1, folder)
-    del old["refunds"]
-    old["usage_records"] = {"id": "text not null"}
-    old["tax_codes"] = {**old["tax_codes"], "name": "bigint", "code": "text"}
-    del old["tax_codes"]["description"]
-    (folder / "1.yaml").write_text(yaml.safe_dump(old))
-    monkeypatch.setattr(stripe_source, "__version__", "0.2.0")
-    second = write_version(folder)
-    again = write_version(folder)
-
-    assert (first.version, first.changes, second, again.version) == (1, {}, again, 2)
-    assert second.changes == {
-        "tables_added": {"refunds": snapshot_of_maps()["refunds"]},
-        "tables_removed": {"usage_records": {"id": "text not null"}},
-        "columns_added": {"tax_codes": {"description": "text"}}, "columns_removed": {"tax_codes": {"code": "text"}},
-        "columns_changed": {"tax_codes": {"name": ["bigint", "text"]}},
-    }
-    assert map_versions.map_version_of(2, folder) == map_versions.map_version_of("0.2.0", folder) == snapshot_of_maps()
-    map_versions.map_versions.cache_clear()
+# ---- migrating
 
 
 def test_history_tells_the_maps_and_what_a_destination_keeps(
@@ -411,83 +216,6 @@ def test_history_tells_the_maps_and_what_a_destination_keeps(
     assert (code, none[0], none[1].splitlines()[-1]) == (0, 0, "No schema yet in stripe.duckdb")
     assert (history["location"], schema_history()["location"]) == (str(full["file"]), None)
     assert re.search(rf"^{LAST.version} +{re.escape(LAST.release)} +\S+ +{len(NAMES)} ", out, re.MULTILINE)
-
-
-# ---- comparing
-
-
-def test_twelve_columns_of_an_api_version(capsys: pytest.CaptureFixture[str]) -> None:
-    """What `basil` brought to terminal configurations, as data, as text, and by the exit code."""
-    argv = ("schema", "diff", "api:2025-02-24.acacia", "api:2025-03-31.basil", "--tables", "terminal_configurations")
-    wifi = {name: "text" for name in columns("terminal_configurations") if name.startswith("wifi__")}
-    code, out, err = run(capsys, *argv)
-    asked = run(capsys, *argv, "--json")
-
-    assert (code, err, asked[0], len(wifi)) == (4, "", 4, 12)
-    assert json.loads(asked[1]) == {
-        "a": "api:2025-02-24.acacia", "b": "api:2025-03-31.basil", "tables_added": {}, "tables_removed": {},
-        "columns_added": {"terminal_configurations": wifi}, "columns_removed": {}, "columns_changed": {},
-        "equal": False, "exit_code": 4,
-    }
-    assert out.splitlines() == [
-        "From api:2025-02-24.acacia to api:2025-03-31.basil:",
-        *(f"+ terminal_configurations.{name}  text" for name in wifi), "", "12 columns added",
-    ]
-
-
-def test_older_api_versions_lack_what_came_later() -> None:
-    """Tables, columns and types, from the pinned version backwards; the pinned one is that of the maps."""
-    clover = schema_diff("api:2025-09-30.clover", "maps")
-    basil = schema_diff("api:2025-02-24.acacia", "maps", tables="invoices;subscription_items")
-
-    assert schema_diff(f"api:{API_VERSION}", "maps").equal
-    assert {"payment_records", "v2_core_accounts", "reserve_holds"} - set(NAMES) <= {"reserve_holds"}
-    assert {"payment_records", "v2_core_accounts"} <= set(clover.tables_added)
-    assert clover.tables_added["payment_records"] == snapshot_of_maps()["payment_records"]
-    assert clover.columns_changed["prices"] == {"unit_amount_decimal": ["text", "decimal(38,12)"]}
-    assert set(basil.columns_removed["invoices"]) >= {"charge", "paid", "payment_intent", "subscription"}
-    assert set(basil.columns_removed["invoices"].values()) == {"unknown"}
-    assert basil.columns_added["subscription_items"]["current_period_end"] == "timestamp"
-
-
-def test_versions_of_the_maps_compare() -> None:
-    """By number, by release, and the maps as they are."""
-    assert schema_diff("1", "maps:0.1.0").equal
-    assert schema_diff(f"maps:{LAST.version}", "maps").equal
-
-
-def test_a_destination_that_somebody_changed_differs(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """Real columns are looked at: one that is gone, one that was added by hand, one of another type, a whole table."""
-    where = ("--destination", "duckdb", "--tables", "coupons;refunds")
-    made = run(capsys, "schema", "migrate", *where)
-    before = run(capsys, "schema", "diff", "maps", "destination", *where)
-    with duckdb.connect(str(tmp_path / "stripe.duckdb")) as connection:
-        connection.execute("ALTER TABLE stripe_data.coupons DROP COLUMN name")
-        connection.execute("ALTER TABLE stripe_data.coupons ADD COLUMN mine DATE")
-        connection.execute("ALTER TABLE stripe_data.coupons ALTER duration TYPE BIGINT USING 1")
-        connection.execute("DROP TABLE stripe_data.refunds")
-    code, out, _ = run(capsys, "schema", "diff", "maps", "destination", *where, "--json")
-    mended = run(capsys, "schema", "migrate", *where, "--json")
-    after = run(capsys, "schema", "diff", "maps", "destination", *where, "--json")
-    found, result = json.loads(out), json.loads(mended[1])
-
-    assert (made[0], before[:2], code) == (0, (0, "Equal: maps and destination\n"), 4)
-    assert {name: value for name, value in found.items() if value and name not in "ab"} == {
-        "tables_removed": {"refunds": snapshot_of_maps()["refunds"]}, "columns_removed": {"coupons": {"name": "text"}},
-        "columns_added": {"coupons": {"mine": "date"}}, "exit_code": 4,
-        "columns_changed": {"coupons": {"duration": ["text", "bigint"]}},
-    }
-    assert result["tables_added"] == {"refunds": snapshot_of_maps()["refunds"]}
-    assert result["columns_added"] == {"coupons": {"name": "text"}}
-    assert result["columns_different"] == {"coupons": {"duration": ["bigint", "text"]}}
-    assert "read again by the next run" in result["notes"][0]
-    assert json.loads(after[1])["columns_changed"] == {"coupons": {"duration": ["text", "bigint"]}}
-    assert json.loads(after[1])["tables_removed"] == {}
-
-
-# ---- migrating
 
 
 def test_everything_is_there_before_the_first_row(full: dict[str, Any]) -> None:
@@ -651,76 +379,3 @@ def test_files_take_a_schema_too(new_pipeline: Make, tmp_path: Path) -> None:
     assert (list(first.tables_added), first.after == again.before) == (["charges", "refunds"], True)
     assert (again.changed, first.descriptions) == (False, 0)
     assert [each["maps"] for each in schema_history(pipeline)["dlt"]] == [LAST.version]
-
-
-# ---- showing
-
-
-def test_several_tables_and_patterns_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    """One is an object, several are a list; each column has its description and where it comes from."""
-    one = json.loads(run(capsys, "schema", "show", "tax_codes", "--json")[1])
-    several = json.loads(run(capsys, "schema", "show", "tax_rates", "tax_c%", "--json")[1])
-    every = json.loads(run(capsys, "schema", "show", "--json")[1])
-    text = run(capsys, "schema", "show", "tax_codes")[1]
-
-    assert [each["table"] for each in several] == ["tax_rates", "tax_calculation_line_items", "tax_codes"]
-    assert several[2] == one
-    assert sorted(each["table"] for each in every) == NAMES
-    assert [column for column in one["columns"] if column["path"] == "requirements.performance_location"] == [{
-        "name": "requirements__performance_location", "type": "text", "nullable": True, "references": None,
-        "description": columns("tax_codes")["requirements__performance_location"]["description"],
-        "path": "requirements.performance_location", "inferred": False,
-    }]
-    assert all(column["description"] in text for column in one["columns"])
-    assert "  requirements.performance_location  " in text
-
-
-# ---- what cannot be
-
-
-@pytest.mark.parametrize(("argv", "says"), [
-    (("show", "chrges"), "Unknown table `chrges`. Did you mean `charges`?"),
-    (("ddl", "--dialect", "snowflak"), "`snowflak` is no value for option `dialect`. Did you mean `snowflake`?"),
-    (("ddl", "--dialect", "duckdb", "--tables", "chrges"), "Unknown table `chrges`."),
-    (("ddl", "--dialect", "duckdb", "--output", "no/such.sql"), "`no/such.sql` is no value for option `output`."),
-    (("ddl",), "the following arguments are required: --dialect"),
-    (("diff", "maps", "mops"), "`mops` is no value for option `schema`. Did you mean `maps`?"),
-    (("diff", "maps", "maps:77"), "`77` is no value for option `version`. Known: `1`"),
-    (("diff", "maps", "api:2031-01-01.zinnia"), "`2031-01-01.zinnia` is no value for option `api_version`."),
-    (("diff", "maps", "pipeline:none"), "`none` is no value for option `pipeline`. No pipeline was run"),
-    (("diff", "maps", "destination"), "Say which one with `--destination`"),
-    (("history", "--pipeline", "none"), "`none` is no value for option `pipeline`."),
-    (("history", "--dataset", "d"), "Say where it is with `--destination`."),
-    (("migrate", "--tables", "chrges"), "Unknown table `chrges`."),
-    (("migrate", "--from-pipeline", "none"), "`none` is no value for option `pipeline`."),
-    (("migrate", "--destination", "duckdbb"), "`duckdbb` is no value for option `destination`."),
-    (("migrate", "--dataset", "a b"), "`a b` is no value for option `dataset`."),
-    (("paint",), "argument ACTION: invalid choice: 'paint'"),
-], ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
-def test_what_cannot_be_is_refused(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, argv: tuple[str, ...], says: str
-) -> None:
-    """Exit code 2, the value and the way out on stderr, and no file is left."""
-    code, out, err = run(capsys, "schema", *argv)
-
-    assert (code, out) == (2, "")
-    assert says in err
-    assert list(tmp_path.glob("*.duckdb")) == []
-
-
-def test_a_destination_that_is_down_is_named(new_pipeline: Make) -> None:
-    """Its name and reason, and no password."""
-    pipeline = new_pipeline(destination=dlt.destinations.postgres("postgresql://user:sesame@127.0.0.1:9/db"))
-
-    with pytest.raises(DestinationError, match="Destination `postgres` failed") as caught:
-        schema_migrate(pipeline, "refunds")
-    assert "sesame" not in str(caught.value)
-    with pytest.raises(UnknownTable):
-        schema_migrate(pipeline, "chrges")
-    assert issubclass(UnknownTable, ConfigurationError)
-
-
-def test_outlines_are_compared_by_name() -> None:
-    """The plain function behind it."""
-    assert compared({"a": {"x": "text"}}, {"a": {"x": "text"}}).equal
-    assert compared({"a": {}}, {"b": {}}).exit_code == 4
