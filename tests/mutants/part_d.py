@@ -5,13 +5,16 @@ from __future__ import annotations
 from mutants import Mutant
 
 CELL = "tests/test_ground.py -k"
+LOADS, ACCOUNTS = "tests/test_ground_loads.py -k", "tests/test_ground_accounts.py -k"
 
 MUTANTS = (
     Mutant("LOST_LOAD: known and not held.last_load,", "LOST_LOAD: False,", f"{CELL} restored"),
     Mutant("LOST_ROWS: not rows and bool(state.held),", "LOST_ROWS: False,", f"{CELL} truncated"),
     Mutant("if not reason and not known and marker is not None:", "if False:", f"{CELL} lost_state"),
     Mutant("if state.rewrite or name in held.lost_columns:", "if state.rewrite:", f"{CELL} dropped_column"),
-    Mutant("if state.rewrite or name in held.lost_columns:", "if name in held.lost_columns:", f"{CELL} migrated_again"),
+    Mutant(
+        "if state.rewrite or name in held.lost_columns:", "if name in held.lost_columns:", f"{LOADS} migrated_again"
+    ),
     Mutant("if made_with != self.api_version:", "if False:", f"{CELL} other_api_version"),
     Mutant(
         "if (state.map_hash or first_hash(name) or self.map_hash) != self.map_hash:", "if False:", f"{CELL} other_map"
@@ -23,13 +26,13 @@ MUTANTS = (
     Mutant("refresh=refresh)\n        refresh = None", "refresh=refresh)", f"{CELL} drop_resources"),
     Mutant(
         "put_back(state, source_state)\n    if doubted:", "put_back(state, source_state)\n    if False:",
-        f"{CELL} was_dropped",
+        f"{LOADS} was_dropped",
     ),
-    Mutant("if self._rewrites:\n", "if False:\n", f"{CELL} gets_all_again"),
-    Mutant("if before and now and before != now:", "if False:", f"{CELL} told_from_that_of_another"),
-    Mutant("if False in seen and True not in seen:", "if False:", f"{CELL} objects_tell"),
-    Mutant("any(owner.live is (not mode) for owner in owners)", "False", f"{CELL} a_live_key_is_refused"),
-    Mutant("or (whose is not None and not self._emitter.owner)", "", f"{CELL} events_that_name"),
+    Mutant("if self._rewrites:\n", "if False:\n", f"{LOADS} gets_all_again"),
+    Mutant("if before and now and before != now:", "if False:", f"{ACCOUNTS} told_from_that_of_another"),
+    Mutant("if False in seen and True not in seen:", "if False:", f"{ACCOUNTS} objects_tell"),
+    Mutant("any(owner.live is (not mode) for owner in owners)", "False", f"{ACCOUNTS} a_live_key_is_refused"),
+    Mutant("or (whose is not None and not self._emitter.owner)", "", f"{ACCOUNTS} events_that_name"),
     Mutant("name in self._copied - mine for", "name in set() for", "tests/test_copied_objects.py"),
     Mutant(
         "if other and not (seen and all(map(self._was_applied, self.roots))):", "if other:",
