@@ -1,4 +1,4 @@
-"""The command line as a person meets it: what is printed where, exit codes, terminals, Ctrl-C.
+"""The command line as a person meets it: help, lists, checks, demo and sandbox; what is printed where, exit codes.
 
 What it says is compared with the sandbox, with the files of `schema_maps/` and `docs/`, and with the database.
 """
@@ -6,15 +6,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import re
-import select
 import signal
-import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -24,113 +17,22 @@ from urllib.request import Request, urlopen
 
 import duckdb
 import pytest
-from shell import ROOT, beyond_loopback, environment, ours, run
+from command_line import Said, Say, saying, started
+from shell import ROOT
 from truth import KEYS, MAPS, PARENTS, columns, differences
 
-from stripe_source import sandbox
-from stripe_source.cli.main import main
 from stripe_source.sandbox.world import World
 
 NAMES = sorted(file.stem for file in MAPS.glob("*.yaml"))
 DOCS = (ROOT / "docs" / "commands.md").read_text()
 COMMANDS = re.findall(r"^\| `(\w+)[^`|]*` \| `stripe_source\.", DOCS, re.MULTILINE)
 NO_FLAGS = {"api_key", "client_id", "client_secret", "refresh_token"} | {"emit", "accounts"}  # secrets; one value only
-LOADED = ("charges", "customers", "invoice_line_items", "refunds", "subscriptions")
-DUCKDB_TYPES = {
-    "text": "VARCHAR", "bigint": "BIGINT", "double": "DOUBLE", "bool": "BOOLEAN", "json": "JSON",
-    "timestamp": "TIMESTAMP WITH TIME ZONE", "decimal(38,12)": "DECIMAL(38,12)",
-}
-COLOUR = re.compile(r"\x1b\[(?:\d+;)*[39][0-7]m")
-STOPPED = "Stopped. What was loaded is kept; the next run goes on from there.\n"
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command answered."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Say = Callable[..., Said]
 
 
 @pytest.fixture
 def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Say:
     """Runs a command in this process; no part of the key that it is given may be printed."""
-
-    def run(*argv: str, key: str | None = None) -> Said:
-        if key:
-            monkeypatch.setenv("STRIPE_API_KEY", key)
-        try:
-            code: Any = main(argv)
-        except SystemExit as end:  # argparse, after --help and --version
-            code = end.code
-        printed = capsys.readouterr()
-        assert not key or key[-16:] not in printed.out + printed.err
-        return Said(code, printed.out, printed.err)
-
-    return run
-
-
-@contextmanager
-def started(folder: Path, *words: str, **more: Any) -> Iterator[subprocess.Popen[str]]:
-    """A command of ours as a process of its own, which is gone afterwards."""
-    streams = {name: more.pop(name, subprocess.PIPE) for name in ("stdout", "stderr")}
-    with subprocess.Popen(
-        ours(*words), cwd=folder, env=environment(folder, RUNTIME__DLTHUB_TELEMETRY="false", **more), text=True,
-        stdin=subprocess.DEVNULL, **streams,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def until(happened: Callable[[], Any], seconds: float = 60) -> None:
-    """Wait for something that another process or thread does."""
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
-
-
-def shown(terminal: int, word: str | None = None) -> str:
-    """What arrives on a terminal until it holds a word, or until nobody writes to it any more."""
-    text = b""
-    while word is None or word.encode() not in text:
-        assert select.select([terminal], [], [], 60)[0], text
-        try:
-            piece = os.read(terminal, 65_536)
-        except OSError:  # how Linux says that the other end is closed
-            piece = b""
-        if not piece:
-            break
-        text += piece
-    return text.decode()
-
-
-@pytest.fixture
-def terminal() -> Iterator[tuple[int, int]]:
-    """A terminal: the end that shows, and the end for a process to write to, which the test closes."""
-    screen, end = pytest.importorskip("pty").openpty()
-    yield screen, end
-    os.close(screen)
-
-
-def wrong(stripe: Any, folder: Path, *tables: str) -> list[str]:
-    """Where the database of `run` differs from the sandbox's dump."""
-    dump = stripe.world.dump()
-    with duckdb.connect(str(folder / "stripe.duckdb"), read_only=True) as connection:
-        return [
-            line for table in tables
-            for line in differences(connection, "stripe_data", table, dump[table], dump["accounts"][0].object["id"])
-        ]
+    return saying(capsys, monkeypatch)
 
 
 def test_without_a_command_it_says_how_it_is_used(say: Say) -> None:
@@ -297,243 +199,6 @@ def test_check_tells_a_program_by_its_exit_code(say: Say, small: Any, permission
 
     assert (said.code, said.err) == (code, "")
     assert said.out.startswith("Account unknown (the key may not read it), test mode\n")
-
-
-def test_run_in_json_counts_as_the_sandbox_does(say: Say, small: Any, tmp_path: Path) -> None:
-    """Rows and requests of the first run; the second finds nothing new; `schema show` shows what is in the file."""
-    argv = ("run", "--json", "--api-base", small.url, "--tables", ";".join(LOADED))
-    first = say(*argv, key=small.api_key)
-    asked = len(small.world.requests)
-    second = say(*argv, key=small.api_key)
-    truth = small.world.counts()
-    counts = {table: truth[table] for table in LOADED}
-
-    assert (first.code, first.err, second.code, second.err) == (0, "", 0, "")
-    assert counts == {name: table["new"] for name, table in first.json["tables"].items()}
-    assert {(0, 0, 0)} == {(each["new"], each["changed"], each["gone"]) for each in second.json["tables"].values()}
-    assert [asked, len(small.world.requests)] == [
-        first.json["figures"]["requests"], asked + second.json["figures"]["requests"]]
-    assert wrong(small, tmp_path, *LOADED) == []
-    assert Path(first.json["location"]) == tmp_path / "stripe.duckdb"
-    for table in LOADED:
-        with duckdb.connect(str(tmp_path / "stripe.duckdb"), read_only=True) as connection:
-            held = {row[0]: row[1] for row in connection.sql(f"DESCRIBE stripe_data.{table}").fetchall()}
-        told = say("schema", "show", table, "--json").json["columns"]
-        assert held == {column["name"]: DUCKDB_TYPES[column["type"]] for column in told}
-
-
-def test_run_tells_a_person_what_came_and_what_changed(say: Say, small: Any) -> None:
-    """Numbers per table at first, then only what moved, then that nothing did; plain text where no terminal is."""
-    world = small.world
-    argv = ("run", "--api-base", small.url, "--tables", "coupons;customers", "--marker", "none")
-    counts = {table: world.counts()[table] for table in ("coupons", "customers")}
-    first = say(*argv, key=small.api_key)
-    renamed, gone = [truth.object["id"] for truth in world.dump()["customers"] if not truth.deleted][:2]
-    world.update("customer", renamed, name="Ada Lovelace")
-    world.delete("customer", gone)
-    world.create("customer", name="Charles Babbage")
-    second, third = say(*argv, key=small.api_key), say(*argv, key=small.api_key)
-    numbers = re.search(r"^customers +(\d+) +(\d+) +(\d+) +(\d+)$", second.out, re.MULTILINE)
-
-    assert [0, 0, 0] == [said.code for said in (first, second, third)]
-    assert [(name, str(rows)) for name, rows in counts.items()] == re.findall(r"([a-z_]+) +(\d+)", first.out)[:2]
-    assert f"\n{sum(counts.values())} rows in 2 tables\n" in first.out
-    assert numbers and [1, 1, 1, counts["customers"] - 2] == [int(number) for number in numbers.groups()]
-    assert re.search(rf"^1 other table +{counts['coupons']}$", second.out, re.MULTILINE)
-    assert third.out.startswith(f"Nothing new, changed or gone; {sum(counts.values())} rows unchanged\n")
-    assert first.err.splitlines() == [
-        "Preparing 2 tables", "Reading", f"Read {sum(counts.values())} objects of 2 tables", "Loading"]
-    assert "\x1b" not in "".join(said.out + said.err for said in (first, second, third))
-
-
-def test_run_again_and_again_until_ctrl_c(small: Any, tmp_path: Path) -> None:
-    """With `--every`, each run is one line of JSON; after Ctrl-C a kind sentence, 130, and a database that is whole."""
-    tables = ("charges", "customers")
-    with started(
-        tmp_path, "run", "--api-base", small.url, "--tables", ";".join(tables), "--every", "1s", "--json",
-        STRIPE_API_KEY=small.api_key,
-    ) as process:
-        assert process.stdout
-        first = json.loads(process.stdout.readline())
-        small.world.create("customer", name="Ada")
-        later = [json.loads(process.stdout.readline())]
-        while not later[-1]["tables"]["customers"]["new"] and len(later) < 3:  # it had already asked
-            later.append(json.loads(process.stdout.readline()))
-        process.send_signal(signal.SIGINT)
-        rest, complaints = process.communicate(timeout=60)
-
-    assert (process.returncode, rest, complaints) == (130, "", STOPPED)
-    assert first["tables"]["customers"]["new"] == small.world.counts()["customers"] - 1
-    assert later[-1]["tables"]["customers"]["new"] == 1 and later[-1]["tables"]["charges"]["new"] == 0
-    assert small.api_key[-16:] not in json.dumps([first, *later])
-    assert wrong(small, tmp_path, *tables) == []
-    assert beyond_loopback(tmp_path) == ""
-
-
-@pytest.mark.soak
-def test_run_again_and_again_goes_on_when_a_reader_lets_go_of_the_file(small: Any, tmp_path: Path) -> None:
-    """One line for each try, and then the rows; a key that is revoked meanwhile ends it, with its exit code."""
-    reader = duckdb.connect(str(tmp_path / "stripe.duckdb"))
-    with started(
-        tmp_path, "run", "--api-base", small.url, "--tables", "customers", "--every", "1s", "--json",
-        STRIPE_API_KEY=small.api_key,
-    ) as process:
-        assert process.stdout and process.stderr
-        tries = [process.stderr.readline() for _ in range(2)]
-        reader.close()
-        loaded = json.loads(process.stdout.readline())
-        small.world.keys.revoke(small.api_key)
-        code = process.wait(60)
-        rest = process.stderr.read()
-
-    one_try = r"Error: Destination `duckdb` failed: .*lock.* Next try at \d\d:\d\d:\d\d; Ctrl-C ends it\n"
-    assert all(re.fullmatch(one_try, line) for line in tries)
-    assert loaded["tables"]["customers"]["new"] == small.world.counts()["customers"]
-    assert code == 3 and "Stripe answered 401" in rest
-
-
-@pytest.mark.parametrize(("pause", "expected"), [
-    (1.0, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 1]),
-    (600.0, [5, 10, 20, 40, 80, 160, 320, 600, 600, 600, 600, 600]),
-])
-def test_pauses_after_failures_grow_and_end(
-    pause: float, expected: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After a run that went well they begin anew; an error that no try mends is raised."""
-    from stripe_source.cli.repeat import run_again_and_again
-    from stripe_source.errors import Busy, DestinationError, MixedData, RateLimited, Unreachable
-
-    kinds = [Unreachable("no"), DestinationError("full"), Busy("stripe"), RateLimited("slow"), OSError("disk")]
-    outcomes: list[Any] = [*(kinds * 3)[:11], 0, Unreachable("again"), 1, MixedData("mode", "live", "test")]
-    waits, lines = list[float](), list[str]()
-    monkeypatch.setattr("stripe_source.cli.repeat.time.sleep", waits.append)
-
-    def once() -> int:
-        outcome = outcomes.pop(0)
-        if isinstance(outcome, Exception):
-            raise outcome
-        return int(outcome)
-
-    with pytest.raises(MixedData):
-        run_again_and_again(once, pause, lines.append, lambda text: None)
-
-    assert waits == [*expected, min(5, pause), pause]
-    assert len(lines) == 12 and all("\n" not in line for line in lines)
-
-
-def test_a_key_of_the_other_mode_is_refused_at_once(small: Any, tmp_path: Path) -> None:
-    """And one of another account: exit code 2 and the way out, by a process that ends."""
-    load = ("run", "--tables", "coupons")
-    first = run(tmp_path, *ours(*load, "--api-base", small.url), STRIPE_API_KEY=small.api_key)
-    with sandbox.serve(world=World(seed=7, scale=0.01, livemode=True)) as live:
-        second = run(tmp_path, *ours(*load, "--api-base", live.url), STRIPE_API_KEY=live.api_key)
-
-    assert (first.returncode, second.returncode) == (0, 2)
-    assert re.sub(r"\s+", " ", second.stderr).endswith(
-        "of mode `test`, and the key reads mode `live`. Use the key of `test`, or load `live` into a dataset of its "
-        "own (`--dataset`). ")
-
-
-def test_the_causes_of_an_error_have_an_end(small: Any, new_pipeline: Any) -> None:
-    """Whoever follows them, by `__cause__` or `__context__`, comes to the first one."""
-    from stripe_source.errors import MixedData
-    from stripe_source.load.sync import sync
-
-    sync(new_pipeline(), tables="coupons", api_base=small.url, api_key=small.api_key)
-    with sandbox.serve(world=World(seed=7, scale=0.01, livemode=True)) as live, pytest.raises(MixedData) as caught:
-        sync(new_pipeline(), tables="coupons", api_base=live.url, api_key=live.api_key)
-    seen, waiting = list[BaseException](), [caught.value]
-    while waiting and len(seen) < 50:
-        seen.append(waiting.pop())
-        waiting += [each for each in (seen[-1].__cause__, seen[-1].__context__) if each is not None]
-
-    assert len(seen) < 50
-
-
-def test_stopped_in_the_middle_of_a_list_it_goes_on_later(say: Say, small: Any, tmp_path: Path) -> None:
-    """Ctrl-C while Stripe is slow to answer: no traceback, and nobody is blamed; the next run loads all."""
-    fault = small.world.faults.add("/v1/customers", delay=60)
-    argv = ("run", "--api-base", small.url, "--tables", "charges;customers")
-    with started(tmp_path, *argv, STRIPE_API_KEY=small.api_key) as process:
-        until(lambda: any(request.path == "/v1/charges" for request in small.world.requests))
-        process.send_signal(signal.SIGINT)
-        out, complaints = process.communicate(timeout=60)
-    fault.remove()
-    again = say(*argv, key=small.api_key)
-
-    assert (process.returncode, out) == (130, "")
-    assert complaints == f"Preparing 2 tables\nReading\n{STOPPED}"
-    assert again.code == 0
-    assert wrong(small, tmp_path, "charges", "customers") == []
-
-
-def test_progress_is_drawn_where_somebody_looks(small: Any, tmp_path: Path, terminal: tuple[int, int]) -> None:
-    """On a terminal: phase and tables while they come in, wiped afterwards; stdout stays clean for pipes."""
-    small.world.faults.latency = 0.1
-    screen, end = terminal
-    with started(
-        tmp_path, "run", "--api-base", small.url, "--tables", "customers", "--every", "1h", stderr=end, TERM="xterm",
-        STRIPE_API_KEY=small.api_key,
-    ) as process:
-        os.close(end)
-        drawn = shown(screen, "Ctrl-C ends it")
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=60)
-        last = shown(screen)
-    plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", drawn)
-    customers = small.world.counts()["customers"]
-
-    assert process.returncode == 130
-    assert f"Reading 1 of 1 table, {customers} objects" in plain
-    assert re.search(rf"^  customers +{customers}\r", plain, re.MULTILINE)
-    assert drawn.count("\x1b[?25l") == drawn.count("\x1b[?25h") == 1  # the cursor is back
-    assert last.replace("\r", "").endswith(STOPPED)
-    assert "\x1b" not in out and out.splitlines()[0] == f"customers  {customers}"
-    assert small.api_key[-16:] not in drawn + last + out
-
-
-def test_progress_on_a_terminal_that_cannot_draw_is_plain(
-    small: Any, tmp_path: Path, terminal: tuple[int, int]
-) -> None:
-    """TERM=dumb, as in an editor's shell, gets the lines that a log gets, and not nothing."""
-    screen, end = terminal
-    with started(
-        tmp_path, "run", "--api-base", small.url, "--tables", "coupons", stderr=end, TERM="dumb",
-        STRIPE_API_KEY=small.api_key,
-    ) as process:
-        os.close(end)
-        drawn = shown(screen)
-        process.communicate(timeout=60)
-
-    assert process.returncode == 0
-    assert drawn.replace("\r", "").splitlines() == [
-        "Preparing 1 table", "Reading", f"Read {small.world.counts()['coupons']} objects of 1 table", "Loading"]
-
-
-@pytest.mark.parametrize("argv", [("tables", "charges"), ("tables", "chrges")], ids=" ".join)
-@pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
-def test_colours_are_left_out_on_request(
-    tmp_path: Path, terminal: tuple[int, int], argv: tuple[str, ...], variables: dict[str, str], coloured: bool
-) -> None:
-    """On a terminal there are some, on stdout and stderr alike; none with NO_COLOR."""
-    screen, end = terminal
-    with started(tmp_path, *argv, stdout=end, stderr=end, TERM="xterm", **variables):
-        os.close(end)
-        text = shown(screen)
-
-    assert "charges" in text
-    assert coloured is bool(COLOUR.search(text))
-
-
-def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
-    """`| head` closes the pipe: no traceback, exit code 0."""
-    with started(tmp_path, "tables", "--json") as process:
-        assert process.stdout and process.stderr
-        process.stdout.close()
-        complaints = process.stderr.read()
-        code = process.wait(timeout=60)
-
-    assert (code, complaints) == (0, "")
 
 
 def test_demo_twice_doubles_nothing(say: Say, tmp_path: Path) -> None:

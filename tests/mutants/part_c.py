@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import Mutant
 
 ANSWERS, PAGES = "tests/test_client_answers.py -k", "tests/test_client_pages.py -k"
-SWEEPS = "tests/test_backfill.py -k"
+SWEEPS, RUNS = "tests/test_backfill.py -k", "tests/test_cli_runs.py -k"
 TOLD, GAPS = "tests/test_feed_events.py -k", "tests/test_feed_gaps.py -k"
 ORDER, GONE = "tests/test_feed_order.py -k", "tests/test_feed_deletions.py -k"
 LOAD, PROOF = "tests/test_load.py -k", "tests/test_verify.py -k"
@@ -19,10 +19,10 @@ MUTANTS = (
     Mutant('return said.replace(":", "\\\\:")', "return said", "tests/test_destinations.py -k people_chose"),
     Mutant(
         "return error.__cause__ if any(each is error for each in causes_of(failure)) else failure", "return failure",
-        "tests/test_cli.py -k have_an_end",
+        f"{RUNS} have_an_end",
     ),
-    Mutant("failures, wait = 0, pause", "wait = pause", "tests/test_cli.py -k pauses_after_failures"),
-    Mutant("return error.exit_code not in (2, REFUSED)", "return True", "tests/test_cli.py -k pauses_after_failures"),
+    Mutant("failures, wait = 0, pause", "wait = pause", f"{RUNS} pauses_after_failures"),
+    Mutant("return error.exit_code not in (2, REFUSED)", "return True", f"{RUNS} pauses_after_failures"),
     # ---- spans of a list
     Mutant(
         "min(self.high, self.handed_over + 1)", "min(self.high, self.handed_over)", f"{SWEEPS} that_a_page_cut_in_two"
