@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import measures
+from benchmarks.markers import of_markers
 from benchmarks.peers import of_peers
 from benchmarks.sandbox import of_sandbox
 from benchmarks.sizes import Sizes
@@ -87,6 +88,15 @@ BENCHMARKS = (
         measures.of_held,
         (Column("case", "work"), ROWS, SECONDS, Column("cpu", "CPU seconds", "{:,.1f}"), MEGABYTES, TOGETHER,
          Column("statements", "statements", "{:,}"), RUNS),
+    ),
+    Benchmark(
+        "markers", "By each marker", "Charges by each marker, with `stripe-source run` and with dlt's `pipeline.run` "
+        "alone: a first load, and a run after one in a hundred was added. `code`: no limits, no latency. `user`: "
+        "Stripe's limits and 250 ms. The share is how fast the first load is by that of the default.", of_markers,
+        (Column("setting", "setting"), Column("case", "marker, by"), ROWS, SECONDS, PER_SECOND,
+         Column("share", "of the default", "{:.0%}"), Column("cpu", "CPU seconds", "{:,.1f}"), MEGABYTES,
+         Column("later_seconds", "seconds, one in a hundred added", "{:,.2f}"),
+         Column("later_megabytes", "its memory, MB", "{:,.0f}"), COMPLETE, RUNS),
     ),
     Benchmark(
         "kill", "Killed at half, and started again", "`kill -9` when the server had given half of the pages. Pages "

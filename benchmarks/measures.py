@@ -62,7 +62,7 @@ def of_kill(sizes: Sizes, say: Say) -> list[Row]:
     samples: list[Row] = []
     with bulk(account, CODE) as stripe:
         for number in range(sizes.runs):
-            with _folder() as folder:
+            with run_folder() as folder:
                 stripe.reset()
                 killed = _load(stripe, folder, "charges", "none", sizes.timeout, _when(stripe, half))
                 before = stripe.figures()
@@ -87,7 +87,7 @@ def of_kill(sizes: Sizes, say: Say) -> list[Row]:
 def of_idle(sizes: Sizes, say: Say) -> list[Row]:
     """A run of all default tables where nothing has changed since the last one, in 250 ms latency."""
     samples: list[Row] = []
-    with business(sizes.scale, USER.latency) as stripe, _folder() as folder:
+    with business(sizes.scale, USER.latency) as stripe, run_folder() as folder:
         for number in range(sizes.runs + 2):  # the first loads all; the second has what came about meanwhile
             ended = _load(stripe, folder, "", "1", sizes.timeout)
             if ended.trouble:
@@ -101,7 +101,7 @@ def of_idle(sizes: Sizes, say: Say) -> list[Row]:
 def of_held(sizes: Sizes, say: Say) -> list[Row]:
     """What compares all that is held, and a feed of many changes: memory, statements, CPU."""
     rows: list[Row] = []
-    with bulk(Account({"charges": sizes.held}), CODE) as stripe, _folder() as folder:
+    with bulk(Account({"charges": sizes.held}), CODE) as stripe, run_folder() as folder:
         ended = _load(stripe, folder, "charges", "none", sizes.timeout)
         if ended.trouble:
             return [{"case": "first load", "rows": sizes.held, "trouble": ended.trouble}]
@@ -113,7 +113,7 @@ def of_held(sizes: Sizes, say: Say) -> list[Row]:
         for case, number, command in stages:
             if case == "change feed":
                 stripe.get(f"/_change?table=charges&objects={number}")
-            ended = child.run([command], folder, _environment(stripe, folder), sizes.timeout)
+            ended = child.run([command], folder, environment(stripe, folder), sizes.timeout)
             if ended.trouble:
                 return [*rows, {"case": case, "rows": number, "trouble": ended.trouble}]
             say(f"  {case}: {ended.seconds:.1f} s, {ended.megabytes:.0f} MB")
@@ -130,13 +130,13 @@ def _loads(case: str, account: Account, behaviour: Behaviour, sizes: Sizes, say:
     rows = sum(account.rows.values())
     with bulk(account, behaviour) as stripe:
         for number in range(sizes.runs):
-            with _folder() as folder:
+            with run_folder() as folder:
                 stripe.reset()
                 rate = "1" if behaviour.limits else "none"
                 ended = _load(stripe, folder, ";".join(account.rows), rate, sizes.timeout)
                 if ended.trouble:
                     return {"case": case, "rows": rows, "trouble": ended.trouble}
-                samples.append({**_sample(ended, stripe.figures(), rows), "complete": _complete(folder, account)})
+                samples.append({**_sample(ended, stripe.figures(), rows), "complete": complete(folder, account)})
             say(f"  {case} {number + 1}/{sizes.runs}: {ended.seconds:.2f} s, {rows / ended.seconds:,.0f} rows/s")
     return {"case": case, "rows": rows, **_median(samples)}
 
@@ -146,10 +146,11 @@ def _load(
 ) -> child.Ended:
     """One run of `stripe-source run`."""
     command = ours(stripe.url, tables=tables, rate=rate)
-    return child.run([command], folder, _environment(stripe, folder), timeout, enough)
+    return child.run([command], folder, environment(stripe, folder), timeout, enough)
 
 
-def _environment(stripe: Server, folder: Path) -> dict[str, str]:
+def environment(stripe: Server, folder: Path) -> dict[str, str]:
+    """The variables of a run."""
     return {**QUIET, "STRIPE_API_KEY": stripe.api_key, "DLT_DATA_DIR": str(folder / "dlt")}
 
 
@@ -177,7 +178,7 @@ def _with_share(row: Row, ceiling: int) -> Row:
     return {**row, "ceiling": row["per_second"] / ceiling} if "per_second" in row else row
 
 
-def _complete(folder: Path, account: Account) -> str:
+def complete(folder: Path, account: Account) -> str:
     """Whether every table has each row of the truth once."""
     said = {table: str(compare(found(folder, table), account, table)) for table in account.rows}
     return "; ".join(f"{table}: {what}" for table, what in said.items() if what != "all") or "all"
@@ -203,6 +204,7 @@ def _when(stripe: Server, pages: int) -> Callable[[], bool]:
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
+def run_folder() -> Iterator[Path]:
+    """A folder for one run, or some that follow each other."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         yield Path(folder)

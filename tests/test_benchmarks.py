@@ -114,7 +114,7 @@ def test_rows_are_the_same_for_all() -> None:
 
     args = argparse.Namespace(quick=True, rows=50, runs=3, timeout=None)
 
-    assert Sizes(3, 120, 50, 50, (5, 50), 50, 5, 50, 50, 50, 50, 0.05) == _sizes(args)
+    assert Sizes(3, 120, 50, 50, (5, 50), 50, 5, 50, 50, 50, 50, 50, 0.05) == _sizes(args)
 
 
 def test_a_comparison_says_what_is_wrong() -> None:

@@ -27,7 +27,7 @@ from shell import environment, ours, run
 from stripe_source.load.sync import sync
 from stripe_source.sandbox.bulk.figures import LOG_LENGTH
 from stripe_source.sandbox.bulk.ids import MAX_NUMBER, IdSuffixes
-from stripe_source.sandbox.bulk.router import CHANGE, FIGURES, BulkRouter
+from stripe_source.sandbox.bulk.router import ADD, CHANGE, FIGURES, BulkRouter
 from stripe_source.sandbox.bulk.shapes import SHAPES
 from stripe_source.sandbox.bulk.timelines import SPREADS
 from stripe_source.sandbox.bulk.world import TABLES, Bulk
@@ -458,6 +458,27 @@ def test_changed_objects_and_their_events_reach_the_copy(new_pipeline: Callable[
     assert (event["type"], event["data"]["object"]["id"]) == ("charge.updated", ids[-1])
 
 
+@pytest.mark.parametrize("marker", ["auto", "created"])
+def test_added_objects_and_their_events_reach_the_copy(marker: str, new_pipeline: Callable[..., dlt.Pipeline]) -> None:
+    """By the change feed and by a cursor: as many as were added, and all that there are."""
+    bulk, pipeline = Bulk({"charges": 2_000, "customers": 5}), new_pipeline()
+    with serve(world=bulk) as stripe:
+        options: Any = {"tables": "charges;customers", "api_base": stripe.url, "api_key": stripe.api_key, "rate": None,
+                        "marker": marker}
+        sync(pipeline, **options)
+        answer = json.loads(fetch(f"{stripe.url}{ADD}?table=charges&objects=150")[1])
+        result = sync(pipeline, **options)
+        event = json.loads(fetch(f"{stripe.url}/v1/events?limit=1", stripe.api_key)[1])["data"][0]
+    with pipeline.sql_client() as client:
+        rows = client.execute_sql("SELECT id, epoch(created)::BIGINT FROM charges")
+
+    assert answer == {"added": 150}
+    assert (result.tables["charges"].new, result.tables["customers"].new) == (150, 0)
+    assert sorted(bulk.truth("charges")) == sorted((id, created) for id, created in rows or ())
+    assert len(rows or ()) == 2_150
+    assert event["type"] == "charge.created" and event["data"] == {"object": bulk.object("charges", 2_149)}
+
+
 @pytest.mark.parametrize("objects", [0, 4])
 def test_more_than_there_is_cannot_change(objects: int) -> None:
     """Nor the same table twice."""
@@ -467,8 +488,9 @@ def test_more_than_there_is_cannot_change(objects: int) -> None:
     bulk.change("customers", 3)
 
     assert [bulk.object("customers", number)["metadata"]["changed"] for number in range(3)] == ["1"] * 3
-    with pytest.raises(InvalidSetting, match="change once"):
-        bulk.change("customers", 1)
+    for change in (bulk.change, bulk.add):
+        with pytest.raises(InvalidSetting, match="change once"):
+            change("customers", 1)
 
 
 # --- the command

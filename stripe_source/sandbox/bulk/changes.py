@@ -15,15 +15,16 @@ _CHANGED = b'"metadata":{"changed":"1",'
 
 
 class Changes:
-    """The objects of one table that have changed, and their events. Both are rendered when they are read.
+    """The objects of one table that have changed or come, and their events. Both are rendered when they are read.
 
     Args:
         collection: the objects.
-        numbers: of those that have changed, in the order of their events.
+        numbers: of those that have changed or come, in the order of their events.
+        verb: what the types of their events end with.
     """
 
-    def __init__(self, collection: BulkCollection, numbers: range) -> None:
-        self.collection, self.numbers = collection, numbers
+    def __init__(self, collection: BulkCollection, numbers: range, verb: str) -> None:
+        self.collection, self.numbers, self.verb = collection, numbers, verb
 
     def rendering(self, plain: Callable[[int], bytes]) -> Callable[[int], bytes]:
         """Return what renders objects as they are after the change."""
@@ -50,22 +51,25 @@ def changes_of(collection: BulkCollection, objects: int) -> Changes:
         raise InvalidSetting("change", objects, reason=f"There are {len(collection)} objects.")
     if _METADATA not in collection.render(0):
         raise InvalidSetting("change", collection.object, reason="Only objects with metadata change in bulk.")
-    changes = Changes(collection, range(0, len(collection), len(collection) // objects)[:objects])
+    changes = Changes(collection, range(0, len(collection), len(collection) // objects)[:objects], "updated")
     collection.render = changes.rendering(collection.render)
     return changes
 
 
 def events_of(changes: Changes, times: array[int], seed: int, api_version: str, livemode: bool) -> BulkCollection:
-    """Return the events that tell of the changes, at these unix seconds."""
+    """Return the events that tell of what changed or came, at these unix seconds."""
     events = BulkCollection("event", "evt_", times, id_suffixes(seed))
-    rest = orjson.dumps({"livemode": livemode, "pending_webhooks": 0, "type": f"{changes.collection.object}.updated",
+    type = f"{changes.collection.object}.{changes.verb}"
+    rest = orjson.dumps({"livemode": livemode, "pending_webhooks": 0, "type": type,
                          "request": {"id": None, "idempotency_key": None}})[1:]
+
+    before = b"" if changes.verb == "created" else b',"previous_attributes":{"metadata":{}}'
 
     def render(number: int) -> bytes:
         head = orjson.dumps({"id": events.id(number), "object": "event", "api_version": api_version,
                              "created": times[number]})[:-1]
         about = changes.collection.render(changes.numbers[number])
-        return b'%b,"data":{"object":%b,"previous_attributes":{"metadata":{}}},%b' % (head, about, rest)
+        return b'%b,"data":{"object":%b%b},%b' % (head, about, before, rest)
 
     events.render = render
     return events

@@ -124,8 +124,7 @@ class BulkCollection(Collection):
         self.expand_only_templates: Templates | None = None
         self.render: Callable[[int], bytes]
         self.records = LazyMapping(self.find)  # type: ignore[assignment]  # a mapping that nobody may change
-        self._all = LazySequence(len(times), lambda number: BulkRecord(self, number))
-        self._keys = LazySequence(len(times), lambda number: (times[number], number + 1))  # type: ignore[assignment]
+        self._set_order()
 
     def __len__(self) -> int:
         return len(self.times)
@@ -155,6 +154,17 @@ class BulkCollection(Collection):
     def expand_only(self, number: int) -> Data | None:
         """Return the fields of an object that only `expand[]` shows."""
         return orjson.loads(self.expand_only_templates.render(number)) if self.expand_only_templates else None
+
+    def _set_order(self) -> None:
+        times = self.times
+        self._all = LazySequence(len(times), lambda number: BulkRecord(self, number))
+        self._keys = LazySequence(len(times), lambda number: (times[number], number + 1))  # type: ignore[assignment]
+
+    def extend(self, times: array[int]) -> None:
+        """Add objects that were created at these unix seconds, after all that are there."""
+        assert len(self.times) + len(times) <= MAX_NUMBER
+        self.times.extend(times)
+        self._set_order()
 
     def order(self) -> tuple[Any, Any]:
         """Return records and sort keys as sequences that compute their items."""

@@ -1,4 +1,4 @@
-"""Answers of a bulk world, `/_figures` with its counters, and `/_change`, which changes objects."""
+"""Answers of a bulk world, `/_figures` with its counters; `/_change` changes objects, `/_add` adds some."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -15,21 +15,22 @@ from stripe_source.sandbox.state.records import Record
 from stripe_source.sandbox.state.requests import Answer
 
 FIGURES = "/_figures"
-CHANGE = "/_change"  # ?table=charges&objects=1000
+CHANGE, ADD = "/_change", "/_add"  # ?table=charges&objects=1000
 
 
 class BulkRouter(Router):
     """Answers the requests of a bulk world."""
 
     world: Bulk
-    internal_paths = frozenset({FIGURES, CHANGE})
+    internal_paths = frozenset({FIGURES, CHANGE, ADD})
 
     def answer(self, method: str, path: str, query: str, headers: Any, body: bytes = b"") -> Answer:
-        """Answer a request as every router does; `/_figures` and `/_change` need no key."""
-        if path == CHANGE:
+        """Answer a request as every router does; those that are not Stripe's need no key."""
+        if path in (CHANGE, ADD):
             wanted = dict(parse_qsl(query))
-            ids = self.world.change(wanted["table"], int(wanted["objects"]))
-            return Answer(200, orjson.dumps({"changed": len(ids)}), {"Content-Type": "application/json"})
+            change, verb = (self.world.change, "changed") if path == CHANGE else (self.world.add, "added")
+            ids = change(wanted["table"], int(wanted["objects"]))
+            return Answer(200, orjson.dumps({verb: len(ids)}), {"Content-Type": "application/json"})
         if path != FIGURES:
             return super().answer(method, path, query, headers, body)
         bodies_of = orjson.dumps(self.world.figures())

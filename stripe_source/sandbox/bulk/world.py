@@ -74,6 +74,7 @@ class Bulk(World):
         self._collections: dict[str, BulkCollection] = {}
         self._with_gaps: dict[str, list[tuple[Data, Data]]] = {}
         self._changes: dict[str, Changes] = {}
+        self._added: Changes | None = None
         self._expanding: dict[tuple[str, tuple[str, ...]], Callable[[int], bytes] | None] = {}
         end = self.clock
         start = end - round(years * YEAR)
@@ -176,20 +177,46 @@ class Bulk(World):
         """Change so many objects of a table, with an event for each, while seconds go by; their ids.
 
         Raises:
-            InvalidSetting: there are fewer objects, they have no metadata, or a table has changed already.
+            InvalidSetting: there are fewer objects, they have no metadata, or there was a change already.
         """
         with self.lock:
-            if self._changes:
-                raise InvalidSetting("change", table, reason="Objects in bulk change once.")
+            self._refuse_twice("change", table)
             collection = self._collection(table)
             made = self._changes[table] = changes_of(collection, objects)
             self._expanding.clear()
-            start = self.clock
-            self.advance(seconds)
-            times = array("q", (start + seconds * place // objects for place in range(objects)))
-            events = events_of(made, times, self.seed, self.event_version, self.livemode)
-            self.books.collections[events.object] = events
+            self._tell(made, self._seconds(objects, seconds))
             return [collection.id(number) for number in made.numbers]
+
+    def add(self, table: str, objects: int, seconds: int = 3600) -> list[str]:
+        """Add so many objects to a table, with an event for each, while seconds go by; their ids.
+
+        Raises:
+            InvalidSetting: the number is not above 0, or there was a change already.
+        """
+        with self.lock:
+            self._refuse_twice("add", table)
+            if objects <= 0:
+                raise InvalidSetting("add", objects, reason="It is more than 0.")
+            collection, times = self._collection(table), self._seconds(objects, seconds)
+            numbers = range(len(collection), len(collection) + objects)
+            collection.extend(times)
+            self._added = Changes(collection, numbers, "created")
+            self._tell(self._added, times)
+            return [collection.id(number) for number in numbers]
+
+    def _refuse_twice(self, what: str, table: str) -> None:
+        if self._changes or self._added:
+            raise InvalidSetting(what, table, reason="Objects in bulk change once.")
+
+    def _seconds(self, objects: int, seconds: int) -> array[int]:
+        """Let seconds go by, and return one of them for each object."""
+        start = self.clock
+        self.advance(seconds)
+        return array("q", (start + seconds * place // objects for place in range(objects)))
+
+    def _tell(self, made: Changes, times: array[int]) -> None:
+        events = events_of(made, times, self.seed, self.event_version, self.livemode)
+        self.books.collections[events.object] = events
 
     def live(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse: objects in bulk do not change."""
