@@ -155,6 +155,7 @@ class Emitter:
         if build is None:
             self.channel.put(name, events)
         else:
+            build.note(events)
             some = handle and handle.select([event.data for event in events])
             readers = self.readers[name]() if name in self.readers else None
             await self._batcher.add(table, build, events, some, readers)

@@ -80,7 +80,7 @@ class TableComparison:
         self._versions, self._in_history, self._keeps_newest = versions, in_history, keeps_newest
         self._refuse, self._load_id, self._confirm_gone = refuse, load_id, confirm_gone
         self.refused = False
-        self.compares = not first_load or versions is not None or keeps_newest  # else the worker may build the rows
+        self.compares = not first_load or versions is not None  # else the worker may build the rows
         named = {column.name: column for column in table_map.columns}
         self._key_columns = [named[name] for name in self._table.key]
         self._asks = not first_load
@@ -98,6 +98,15 @@ class TableComparison:
         return self._table.name in self._emitter.by_change_feed
 
     # ---- what `BatchBuilder` asks for
+
+    def note(self, events: Sequence[WAEvent]) -> None:
+        """Keep the newest object that is older than the lookback: where marker `id` goes on from."""
+        before = (self._emitter.now or 0) - self._options.lookback
+        for event in events if self._keeps_newest else ():
+            created = event.data.get(self._table.time or "")
+            at = created if isinstance(created, int) else 0
+            if at <= before and (self.newest is None or at > self.newest[0]):
+                self.newest = (at, str(event.data.get("id")))
 
     async def prepare(self, events: Sequence[WAEvent]) -> None:
         """Ask the destination for what it holds of these WAEvents."""
@@ -184,8 +193,6 @@ class TableComparison:
                 found.changed += 1
                 if not self._builder.contract.evolves:
                     self.changed_prints.add(print_)
-            if self._keeps_newest:
-                self._note(event)
             if self._asks and not deleted:
                 event = event._replace(operation=INSERT if stored is None else UPDATE)
             found.events.append(event)
@@ -218,14 +225,6 @@ class TableComparison:
     def _same(self, stored: str, print_: str) -> bool:
         """Whether a row is as it is stored: whole, or without what the contract still keeps out."""
         return stored == print_ or (self._builder.contract.lacks and stored == partial_fingerprint(print_))
-
-    def _note(self, event: WAEvent) -> None:
-        """Keep the newest object that is older than the lookback: where marker `id` goes on from."""
-        created = event.data.get(self._table.time or "")
-        at = created if isinstance(created, int) else 0
-        before = (self._emitter.now or 0) - self._options.lookback
-        if at <= before and (self.newest is None or at > self.newest[0]):
-            self.newest = (at, str(event.data.get("id")))
 
     # ---- what is gone, when all was read; called in dlt's thread
 

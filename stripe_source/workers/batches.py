@@ -69,6 +69,9 @@ class BatchBuilder(Protocol):
 
     compares: bool
 
+    def note(self, events: Sequence[WAEvent]) -> None:
+        """See WAEvents as they come; their objects may be digests."""
+
     async def prepare(self, events: Sequence[WAEvent]) -> None:
         """Ask the destination what has to be known of these WAEvents before their rows are built."""
 
@@ -91,6 +94,9 @@ class PlainBuilder:
 
     def __init__(self, builder: RowBuilder, refuse: Callable[[Exception], None]) -> None:
         self._builder, self._refuse, self._refused = builder, refuse, False
+
+    def note(self, events: Sequence[WAEvent]) -> None:
+        """Nothing is kept."""
 
     async def prepare(self, events: Sequence[WAEvent]) -> None:
         """Nothing is asked."""
