@@ -1,6 +1,7 @@
 """What dlt's configuration says under `[sources.stripe]`, and in which place; dlt's trace gets no note of it."""
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -132,3 +133,20 @@ def _own_notes() -> Iterator[list[ResolvedValueTrace]]:
         yield own
     finally:
         notes.resolved_traces, notes.all_traces, notes.logging_enabled = before
+
+
+def from_text(option: str, value: Any) -> Any:
+    """The mapping or list that a text of the configuration stands for: JSON in a variable, or as a text in a file.
+
+    >>> from_text("marker", '{"charges": "created"}'), from_text("tables", "charges;refunds")
+    ({'charges': 'created'}, 'charges;refunds')
+
+    Raises:
+        InvalidOption: it begins like JSON and is none.
+    """
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "["):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise InvalidOption(option, value, reason=f"It is no JSON: {error}.") from None

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, cast
+from typing import Any, Optional, cast
 
 import dlt
 from dlt.common.configuration.container import Container
@@ -11,11 +11,20 @@ from dlt.common.pipeline import PipelineContext
 from dlt.common.typing import TSecretStrValue
 
 from stripe_source.api.client import API_BASE
-from stripe_source.configured import check_host, configured, configured_key, hide, hide_secrets, place_of
+from stripe_source.configured import (
+    check_host,
+    configured,
+    configured_key,
+    from_text,
+    hide,
+    hide_secrets,
+    place_of,
+)
 from stripe_source.dlt_patches.apply import prepare_destination
 from stripe_source.options import DEFAULT_RATE, Options, resolve
+from stripe_source.resources.declaration.resource import history_resource, table_resource
+from stripe_source.resources.declaration.selection import extracted_names
 from stripe_source.resources.read import read_changes, read_table
-from stripe_source.resources.resource import history_resource, table_resource
 from stripe_source.resources.run import Extraction
 from stripe_source.resources.table_result import CHANGES
 from stripe_source.tables.markers import EVENTS_MARKER
@@ -27,7 +36,7 @@ def stripe_source(
     tables: Any = None,
     exclude: Any = None,
     mode: str = "auto",
-    marker: Any = "auto",
+    marker: Optional[Any] = "auto",  # noqa: UP045 - dlt takes None as an argument only where the type says so
     start: Any = None,
     end: Any = None,
     deletes: str = "soft",
@@ -46,7 +55,7 @@ def stripe_source(
     oauth_file: str | None = None,
     history: Any = None,
     schema_contract: Any = None,
-    resync: Any = "30d",
+    resync: Optional[Any] = "30d",  # noqa: UP045
     include_secrets: bool = False,
     _run: Any = None,
 ) -> Any:  # long: it has an option a line, and the description of each
@@ -123,7 +132,7 @@ def _prepare_active_pipeline() -> None:
 
 
 def _history_rows(run: Extraction, shape: TableMap) -> Iterator[Any]:
-    if shape.table.name in dlt.current.source().resources.selected:
+    if shape.table.name in extracted_names():
         yield from run.history_of(shape).items()
 
 
@@ -131,7 +140,7 @@ def resolve_options(**given: Any) -> Options:
     """The options of `stripe_source`, resolved and checked; the key may come from the environment or a secrets file."""
     hide_secrets(given)
     settings = configured(stripe_source.ref.SPEC)
-    options = {**{name: setting.value for name, setting in settings.items()}, **given}
+    options = {**{name: from_text(name, setting.value) for name, setting in settings.items()}, **given}
     secret = "client_secret" if options.get("client_id") and not options.get("api_key") else "api_key"
     place = place_of(secret, options.get(secret), settings)
     if secret == "api_key" and not options.get("api_key") and (plain := configured_key()):

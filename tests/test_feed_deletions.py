@@ -171,9 +171,10 @@ def test_what_came_and_went_between_two_runs_leaves_no_row_where_deletes_are_har
     customer = account.world.create("customer")["id"]
     account.world.advance(60)
     account.world.delete("customer", customer)
-    account.run("customers", deletes="hard")
+    result = account.run("customers", deletes="hard").tables["customers"]
 
     assert account.query(f"SELECT count(*) FROM stripe.customers WHERE id = '{customer}'") == [(0,)]
+    assert (result.new, result.changed, result.gone) == (0, 0, 0)
     assert account.differences("customers") == []
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from account import Account
 
 from stripe_source.sandbox.state.faults import Lag
@@ -36,14 +37,16 @@ def test_life_goes_on_while_the_first_load_reads(account: Account) -> None:
     assert account.differences(tables) == []
 
 
-def test_events_that_show_up_late_are_in_their_table(account: Account) -> None:
-    """Also where nothing but events is loaded."""
+@pytest.mark.parametrize("later", [120, 7_200])
+def test_events_that_show_up_late_are_in_their_table(later: int, account: Account) -> None:
+    """Also where nothing but events is loaded, and the next run comes hours later."""
     account.run("events")
     account.world.advance(60)
     account.world.create("coupon")
     with account.late(account.newest_event()):
+        account.world.advance(60)
         account.run("events")
-    account.world.advance(120)
+    account.world.advance(later)
     account.run("events")
 
     assert account.differences("events") == []

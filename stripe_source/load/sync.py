@@ -30,9 +30,9 @@ from stripe_source.load.progress import Progress, Silent, coverage_callback
 from stripe_source.load.sync_result import SyncResult, add_results, sum_figures
 from stripe_source.options import Options
 from stripe_source.redaction import redact
+from stripe_source.resources.declaration.resource import history_resource, table_resource
 from stripe_source.resources.history import SUFFIX
 from stripe_source.resources.lock import pipeline_lock
-from stripe_source.resources.resource import history_resource, table_resource
 from stripe_source.resources.run import Extraction
 from stripe_source.resources.table_result import TableResult
 from stripe_source.source import resolve_options

@@ -6,11 +6,11 @@ from typing import Any
 
 import dlt
 
+from stripe_source.resources.declaration.selection import extracted_names
 from stripe_source.resources.ground.check import void_state
 from stripe_source.resources.marker import MARKERS, open_cursor
 from stripe_source.resources.run import Extraction
 from stripe_source.resources.state import SourceState, TableState
-from stripe_source.resources.table_result import CHANGES
 from stripe_source.tables.schema_map import TableMap
 
 
@@ -36,7 +36,7 @@ def read_table(run: Extraction, shape: TableMap, cursor: Any = None) -> Iterator
             reread=options.again(shape.table) or bool(ground.void and not ground.fresh),
         )
         open_cursor(cursor, request.since)
-        run.register(request, list(dlt.current.source().resources.selected), source)
+        run.register(request, extracted_names(), source)
     closed = True
     try:
         while run.extractor is None:
@@ -49,7 +49,7 @@ def read_table(run: Extraction, shape: TableMap, cursor: Any = None) -> Iterator
 
 def read_changes(run: Extraction) -> Iterator[Any]:
     """The items of the resource `changes`: none. It keeps the change feed going while that is read."""
-    if set(dlt.current.source().resources.selected) == {CHANGES}:
+    if not run.options.markers.keys() & extracted_names():
         return  # it feeds other tables, and has no rows of its own
     while run.extractor is None or _goes_on(run):
         if run.extractor:

@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,12 +25,13 @@ from stripe_source.extract.lists.confirm import Confirmation, confirm_gone
 from stripe_source.extract.plan import plan_lists
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.options import Options
+from stripe_source.resources.declaration.selection import extracted_names
 from stripe_source.resources.ground.check import Ground, check_ground, emptied_tables
 from stripe_source.resources.history import SUFFIX, Versions, versions_map
 from stripe_source.resources.lock import hold_current_run
 from stripe_source.resources.state import SourceState, TableState, current_load_id
 from stripe_source.resources.table_load import BYTES_PER_LOAD, TableLoad
-from stripe_source.resources.table_result import CHANGES, TableResult
+from stripe_source.resources.table_result import TableResult
 from stripe_source.tables.schema_map import TableMap, table_map
 from stripe_source.tables.table import Table
 
@@ -150,23 +151,21 @@ class Extraction:
                 raise
             self._begun = True
 
-    def register(self, request: TableRequest, selected: Sequence[str], state: dict[str, Any]) -> None:
-        """A resource is ready to take its table; when all selected ones are, the reading begins.
+    def register(self, request: TableRequest, extracted: Collection[str], state: dict[str, Any]) -> None:
+        """A resource is ready to take its table; when all that are extracted are, the reading begins.
 
         Args:
             request: what is wanted of the table.
-            selected: names of all resources of the run.
+            extracted: names of all resources that dlt extracts, some of which may not be ours.
             state: dlt's state of the source.
-
         """
         table = request.table
         if table.name not in self._requests and table.name in self.options.history:
-            self.history_of(table_map(table)).begin(table.name + SUFFIX in selected)
+            self.history_of(table_map(table)).begin(table.name + SUFFIX in extracted)
         self._requests[table.name] = request
         marker = self.options.markers[table.name]
         self.results[table.name] = TableResult(marker=marker, hidden=table.invisible_rows)
-        followers = {CHANGES, *(name + SUFFIX for name in self.options.history)}  # they only take what others bring
-        if self.extractor is None and self._requests.keys() >= set(selected) - followers:
+        if self.extractor is None and self._requests.keys() >= self.options.markers.keys() & set(extracted):
             self._read(SourceState.load(state))
             self._state = state
 
@@ -184,8 +183,9 @@ class Extraction:
         if load_id is None:
             return
         source = dlt.current.source()
-        shapes = [table_map(table) for table in self.options.tables if table.name in source.resources.selected]
-        ours = [name for name in source.resources.selected if name.removesuffix(SUFFIX) in self.options.markers]
+        extracted = extracted_names(source)
+        shapes = [table_map(table) for table in self.options.tables if table.name in extracted]
+        ours = [name for name in extracted if name.removesuffix(SUFFIX) in self.options.markers]
         emptied = emptied_tables(source, ours, dlt.current.load_package_state()["state"])
         if self._identity is None:
             self._identity = run_async(identify_by(self.options.client))

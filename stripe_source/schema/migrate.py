@@ -15,8 +15,8 @@ from stripe_source.destination.pipelines import attach_pipeline
 from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.errors import InvalidOption
 from stripe_source.load.load_loop import load_pending
+from stripe_source.resources.declaration.resource import describe_resource
 from stripe_source.resources.lock import pipeline_lock
-from stripe_source.resources.resource import describe_resource
 from stripe_source.resources.state import note_lost_columns
 from stripe_source.schema.actual import pipeline_tables, stored_columns, tables_with_inferred_columns
 from stripe_source.schema.compare import compared

@@ -12,7 +12,7 @@ from stripe_source.arrow_rows.values import arrow_type
 from stripe_source.destination.row_reader import RowReader
 from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.options import Options
-from stripe_source.resources.resource import table_resource
+from stripe_source.resources.declaration.resource import table_resource
 from stripe_source.resources.state import SourceState
 from stripe_source.tables.schema_map import Column, table_map
 from stripe_source.verification.compare.comparison_pass import TableComparison

@@ -77,7 +77,7 @@ MUTANTS = (
     Mutant(
         "            if deleted and hard:\n                continue",
         "            if False:\n                continue",
-        f"{GONE} deletes_are_hard",
+        f"{GONE} came_and_went_between",
     ),
     # ---- rows
     Mutant("min(seconds) in _SECONDS and max(seconds) in _SECONDS", "max(seconds) in _SECONDS", f"{DECLARED} misfit"),
@@ -85,8 +85,8 @@ MUTANTS = (
     Mutant("if undeclared.frozen_fields:", "if False:", f"{DRIFT} freeze_names"),
     Mutant("result.discarded += len(made.discarded)", "pass", f"{DRIFT} discard_row"),
     # ---- markers
-    Mutant("if at <= before and (", "if (", f"{LOAD} id_marker"),
-    Mutant("at > self.newest[0]", "at < self.newest[0]", f"{LOAD} markers_bring"),
+    Mutant("if at <= before and (", "if (", "tests/test_id_marker.py"),
+    Mutant("at > self.newest[0]", "at < self.newest[0]", "tests/test_id_marker.py"),
     Mutant("max(options.lookback, table.lookback.total_seconds())", "0", f"{LOAD} markers_bring"),
     # ---- state
     Mutant("        if version > VERSION:\n", "        if False:\n", f"{LOAD} later_release"),
@@ -116,7 +116,10 @@ MUTANTS = (
     Mutant("if None not in (mode, state.livemode) and mode != state.livemode:", "if False:", f"{TOLD} live_data"),
     # ---- verifying and migrating
     Mutant("loaded_at) - LIST_DELAY", "loaded_at) + LIST_DELAY", f"{PROOF} just_before"),
-    Mutant("            high = low + 1  # one second", "            pass  # one second", f"{PROOF} second_with_many"),
+    Mutant(
+        "            high = low + 1  # one second", "            pass  # one second",
+        f"{PROOF} second_with_many -m soak",
+    ),
     Mutant('("<", since), (">=", until)', '("<", since), (">", until)', SCRATCH),
     Mutant("if (unsure or table.deletions_unknown) and", "if False and", "tests/test_verify_planted.py"),
     Mutant('return all("data_type" in', 'return any("data_type" in', f"{SCHEMA} columns_that_were_lost"),
