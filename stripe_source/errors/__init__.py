@@ -9,6 +9,7 @@
     │   ├── UnknownMarker
     │   ├── InvalidBounds
     │   ├── InvalidOption
+    │   ├── RowFunctionFailed           of `add_map`, `add_filter` or `add_yield_map`
     │   ├── NewerState                  a later release wrote the state of the pipeline
     │   └── MixedData                   the dataset holds another account's data, or the other mode's
     ├── StripeError                     1: Stripe answered with an error, or not at all
@@ -39,6 +40,7 @@ from stripe_source.errors.configuration import (
     MixedData,
     NewerState,
     PublishableKey,
+    RowFunctionFailed,
     UnknownMarker,
     UnknownTable,
 )
@@ -86,6 +88,7 @@ __all__ = [
     "RateLimited",
     "Redirected",
     "ResourceMissing",
+    "RowFunctionFailed",
     "SchemaFrozen",
     "StripeError",
     "StripeSourceError",

@@ -112,6 +112,24 @@ class InvalidOption(ConfigurationError):
         super().__init__(" ".join(parts))
 
 
+class RowFunctionFailed(ConfigurationError):
+    """A function that was given to a resource fails, or makes what its column cannot hold.
+
+    Args:
+        what: which function.
+        failure: with a row.
+        other: with a table, where both were tried.
+    """
+
+    def __init__(self, what: str, failure: Exception, other: Exception | None = None) -> None:
+        said = f"{type(failure).__name__}: {failure}"
+        also = f" With the whole Arrow table: {type(other).__name__}: {other}." if other else ""
+        super().__init__(redact(
+            f"The function given to {what} fails. With a row, a dict of its columns: {said}.{also} Make it for one of "
+            "the two: `lambda row: {**row, \"email\": None}` or `lambda table: table.drop_columns([\"email\"])`."
+        ))
+
+
 class NewerState(ConfigurationError):
     """A later release of this package wrote the state of the pipeline.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import dlt
 
-from stripe_source.resources.declaration.selection import extracted_names
+from stripe_source.resources.declaration.selection import extracted_names, refuse_cursor
 from stripe_source.resources.ground.check import void_state
 from stripe_source.resources.marker import MARKERS, open_cursor
 from stripe_source.resources.run import Extraction
@@ -28,6 +28,8 @@ def read_table(run: Extraction, shape: TableMap, cursor: Any = None) -> Iterator
         open_cursor(cursor, run.resume(source, name))
     else:
         run.begin(source)
+        if cursor is None:
+            refuse_cursor(name, options.markers[name])
         ground = run.ground.of(name)
         void_state(own, cursor, ground)
         request = MARKERS[options.markers[name]].request(

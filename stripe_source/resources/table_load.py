@@ -15,12 +15,14 @@ from stripe_source.arrow_rows.waevent import WAEvent
 from stripe_source.destination.create_tables import empty_table
 from stripe_source.destination.stored_rows import Key, StoredRows
 from stripe_source.errors import SchemaFrozen
+from stripe_source.extract.account import AccountIdentity
 from stripe_source.extract.channel import Checkpoint
 from stripe_source.extract.extractor import Extractor
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.extract.verdicts import Verdict
 from stripe_source.options import Options
 from stripe_source.resources.compare import TableComparison
+from stripe_source.resources.declaration.selection import is_limited
 from stripe_source.resources.ground.check import Ground
 from stripe_source.resources.history import TO, Versions
 from stripe_source.resources.marker import MARKERS, Outcome
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 log = logging.getLogger("stripe_source")
+PAGE = 100  # rows of one where a user has limited their number
 ROWS_PER_TABLE = 32_000  # rows of one Arrow table: dlt checks the schema of each for 30 ms, whatever its length
 BYTES_PER_LOAD = 64_000_000  # bytes of Arrow, after which a load is cut off however few rows they are
 
@@ -41,6 +44,7 @@ BYTES_PER_LOAD = 64_000_000  # bytes of Arrow, after which a load is cut off how
 class LoadContext(Protocol):
     """What one table has to know of the run that it belongs to."""
 
+    identity: AccountIdentity | None  # of a run that gives a result; None in one of dlt's own
     options: Options
     results: dict[str, TableResult]
     new_tables: set[str]
@@ -103,13 +107,15 @@ class TableLoad:
             table_map, self._known, lambda path: str(naming.normalize_path("__".join(path))), self._contract
         )
         self._versions = self._history()
+        self._limited = is_limited(self._name)
+        self._frozen: SchemaFrozen | None = None
         self.refused = self.done = self._started = self._written = False
         self._ready: list[RowBatch] = []
         self._comparison = TableComparison(
             table_map, run.options, self._rows, extractor.channel, extractor.emitter, run.stored_rows,
             since=request.since, reread=request.reread, rewrites=self._rewrites,
             first_load=run.is_first_load(self._name), versions=self._versions, in_history=state.history,
-            keeps_newest=self._result.marker == "id", refuse=lambda error: run.refuse_table(self._name, error),
+            keeps_newest=self._result.marker == "id", refuse=self._tell,
             load_id=lambda: self._load_id, confirm_gone=run.confirm_gone,
         )
         if self._contract.tables != EVOLVE and not self._known:
@@ -146,7 +152,7 @@ class TableLoad:
             if isinstance(got, RowBatch):
                 self._take(got)
             over = not isinstance(got, RowBatch)
-            if over or sum(batch.rows for batch in self._ready) >= ROWS_PER_TABLE:
+            if over or sum(batch.rows for batch in self._ready) >= (PAGE if self._limited else ROWS_PER_TABLE):
                 yield from self._tables(over)
             if isinstance(got, Checkpoint):
                 return
@@ -191,7 +197,9 @@ class TableLoad:
             parts.append(self._decide_columns(pa.concat_tables(to_decide)))
         rows = [part for part in parts if part is not None and part.num_rows]
         if rows and not self.refused:
-            yield self._with_hints(self._of_this_load(pa.concat_tables(rows, promote_options="default")))
+            table = self._of_this_load(pa.concat_tables(rows, promote_options="default"))
+            for first in range(0, table.num_rows, PAGE if self._limited else table.num_rows):
+                yield self._with_hints(table.slice(first, PAGE) if self._limited else table)
 
     def _of_this_load(self, rows: pa.Table) -> pa.Table:
         """The same rows: when they were built, nobody knew which load they would travel in."""
@@ -220,8 +228,12 @@ class TableLoad:
 
     def _refuse(self, error: Exception) -> None:
         """Nothing of this load is written to the table, and its verdict says why."""
-        self._run.refuse_table(self._name, error)
+        self._tell(error)
         self._drop()
+
+    def _tell(self, error: Exception) -> None:
+        self._frozen = error if isinstance(error, SchemaFrozen) else self._frozen
+        self._run.refuse_table(self._name, error)
 
     def _drop(self) -> None:
         self.refused = self._comparison.refused = True
@@ -259,6 +271,8 @@ class TableLoad:
         self._result.other_kinds = self._extractor.emitter.kinds_of(self._name)
         if verdict.status != "ok":
             log.warning("%s: %s. %s", self._name, verdict.status, verdict.reason)
+        if self._frozen and self._run.identity is None:
+            raise self._frozen  # there is no result that would say it
         if self._comparison.refused and not self.refused:
             self._drop()
         if not self.refused:
@@ -268,9 +282,11 @@ class TableLoad:
             if self._versions:
                 self._finish_history(verdict)
         self._keep_state(verdict)
-        dlt.current.resource_metrics().update(
-            {word: value for word, value in vars(self._result).items() if isinstance(value, int)}
-        )
+        figures: dict[str, Any] = {
+            word: value for word, value in vars(self._result).items() if isinstance(value, int)
+        }
+        said = {} if verdict.status == "ok" else {"status": verdict.status, "reason": verdict.reason}
+        dlt.current.resource_metrics().update({**figures, **said})
         if not self._made and not self._written and not (self.refused and self._contract.tables != EVOLVE):
             yield from empty_table()
 

@@ -33,6 +33,15 @@ MUTANTS = (
     Mutant("if False in seen and True not in seen:", "if False:", f"{ACCOUNTS} objects_tell"),
     Mutant("any(owner.live is (not mode) for owner in owners)", "False", f"{ACCOUNTS} a_live_key_is_refused"),
     Mutant("or (whose is not None and not self._emitter.owner)", "", f"{ACCOUNTS} events_that_name"),
+    Mutant("if self._frozen and self._run.identity is None:", "if False:", "tests/test_dlt_habits.py -k frozen"),
+    Mutant(
+        "(PAGE if self._limited else ROWS_PER_TABLE):", "ROWS_PER_TABLE:", "tests/test_dlt_habits.py -k limit_is_one"
+    ),
+    Mutant(
+        "return answer is not None\n\n    def _of_rows", "return True\n\n    def _of_rows",
+        "tests/test_row_functions.py -k made_for",
+    ),
+    Mutant("if cursor is not None:\n        raise", "if False:\n        raise", "tests/test_dlt_habits.py -k another"),
     Mutant("name in self._copied - mine for", "name in set() for", "tests/test_copied_objects.py"),
     Mutant(
         "if other and not (seen and all(map(self._was_applied, self.roots))):", "if other:",

@@ -9,6 +9,7 @@ from dlt.extract import DltResource
 
 from stripe_source.dlt_patches.tables import OBJECT_HINT
 from stripe_source.options import Options
+from stripe_source.resources.declaration.row_functions import StripeResource
 from stripe_source.resources.history import versions_map
 from stripe_source.resources.marker import MARKERS
 from stripe_source.tables.schema_map import TableMap
@@ -70,7 +71,7 @@ def describe_resource(shape: TableMap, items: Callable[..., Iterator[Any]], hard
         columns["_deleted"]["hard_delete"] = True
     made: DltResource = dlt.resource(
         items, name=table.name, primary_key=list(shape.key), write_disposition="merge", columns=columns,
-        file_format="parquet", references=references, section="stripe",
+        file_format="parquet", references=references, section="stripe", _impl_cls=StripeResource,
     )
     return made.apply_hints(additional_table_hints=_table_hints(shape))
 

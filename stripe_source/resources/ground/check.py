@@ -160,12 +160,26 @@ def emptied_tables(source: DltSource, names: Collection[str], package: Mapping[s
         package: dlt's state of the load package.
 
     Raises:
-        InvalidOption: dlt was told to write rows in a way that would double, lose or retire some.
+        InvalidOption: dlt was told to write rows in a way that would double, lose or retire some, or fail.
     """
+    _refuse_second_ids()
     dropped = {table["name"] for word in ("dropped_tables", "truncated_tables") for table in package.get(word) or ()}
     if package.get("refresh") == "drop_sources":
         dropped |= set(names)
     return dropped | set(_replaced(source, names))
+
+
+def _refuse_second_ids() -> None:
+    """Refuse a setting by which dlt 1.31 adds a second `_dlt_id` to Arrow tables, which no load job then finds."""
+    from dlt.common.configuration import resolve_configuration
+    from dlt.normalize.configuration import ItemsNormalizerConfiguration
+
+    said = resolve_configuration(ItemsNormalizerConfiguration(), sections=("normalize", "parquet_normalizer"))
+    if said.add_dlt_id:
+        raise InvalidOption("normalize.parquet_normalizer.add_dlt_id", True, [False], (
+            "Our rows have a `_dlt_id`, by which they are compared. Take the setting out, or out of "
+            "`NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_ID`."
+        ))
 
 
 def _replaced(source: DltSource, names: Collection[str]) -> Iterator[str]:
