@@ -1,6 +1,7 @@
 """Answers that are wrong, empty or about something else, and failures that must stay small: no "ok" without reason."""
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -183,6 +184,24 @@ def test_an_object_that_cannot_be_read_is_named_and_stepped_over(account: Accoun
     assert f"/v1/customers/{big}" in asked and "/v1/customers" not in asked
     assert big not in here and len(here) > 50
     assert account.differences("customers;customer_cards") == []
+
+
+@pytest.mark.parametrize(("query", "url"), [
+    ("starting_after", "/v1/customers"), ("starting_after", "/v1/other"), ("^(?!.*starting_after)", "/v1/other"),
+])
+@pytest.mark.parametrize("marker", ["auto", "id"])
+def test_an_empty_page_ends_no_list_that_was_to_go_on(
+    query: str, url: str, marker: str, account: Account, hasty: None
+) -> None:
+    """Once, a page is empty though the one before says that there is more, or it is a page of another list."""
+    account.world.faults.add(
+        "/v1/customers", query=query, times=1,
+        body=json.dumps({"object": "list", "data": [], "has_more": False, "url": url}),
+    )
+    result = account.run("customers", marker=marker)
+
+    assert result.exit_code == 0
+    assert account.differences("customers") == []
 
 
 def test_one_bad_parent_does_not_take_the_children_of_others_along(account: Account, hasty: None) -> None:

@@ -21,6 +21,7 @@ from stripe_source.api.pages import (
     PageDecoder,
     check_of_list,
     http_date_second,
+    is_empty_list_of_another,
     not_of_kind,
     not_the_object,
 )
@@ -170,6 +171,9 @@ class Client:
         v2 = path.startswith("/v2/")
         check = check_of_list(path)
         answer = await self._get(path, params, account, check, decode, attempts, salvage=on_skip is not None)
+        if is_empty_list_of_another(answer.body, path):  # asked once more; what it says twice is believed
+            log.info("%s: an empty list of another URL; asking again", redact(path))
+            answer = await self._get(path, params, account, check, decode, attempts, salvage=on_skip is not None)
         if on_skip is not None:
             for id, fault in answer.unreadable.items():
                 on_skip(id, BrokenAnswer(fault, path=path))

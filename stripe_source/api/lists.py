@@ -110,9 +110,13 @@ async def read_onwards(client: Client, request: ListRequest, marker: str) -> Asy
     Raises:
         ResourceMissing: the object is gone, so that Stripe cannot tell what came after it.
     """
+    promised = False  # the page before said that there is more
     while True:
         params = {**request.between(None, None, request.limit), "ending_before": marker}
         page = await client.page(request.path, params, account=request.account)
+        if promised and not page.objects and not page.has_more:
+            page = await client.page(request.path, params, account=request.account)
+        promised = page.has_more
         if page.objects:
             yield ObjectBatch(page.objects[::-1], page.date)
         if not page.has_more or not page.objects or page.objects[0].get("id") == marker:

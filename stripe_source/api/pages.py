@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from stripe_source.errors import EndlessPaging
 from stripe_source.redaction import redact
@@ -210,6 +211,12 @@ def not_a_v1_page(body: Mapping[str, Any]) -> str | None:
     if body["has_more"] and body.get("data") == []:  # seen at Stripe: github.com/stripe/stripe-ruby, issue 507
         return "a page without objects says that there is more"
     return _not_objects(body.get("data"))
+
+
+def is_empty_list_of_another(body: Mapping[str, Any], path: str) -> bool:
+    """Whether a body is an empty list that says that it is another one than was asked for: a list names its own URL."""
+    url = body.get("url")
+    return body.get("data") == [] and not body.get("has_more") and isinstance(url, str) and urlsplit(url).path != path
 
 
 def not_a_v2_page(body: Mapping[str, Any]) -> str | None:

@@ -131,9 +131,13 @@ class ListWalk:
         last_ids: deque[str] = deque(maxlen=IDS_TO_STEP_BACK)  # in the list's order; the cursor is the last of them
         delivered: set[str] = set()  # ids that come a second time after a step back
         used: set[str] = set()  # cursors: one id per page, so that the longest list fits in memory
+        promised = False  # the page before said that there is more
         while True:
             try:
                 page = await self.page(cursor)
+                if promised and not page.objects and not page.has_more:
+                    log.info("%s: the list was to go on, and ends with an empty page; asking again", redact(path))
+                    page = await self.page(cursor)  # it may have ended meanwhile: what it says twice is believed
             except ResourceMissing as error:
                 if error.param != "starting_after" or len(last_ids) < 2:
                     raise
@@ -142,6 +146,7 @@ class ListWalk:
                 cursor = last_ids[-1]
                 log.info("%s: the object that the cursor names is gone; going back to the one before it", redact(path))
                 continue
+            promised = page.has_more
             ids = [item["id"] for item in page.objects if isinstance(item.get("id"), str)]
             if page.has_more:
                 known = set(last_ids)
