@@ -64,6 +64,20 @@ def test_a_transformer_gets_what_a_table_yields(alone: bool, account: Account) -
     assert account.differences(CHARGES if alone else BOTH) == []
 
 
+def test_a_transformer_without_its_source(account: Account) -> None:
+    """What it makes is loaded, and the table that it takes is not."""
+
+    @dlt.transformer(name="emails", primary_key="id")
+    def emails(rows: Any) -> Any:
+        yield rows.select(["id", "email"])
+
+    account.new_pipeline().run(source(account).customers | emails)
+    mails = {each["id"]: each["email"] for each in shown(account, CUSTOMERS)}
+
+    assert dict(account.query("SELECT id, email FROM stripe.emails")) == mails
+    assert account.query("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'customers'") == [(0,)]
+
+
 @pytest.mark.parametrize("whole", [False, True])
 def test_parallelized_resources(whole: bool, account: Account) -> None:
     """The whole source, or one resource of it."""

@@ -18,7 +18,10 @@ def empty_table(cursor: Any = None) -> Iterator[Any]:
     """
     import pyarrow as pa
 
-    hints: Any = dlt.current.source().resources[dlt.current.resource_name()].columns
+    resource = dlt.current.source().resources.get(dlt.current.resource_name())
+    if resource is None:
+        return  # a transformer alone takes its items
+    hints: Any = resource.columns
     columns = [
         Column(name, hint["data_type"], None, precision=hint.get("precision"), scale=hint.get("scale"),
                nullable=hint.get("nullable", True))

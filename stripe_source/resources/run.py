@@ -185,7 +185,7 @@ class Extraction:
         source = dlt.current.source()
         extracted = extracted_names(source)
         shapes = [table_map(table) for table in self.options.tables if table.name in extracted]
-        ours = [name for name in extracted if name.removesuffix(SUFFIX) in self.options.markers]
+        ours = [name for name in source.resources.selected if name.removesuffix(SUFFIX) in self.options.markers]
         emptied = emptied_tables(source, ours, dlt.current.load_package_state()["state"])
         if self._identity is None:
             self._identity = run_async(identify_by(self.options.client))

@@ -353,12 +353,14 @@ def _contract_of_table(run: LoadContext, table_map: TableMap, known: Mapping[str
     that is frozen, and does not count what it discards.
     """
     name = table_map.table.name
-    resource = dlt.current.source().resources[name]
-    said: Any = resource.schema_contract or dlt.current.source_schema().settings.get("schema_contract")
+    resource = dlt.current.source().resources.get(name)  # None: a transformer alone takes it, and it is no table
+    said: Any = (resource and resource.schema_contract) or dlt.current.source_schema().settings.get("schema_contract")
     contract = contract_of(said) if said else run.options.contract
     declared = any(column.description for column in table_map.columns if column.path)
     if not declared and name in run.new_tables | (set() if known else {name}):
         contract = replace(contract, columns=EVOLVE, data_type=EVOLVE)  # a private table, of which nothing is declared
+    if resource is None:
+        return contract
     resource.apply_hints(schema_contract="evolve")
     if known and contract.columns != EVOLVE:
         kept: Any = {column: words for column, words in table_map.hints().items() if column in known}
