@@ -6,9 +6,9 @@ the fingerprint of the rows that it concerns, and of no others.
 """
 from __future__ import annotations
 
-import hashlib
 from binascii import b2a_base64
 from functools import lru_cache
+from hashlib import blake2b
 
 import orjson
 
@@ -29,7 +29,7 @@ def fingerprint(event: WAEvent, deleted: bool) -> str:
     except TypeError:
         content = "".join(pieces(event.data, ordered=True)).encode("utf-8", "surrogatepass")
     key = _key(event.table, event.account, event.parent, event.position, event.pair, deleted)
-    whole = _digest(content + key)
+    whole = b2a_base64(blake2b(content + key, digest_size=15).digest(), newline=False).decode()  # a call less
     mark = mapping_mark(event.table, event.data)
     return _marked(whole, mark) if mark else whole
 
@@ -60,4 +60,4 @@ def _marked(print_: str, mark: str) -> str:
 
 
 def _digest(content: bytes) -> str:
-    return b2a_base64(hashlib.blake2b(content, digest_size=15).digest(), newline=False).decode()
+    return b2a_base64(blake2b(content, digest_size=15).digest(), newline=False).decode()

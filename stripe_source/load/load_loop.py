@@ -96,7 +96,7 @@ def load_until_done(
         elif extraction.extractor and extraction.extractor.channel.reading:
             changed = any(each.changed for each in extraction.results.values())
             database.write_in_background(extraction.near_end, changed)
-            give_memory_back()
+            give_memory_back(with_arrow=changed)  # rows that replace others are read back, and take twice the memory
         if len(own_ids) % 3 == 0:
             gc.collect()  # dlt leaves its schemas in cycles, and the collector comes rarely
 

@@ -49,10 +49,16 @@ def settings(memory: str, log: int) -> list[str]:
         "threads": exp.Literal.number(1), "memory_limit": exp.Literal.string(memory),
         "checkpoint_threshold": exp.Literal.string(f"{log}MB"), "max_vacuum_tasks": exp.Literal.number(0),
     }
-    return [
-        exp.Set(expressions=[exp.SetItem(this=exp.EQ(this=exp.var(name), expression=value))]).sql(dialect=DUCKDB)
-        for name, value in values.items()
-    ]
+    return [_set_to(name, value) for name, value in values.items()]
+
+
+def memory_limit(memory: str) -> str:
+    """Let DuckDB use so much memory."""
+    return _set_to("memory_limit", exp.Literal.string(memory))
+
+
+def _set_to(name: str, value: exp.Expression) -> str:
+    return exp.Set(expressions=[exp.SetItem(this=exp.EQ(this=exp.var(name), expression=value))]).sql(dialect=DUCKDB)
 
 
 def reset(name: str) -> str:
