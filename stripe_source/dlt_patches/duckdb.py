@@ -89,7 +89,7 @@ def _merge_file(job_client: Any, table: Any, file: str) -> None:
     rows = "read_parquet('" + file.replace("'", "''") + "')"
     keys = [escape(key) for key in column_names(table, "primary_key")]
     same = " AND ".join(f"gone.{key} = come.{key}" for key in keys)
-    several = client.execute_sql(f"SELECT count(*) - count(DISTINCT ({', '.join(keys)},)) FROM {rows}")[0][0]
+    several = client.execute_sql(f"SELECT count(*) - count(DISTINCT row({', '.join(keys)})) FROM {rows}")[0][0]
     alive = " AND ".join(f"{escape(flag)} IS NOT TRUE" for flag in column_names(table, "hard_delete")) or "TRUE"
     once = f" QUALIFY row_number() OVER (PARTITION BY {', '.join(keys)}) = 1" if several else ""
     with client.begin_transaction():
