@@ -8,12 +8,12 @@ from typing import Any
 from dlt.destinations import duckdb
 from dlt.destinations.impl.duckdb.duck import DuckDbClient, DuckDbCopyJob
 
-from stripe_source.dlt_patches.scope import WrittenFor, patches_enabled
+from stripe_source.dlt_patches.scope import DLT_VERSIONS, WrittenFor, patches_enabled
 from stripe_source.dlt_patches.tables import column_names, is_ours
 
 _SQL_CLIENT = "dlt.destinations.job_client_impl:SqlJobClientBase"
 MERGE_FROM_PARQUET = WrittenFor(
-    "merge_from_parquet", "1.31",
+    "merge_from_parquet", DLT_VERSIONS,
     {
         "dlt.destinations.impl.duckdb.duck:DuckDbClient.create_load_job": "67f01df5f4e950e2",
         "dlt.destinations.impl.duckdb.duck:DuckDbCopyJob.run": "d34102e95234b27c",
