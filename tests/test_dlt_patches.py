@@ -39,7 +39,7 @@ from stripe_source.dlt_patches.performance import (
     short_traces,
 )
 from stripe_source.dlt_patches.postgres import COPY_CSV
-from stripe_source.dlt_patches.scope import Patch, WrittenFor, fingerprint
+from stripe_source.dlt_patches.scope import DLT_VERSIONS, Patch, WrittenFor, fingerprint
 from stripe_source.load.process import collect_rarely
 from stripe_source.load.sync import sync
 from stripe_source.source import stripe_source
@@ -366,10 +366,10 @@ def test_a_patch_stays_out_where_dlt_has_another_function(caplog: pytest.LogCapt
         yield
 
     same, other, gone, older = (
-        Patch(change, WrittenFor(name, version, {function: digest}, "it takes longer"))
-        for name, version, function, digest in (
-            ("same", "1.31", target, fingerprint(target)[:16]), ("other", "1.31", target, "0" * 16),
-            ("gone", "1.31", target + "s", "0" * 16), ("older", "1.30", target, fingerprint(target)[:16]),
+        Patch(change, WrittenFor(name, versions, {function: digest}, "it takes longer"))
+        for name, versions, function, digest in (
+            ("same", DLT_VERSIONS, target, fingerprint(target)[:16]), ("other", DLT_VERSIONS, target, "0" * 16),
+            ("gone", DLT_VERSIONS, target + "s", "0" * 16), ("older", ["1.3"], target, fingerprint(target)[:16]),
         )
     )
     with same():

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 import tomlkit
 import yaml
+from packaging.requirements import Requirement
 
 from stripe_source import __version__
+from stripe_source.dlt_patches.scope import DLT_VERSIONS
 from stripe_source.tables.catalog import list_tables
 
 ROOT = Path(__file__).parent.parent
@@ -96,6 +98,23 @@ def test_the_suite_runs_on_every_python_that_the_package_names() -> None:
     assert matrix["experimental"] == [False] and all(entry["experimental"] is True for entry in matrix["include"])
     assert job["continue-on-error"] == "${{ matrix.experimental }}"
     assert all(minor(version) > minor(named[-1]) for version in tried)
+
+
+def test_the_oldest_of_what_the_package_takes_is_tried() -> None:
+    """The lower bounds of dlt, DuckDB and sqlglot, and the oldest Python; patches know each dlt between the bounds."""
+    job = WORKFLOWS["ci.yml"]["jobs"]["oldest"]
+    installed = next(step["run"] for step in job["steps"] if step.get("name") == "Set up with the oldest")
+    tests = next(step["run"] for step in job["steps"] if step.get("name") == "What touches dlt")
+    ranges = {required.name: {each.operator: each.version for each in required.specifier}
+              for required in map(Requirement, PROJECT["dependencies"])}
+    tried = dict(re.findall(r'"(\w+)==([\d.]+)"', installed))
+    oldest, beyond = (minor(ranges["dlt"][operator]) for operator in (">=", "<"))
+
+    assert tried == {name: f"{ranges[name]['>=']}.0" for name in ("dlt", "duckdb", "sqlglot")}
+    assert f">={job['steps'][1]['with']['python-version']}" == PROJECT["requires-python"]
+    assert [minor(version) for version in DLT_VERSIONS] == [(1, each) for each in range(oldest[1], beyond[1])]
+    assert "tests/test_load.py" in tests
+    assert [] == [path for path in named_paths(tests) if not (ROOT / path).exists()]
 
 
 def test_the_wheel_is_tried_on_the_oldest_and_the_newest_python() -> None:

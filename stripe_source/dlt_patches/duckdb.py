@@ -8,12 +8,12 @@ from typing import Any
 from dlt.destinations import duckdb
 from dlt.destinations.impl.duckdb.duck import DuckDbClient, DuckDbCopyJob
 
-from stripe_source.dlt_patches.scope import WrittenFor, patches_enabled
+from stripe_source.dlt_patches.scope import DLT_VERSIONS, WrittenFor, patches_enabled
 from stripe_source.dlt_patches.tables import column_names, is_ours
 
 _SQL_CLIENT = "dlt.destinations.job_client_impl:SqlJobClientBase"
 MERGE_FROM_PARQUET = WrittenFor(
-    "merge_from_parquet", "1.31",
+    "merge_from_parquet", DLT_VERSIONS,
     {
         "dlt.destinations.impl.duckdb.duck:DuckDbClient.create_load_job": "67f01df5f4e950e2",
         "dlt.destinations.impl.duckdb.duck:DuckDbCopyJob.run": "d34102e95234b27c",
@@ -89,7 +89,7 @@ def _merge_file(job_client: Any, table: Any, file: str) -> None:
     rows = "read_parquet('" + file.replace("'", "''") + "')"
     keys = [escape(key) for key in column_names(table, "primary_key")]
     same = " AND ".join(f"gone.{key} = come.{key}" for key in keys)
-    several = client.execute_sql(f"SELECT count(*) - count(DISTINCT ({', '.join(keys)},)) FROM {rows}")[0][0]
+    several = client.execute_sql(f"SELECT count(*) - count(DISTINCT row({', '.join(keys)})) FROM {rows}")[0][0]
     alive = " AND ".join(f"{escape(flag)} IS NOT TRUE" for flag in column_names(table, "hard_delete")) or "TRUE"
     once = f" QUALIFY row_number() OVER (PARTITION BY {', '.join(keys)}) = 1" if several else ""
     with client.begin_transaction():

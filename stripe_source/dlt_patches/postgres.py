@@ -9,11 +9,11 @@ from dlt.common.storages.file_storage import FileStorage
 from dlt.destinations import postgres
 from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresCsvCopyJob
 
-from stripe_source.dlt_patches.scope import WrittenFor
+from stripe_source.dlt_patches.scope import DLT_VERSIONS, WrittenFor
 from stripe_source.dlt_patches.tables import is_ours
 
 COPY_CSV = WrittenFor(
-    "copy_csv", "1.31",
+    "copy_csv", DLT_VERSIONS,
     {
         "dlt.destinations.impl.postgres.postgres:PostgresClient.create_load_job": "f0eeff2b7dc81c41",
         "dlt.destinations.impl.postgres.postgres:PostgresCsvCopyJob.run": "aeace48a45f80214",

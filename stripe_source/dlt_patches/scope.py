@@ -6,7 +6,7 @@ import inspect
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,6 +16,7 @@ from typing import Any
 log = logging.getLogger("stripe_source")
 Change = Callable[[], Iterator[None]]
 SWITCH = "STRIPE_SOURCE_PATCHES"  # environment variable; `off` leaves dlt as it is
+DLT_VERSIONS = ("1.30", "1.31")  # without their last number: all that was written here is the same for them
 
 
 def patches_enabled() -> bool:
@@ -50,14 +51,14 @@ class WrittenFor:
 
     Args:
         name: of what was written.
-        dlt: the version, without its last number.
+        dlt: its versions, without their last number.
         functions: the functions that it replaces or depends on (`module:Class.method`), with the first 16 digits of
             their fingerprints.
         without: what happens where it is not used.
     """
 
     name: str
-    dlt: str
+    dlt: Sequence[str]
     functions: Mapping[str, str]
     without: str
     _reported: bool = field(default=False, repr=False)
@@ -76,8 +77,8 @@ class WrittenFor:
         """What is different in the dlt that is installed; empty where nothing is."""
         from dlt.version import __version__
 
-        if not f"{__version__}.".startswith(f"{self.dlt}."):
-            return f"it was written for dlt {self.dlt}, and dlt {__version__} is installed"
+        if not any(f"{__version__}.".startswith(f"{version}.") for version in self.dlt):
+            return f"it was written for dlt {' and '.join(self.dlt)}, and dlt {__version__} is installed"
         changed = [target for target, known in self.functions.items() if fingerprint(target)[:16] != known]
         return f"dlt {__version__} has another {', '.join(changed)}" if changed else ""
 
@@ -130,9 +131,9 @@ class Patch(SharedChange):
         return self.written_for.usable()
 
 
-def patch(without: str, functions: Mapping[str, str], dlt: str = "1.31") -> Callable[[Change], Patch]:
+def patch(without: str, functions: Mapping[str, str]) -> Callable[[Change], Patch]:
     """Make a patch of a generator function, whose name becomes the name of the patch; see `WrittenFor`."""
-    return lambda change: Patch(change, WrittenFor(change.__name__, dlt, functions, without))
+    return lambda change: Patch(change, WrittenFor(change.__name__, DLT_VERSIONS, functions, without))
 
 
 @contextmanager
