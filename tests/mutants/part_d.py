@@ -44,7 +44,7 @@ MUTANTS = (
     Mutant("if cursor is not None:\n        raise", "if False:\n        raise", "tests/test_dlt_habits.py -k another"),
     Mutant("name in self._copied - mine for", "name in set() for", "tests/test_copied_objects.py"),
     Mutant(
-        "if other and not (seen and all(map(self._was_applied, self.roots))):", "if other:",
+        "if other and not self._is_applied(event_id, seen_ids):", "if other:",
         "tests/test_copied_objects.py",
     ),
 )
