@@ -22,7 +22,7 @@ from stripe_source.configured import (
 )
 from stripe_source.dlt_patches.apply import prepare_destination
 from stripe_source.options import DEFAULT_RATE, Options, resolve
-from stripe_source.resources.declaration.resource import history_resource, table_resource
+from stripe_source.resources.declaration.resource import StripeSource, history_resource, table_resource
 from stripe_source.resources.declaration.selection import extracted_names
 from stripe_source.resources.read import read_changes, read_table
 from stripe_source.resources.run import Extraction
@@ -31,7 +31,7 @@ from stripe_source.tables.markers import EVENTS_MARKER
 from stripe_source.tables.schema_map import TableMap, table_map
 
 
-@dlt.source(name="stripe", section="stripe")
+@dlt.source(name="stripe", section="stripe", _impl_cls=StripeSource)
 def stripe_source(
     tables: Any = None,
     exclude: Any = None,
@@ -99,8 +99,8 @@ def stripe_source(
             webhooks, are loaded too. Otherwise their columns stay empty.
 
     Returns:
-        A `DltSource` whose resources are named as the tables; one more, `changes`, feeds those that go by the change
-        feed, and has no rows of its own.
+        A `DltSource` whose resources are named as the tables. One more, `changes`, stands for the change feed: it has
+        no rows of its own, and is not selected, so that no scheduler makes a task or an asset of it.
 
     Raises:
         ConfigurationError: an option has a value that it cannot have.
@@ -121,7 +121,7 @@ def stripe_source(
         def feed() -> Iterator[Any]:
             yield from read_changes(run)
 
-        yield dlt.resource(feed, name=CHANGES, section="stripe")
+        yield dlt.resource(feed, name=CHANGES, section="stripe", selected=False)  # no task or asset of its own
 
 
 def _prepare_active_pipeline() -> None:

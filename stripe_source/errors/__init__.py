@@ -10,6 +10,7 @@
     │   ├── InvalidBounds
     │   ├── InvalidOption
     │   ├── RowFunctionFailed           of `add_map`, `add_filter` or `add_yield_map`
+    │   ├── NotPicklable                a source was to be pickled
     │   ├── NewerState                  a later release wrote the state of the pipeline
     │   └── MixedData                   the dataset holds another account's data, or the other mode's
     ├── StripeError                     1: Stripe answered with an error, or not at all
@@ -39,6 +40,8 @@ from stripe_source.errors.configuration import (
     MissingKey,
     MixedData,
     NewerState,
+    NotPicklable,
+    NotPickled,
     PublishableKey,
     RowFunctionFailed,
     UnknownMarker,
@@ -83,6 +86,8 @@ __all__ = [
     "MixedData",
     "NewerState",
     "NotEnabled",
+    "NotPicklable",
+    "NotPickled",
     "PermissionDenied",
     "PublishableKey",
     "RateLimited",

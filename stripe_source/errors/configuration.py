@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import NoReturn
 
 from stripe_source.errors.base import StripeSourceError, nearest_name, quoted
 from stripe_source.redaction import redact
@@ -128,6 +129,24 @@ class RowFunctionFailed(ConfigurationError):
             f"The function given to {what} fails. With a row, a dict of its columns: {said}.{also} Make it for one of "
             "the two: `lambda row: {**row, \"email\": None}` or `lambda table: table.drop_columns([\"email\"])`."
         ))
+
+
+class NotPicklable(ConfigurationError):
+    """A source was to be pickled."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A source cannot be pickled: it holds the key, and functions that dlt made for its resources. Pickle a "
+            "function of a module that calls `stripe_source(...)`, and give the key where it runs, in `STRIPE_API_KEY` "
+            "or in dlt's secrets."
+        )
+
+
+class NotPickled:
+    """An object that refuses to be pickled: see `NotPicklable`."""
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise NotPicklable
 
 
 class NewerState(ConfigurationError):

@@ -30,6 +30,7 @@ from stripe_source.errors import (
 from stripe_source.extract.account import AccountIdentity, identify
 from stripe_source.extract.backfill.spans import BackfillProgress
 from stripe_source.extract.changes.feed import ChangeFeed
+from stripe_source.extract.changes.seen import FeedMemory
 from stripe_source.extract.changes.tables import tables_by_feed
 from stripe_source.extract.channel import Channel, ListPage
 from stripe_source.extract.checkpoint import BackfillCheckpoint
@@ -65,7 +66,7 @@ class Extractor:
         identity: who the key belongs to, where that was asked before.
         on_page: called with (table, number of objects) as pages come.
         stored_rows: what the destination holds of a table; asked in the thread that calls `channel.next`.
-        seen_events: what the state keeps of the events that the run before had seen.
+        feed_memory: what the state keeps of the events that earlier passes over the change feed had seen.
         lookback: seconds of the change feed that are read again.
         with_history: tables whose versions between two runs are wanted as well.
         backfills: lists that are read for the first time, and how far an earlier run came with them.
@@ -82,7 +83,7 @@ class Extractor:
         identity: AccountIdentity | None = None,
         on_page: Callable[[str, int], None] | None = None,
         stored_rows: Callable[[str], StoredRows | None] = lambda table: None,
-        seen_events: str | Sequence[str] = "",
+        feed_memory: FeedMemory = FeedMemory(),  # noqa: B008 - frozen
         lookback: int = 600,
         with_history: Iterable[str] = (),
         backfills: Mapping[str, BackfillCheckpoint] | None = None,
@@ -92,7 +93,7 @@ class Extractor:
     ) -> None:
         self._make_client, self._stored_account, self._identity = client, stored_account, identity
         self._account_option = account_option
-        self._seen_events, self._lookback = seen_events, lookback
+        self._feed_memory, self._lookback = feed_memory, lookback
         self._takes_pages = takes_pages
         self._on_cover = on_cover or (lambda table, coverage: None)
         self.backfills: dict[str, BackfillCheckpoint] = dict(backfills or {})
@@ -279,7 +280,7 @@ class Extractor:
             plan.table.name].by_change_feed), None)
         lists = [plan for plan in found.plans if plan is not events]
         self.feed = ChangeFeed(
-            self.emitter, client, lists, self._requests, self._seen_events, self._lookback, events
+            self.emitter, client, lists, self._requests, self._feed_memory, self._lookback, events
         )
         try:
             await self.feed.open()

@@ -24,8 +24,8 @@ class TableRequest:
         position: the unix second up to which the feed has been applied; None: it has to be read whole.
         refused: the run before was not allowed to read it.
         last_full_read: when it was last read whole, unix seconds.
-        settled: what the run before had seen of the feed was applied to it; False after it was read whole.
-        missed_last_run: the run before was without it.
+        feed_pass: number of the last pass over the change feed that it was part of; None: that is not known.
+        settled: what that pass had seen was applied to it; False after it was read whole.
         first_load: the destination holds nothing of it, or what a first load that was cut short brought.
         reread: it is to be read from the beginning, whatever is known of it.
         resync: seconds within which all rows are compared again beside the change feed; None: never.
@@ -45,8 +45,8 @@ class TableRequest:
     position: int | None = None
     refused: bool = False
     last_full_read: int | None = None
+    feed_pass: int | None = None
     settled: bool = False
-    missed_last_run: bool = False
     first_load: bool = False
     reread: bool = False
     resync: int | None = None

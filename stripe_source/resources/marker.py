@@ -31,6 +31,7 @@ class Outcome:
         by_change_feed: the feed told what changed; the table was not read whole.
         newest: unix second and id of the newest object that is older than the lookback.
         resynced: unix second of a comparison beside the feed, and the second of `created` where the next one begins.
+        feed_pass: number of this run's pass over the change feed; None: it made none.
         since: the second of `created` from which on it was read; None: from the beginning.
         until: that up to which it was; None: to the end.
     """
@@ -41,6 +42,7 @@ class Outcome:
     by_change_feed: bool
     newest: tuple[int, str] | None
     resynced: tuple[int, int | None] | None = None
+    feed_pass: int | None = None
     since: int | None = None
     until: int | None = None
 
@@ -68,7 +70,7 @@ class Marker:
             options: of the source.
             table: the table.
             state: what the runs before kept of it.
-            feed: how far the change feed was read.
+            feed: which passes over the change feed were made.
             cursor: dlt's cursor, where there is one.
             first_load: the destination holds nothing of it.
             reread: it is read from the beginning, whatever is known of it.
@@ -183,11 +185,12 @@ class ByEvents(Marker):
         if table.name in options.history and not state.history:
             goes_on = False  # every row is a version, for once
         position = state.position if feeds and goes_on else None
+        last_pass = None if position is None else feed.last_pass(state)
         return TableRequest(
             table, options.start, options.end, by_change_feed=feeds, position=position,
             last_full_read=state.last_full_read, refused=state.refused,
-            settled=position is not None and position == feed.at and not state.read_whole,
-            missed_last_run=position is not None and position != feed.at, first_load=first_load, reread=reread,
+            feed_pass=last_pass, settled=last_pass is not None and not state.read_whole,
+            first_load=first_load, reread=reread,
             failed_parents=state.failed_parents if position is not None else {}, resync=options.resync,
             resynced_at=state.last_full_read if state.resynced_at is None else state.resynced_at,
             resync_next=state.resync_next,
@@ -205,6 +208,7 @@ class ByEvents(Marker):
         if failed_as_a_whole or outcome.now is None:
             return
         state.position, state.read_whole = outcome.started_at, not outcome.by_change_feed
+        state.feed_pass = outcome.feed_pass if outcome.started_at == outcome.now else None
         if not outcome.by_change_feed:
             state.last_full_read, state.start = outcome.started_at, options.start
             state.resynced_at, state.resync_next = outcome.now, None

@@ -17,6 +17,7 @@ from stripe_source.destination.create_tables import empty_table
 from stripe_source.destination.sql.dialect import StatementCounter
 from stripe_source.destination.stored_rows import StoredRows
 from stripe_source.destination.version_index import VersionCache
+from stripe_source.errors import NotPickled
 from stripe_source.extract.account import AccountIdentity, identify_by, run_async
 from stripe_source.extract.backfill.spans import BackfillProgress
 from stripe_source.extract.checkpoint import BackfillCheckpoint, new_checkpoints, resumable
@@ -39,7 +40,7 @@ log = logging.getLogger("stripe_source")
 
 
 @dataclass
-class Extraction:
+class Extraction(NotPickled):
     """One reading of Stripe. It may take several dlt extractions, and loads.
 
     Args:
@@ -213,7 +214,7 @@ class Extraction:
         self.extractor = Extractor(
             self.options.client, self.options.account_id, state.account_id or self.ground.account, self._identity,
             self.on_page,
-            self.stored_rows, state.feed_state.seen, self.options.lookback, with_history=self._histories.keys(),
+            self.stored_rows, state.feed_state.memory, self.options.lookback, with_history=self._histories.keys(),
             backfills={**new_checkpoints(others, self._requests, now), **resumed}, builds_rows=True,
             on_cover=self._covered,
         )
@@ -295,7 +296,8 @@ class Extraction:
             state = SourceState.load(self._state)
             self._keep(state, self.extractor.checkpoints())  # of what failed
             if self.extractor.feed:
-                state.keep_feed(self.extractor.now or 0, self.extractor.feed.noted.text())
+                made = self.extractor.feed.made()
+                state.keep_pass(made, self._state.get("resources", {}), self.options.lookback)
             state.save(self._state)
         self._close_client()
         self._requests, self._state, self.new_tables = {}, {}, set()

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import dlt
 
 from stripe_source.errors import NewerState
+from stripe_source.extract.changes.seen import FeedMemory, FeedPass, needed_passes
 from stripe_source.extract.checkpoint import BackfillCheckpoint
 
 VERSION = 1  # of what is written; 0 is that of release 0.1.0, which wrote no version
@@ -54,15 +55,30 @@ class _State:
 
 @dataclass
 class FeedState:
-    """How far the change feed was read.
+    """Which passes over the change feed were made, and which events they saw.
 
     Args:
-        at: unix second of the last run that read it.
-        seen: the events that it had seen within the lookback, as `NotedEvents` packs them; a list of marks before 0.2.
+        number: of the last pass.
+        passes: those that tell some table which events of its overlap it has met, the oldest first.
+        at: unix second of the last run, as earlier versions kept it, which knew one pass for all tables.
+        seen: the events that it had seen; a list of marks before 0.2.
     """
 
+    number: int = 0
+    passes: list[dict[str, Any]] = field(default_factory=list)
     at: int | None = None
     seen: str | list[str] = ""
+
+    @property
+    def memory(self) -> FeedMemory:
+        """What is known of the passes; what an earlier version kept is number 0."""
+        before = [] if self.at is None else [FeedPass(0, self.at, self.seen)]
+        return FeedMemory(self.number, [*before, *(FeedPass(**each) for each in self.passes)])
+
+    def last_pass(self, table: TableState) -> int | None:
+        """The number of the last pass that a table was part of; None: that is not known."""
+        by_time = {each.at: each.number for each in self.memory.passes if each.number == 0}
+        return table.feed_pass if table.position is None or table.feed_pass is not None else by_time.get(table.position)
 
 
 @dataclass
@@ -73,7 +89,7 @@ class SourceState(_State):
         account_id: value of `_account_id` in all rows.
         owner: id of the account whose data it is, as far as it is known; where `account_id` is "self", it may be.
         livemode: whether the data is live; None where that is not known.
-        feed: how far the change feed was read, as `FeedState`.
+        feed: which passes over the change feed were made, as `FeedState`.
         backfill: by list, how far its first reading came, as `BackfillCheckpoint`.
         last_load: the dlt load that rows travelled in last. It makes dlt store the state with every load, which tells
             other machines that there was one.
@@ -107,12 +123,29 @@ class SourceState(_State):
 
     @property
     def feed_state(self) -> FeedState:
-        """How far the change feed was read."""
+        """Which passes over the change feed were made."""
         return FeedState(**self.feed)
 
-    def keep_feed(self, at: int, seen: str) -> None:
-        """Note how far the change feed was read."""
-        self.feed = asdict(FeedState(at, seen))
+    def keep_pass(self, made: FeedPass, tables: Mapping[str, Mapping[str, Any]], lookback: int) -> None:
+        """Note what a pass over the change feed saw.
+
+        Args:
+            made: the pass.
+            tables: dlt's state of all resources, of which each says which pass was the last one that it was part of.
+            lookback: seconds of the feed that are read again.
+        """
+        feed, passes = self.feed_state, [*self.feed_state.memory.passes, *([made] if made.seen else [])]
+        states = [TableState.load(own) for own in tables.values()]
+        last = [(feed.last_pass(each), each.position) for each in states]
+        known = [(number, at) for number, at in last if number is not None and at is not None]
+        self.feed = {"number": made.number, "passes": [asdict(each) for each in needed_passes(passes, known, lookback)]}
+
+    @staticmethod
+    def note_pass(raw: Raw, number: int) -> None:
+        """Note that a pass over the change feed was made, before any table says that it was part of it."""
+        state = SourceState.load(raw)
+        state.feed = {**state.feed, "number": number}
+        state.save(raw)
 
     @property
     def checkpoints(self) -> dict[str, BackfillCheckpoint]:
@@ -137,6 +170,7 @@ class TableState(_State):
 
     Args:
         position: unix second up to which the change feed was applied to the table.
+        feed_pass: number of the pass over the feed that began then; None: there was none.
         read_whole: the last run read it whole.
         last_full_read: unix second of its last full reading.
         start: the option `start` of that reading.
@@ -156,6 +190,7 @@ class TableState(_State):
     """
 
     position: int | None = None
+    feed_pass: int | None = None
     read_whole: bool = False
     last_full_read: int | None = None
     start: int | None = None

@@ -305,8 +305,10 @@ class TableLoad:
         by_feed, newest = self._comparison.by_change_feed, self._comparison.newest
         self._marker.keep(state, self._run.options, Outcome(
             verdict, extractor.now, extractor.started_at(self._name), by_feed, newest, self._note_resync(),
-            since=self._request.since, until=self._request.until,
+            extractor.feed.number if extractor.feed else None, since=self._request.since, until=self._request.until,
         ))
+        if state.feed_pass is not None:
+            SourceState.note_pass(self._source, state.feed_pass)
         state.failed_parents = verdict.failed_parents_by_table()
         if self._versions and not self.refused:
             state.history = verdict.status == "ok" or state.history

@@ -102,7 +102,7 @@ MUTANTS = (
     Mutant(
         "return all(self._requests[table.name].settled for table in root.tables())",
         "return True",
-        f"{GAPS} left_out_for_a_while_catches_up",
+        f"{ORDER} put_right",
     ),
     Mutant(
         "position - max(int(watch.lookback.total_seconds()), self._lookback)", "position", f"{WATCHED} still_watched"

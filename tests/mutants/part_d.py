@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mutants import Mutant
 
-CELL = "tests/test_ground.py -k"
+CELL, SINGLE = "tests/test_ground.py -k", "tests/test_single_tables.py -k"
 LOADS, ACCOUNTS = "tests/test_ground_loads.py -k", "tests/test_ground_accounts.py -k"
 
 MUTANTS = (
@@ -44,7 +44,19 @@ MUTANTS = (
     Mutant("if cursor is not None:\n        raise", "if False:\n        raise", "tests/test_dlt_habits.py -k another"),
     Mutant("name in self._copied - mine for", "name in set() for", "tests/test_copied_objects.py"),
     Mutant(
-        "if other and not (seen and all(map(self._was_applied, self.roots))):", "if other:",
+        "if other and not self._is_applied(event_id, seen_ids):", "if other:",
         "tests/test_copied_objects.py",
     ),
+    Mutant(
+        "for each in self.passes if until is None or each.number <= until)", "for each in self.passes)",
+        f"{SINGLE} any_order",
+    ),
+    Mutant("feed_pass=last_pass, settled=", "feed_pass=None, settled=", f"{SINGLE} one_position"),
+    Mutant(
+        "for watch in root.table.watch if root.wanted or root.children else ():\n            if watch.due is None",
+        "for watch in root.table.watch if root.wanted else ():\n            if watch.due is None",
+        f"{SINGLE} no_events",
+    ),
+    Mutant("selected=False)", "selected=True)", f"{SINGLE} no_task"),
+    Mutant("class StripeSource(NotPickled, DltSource)", "class StripeSource(DltSource)", f"{SINGLE} pickled"),
 )

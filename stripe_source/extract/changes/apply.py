@@ -104,6 +104,12 @@ class ChangeApplier:
 
         await read_with_allowed_expansions(root, read, self._emitter.fail)
 
+    def _last_pass(self, root: ListPlan) -> int | None:
+        """The number of the last pass over the feed that all tables of a list were part of; None: that is not known."""
+        passes = [self._requests[table.name].feed_pass for table in root.tables()]
+        known = [number for number in passes if number is not None]
+        return min(known) if known and len(known) == len(passes) else None
+
     def _is_open(self, change: ObjectChange) -> bool:
         """Whether something is left to do: a newer event may have been dealt with, though not all that is found on it.
 
@@ -129,7 +135,7 @@ class ChangeApplier:
             return
         if version is not None and version.changed_at >= change.at:
             if not version.deleted and self._fingerprint_of(root, thing) == version.print:
-                if change.known and not any(self._requests[table.name].missed_last_run for table in root.tables()):
+                if change.known and self._last_pass(root) is not None:
                     return
             elif version.changed_at > change.at or version.deleted or change.known or (
                 root.table.changes_without_event or change.at < (self._requests[root.table.name].position or 0)

@@ -23,7 +23,7 @@ class ObjectChange:
         at: when its newest event was created, unix seconds.
         events: those of that second that are about the object itself.
         refetch: the object has to be fetched again, whatever they say.
-        known: the run before had seen the newest of them.
+        known: a pass before had seen the newest of them; where all tables of the list know their last pass, that one.
         number: of all events about it that this run has read.
     """
 

@@ -14,7 +14,7 @@ import asyncio
 import copy
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from stripe_source.api.client import Client
@@ -30,7 +30,7 @@ from stripe_source.extract.changes.events import (
     payload_suffices,
 )
 from stripe_source.extract.changes.resync import Resync, Resynced
-from stripe_source.extract.changes.seen import NotedEvents, SeenEvents
+from stripe_source.extract.changes.seen import FeedMemory, FeedPass, NotedEvents
 from stripe_source.extract.changes.watched import AheadQuestion
 from stripe_source.extract.emitter import Emitter
 from stripe_source.extract.lists.list_reader import Emit
@@ -52,18 +52,20 @@ class ChangeFeed(Resync):
         client: asks Stripe.
         roots: the lists whose tables go by the feed.
         requests: what the run wants, by table.
-        seen: what the state keeps of the events that the run before had seen.
+        memory: what the state keeps of the events that earlier passes had seen.
         lookback: seconds that are read again behind every position.
         events: the list of events itself, where that table is loaded.
     """
 
     def __init__(
         self, emitter: Emitter, client: Client, roots: Sequence[ListPlan], requests: Mapping[str, TableRequest],
-        seen: str | Iterable[str], lookback: int, events: ListPlan | None,
+        memory: FeedMemory, lookback: int, events: ListPlan | None,
     ) -> None:
         super().__init__(emitter, client, roots, requests, lookback)
         self.events = events
-        self._seen = SeenEvents(seen)
+        self.number = memory.number + 1
+        self._seen = memory.seen()
+        self._seen_until = {number: memory.seen(number) for number in set(map(self._last_pass, self.roots))}
         self.resynced: dict[str, Resynced] = {}
         self.noted = NotedEvents(self._now - lookback)
         self.read = 0
@@ -85,6 +87,10 @@ class ChangeFeed(Resync):
                         if (root, path) not in self._event_sources[object_]:
                             self._event_sources[object_].append((root, path))
                     self._event_types += [(prefix, root, path) for prefix, path in found.event_types]
+
+    def made(self) -> FeedPass:
+        """What this pass adds to what is known of the events."""
+        return FeedPass(self.number, self._now, self.noted.text(self._seen))
 
     def _oldest_second_needed(self) -> int | None:
         """From when on events are read; None: all that there are."""
@@ -171,17 +177,18 @@ class ChangeFeed(Resync):
         """What events say, object by object: the newest second counts."""
         changes: dict[tuple[str, str], ObjectChange] = {}
         applied: dict[tuple[str, str], int] = {}
-        seen_ids = self._seen.among(events)
+        seen_until = {number: seen.among(events) for number, seen in self._seen_until.items()}
+        seen_ids = {root.table.name: seen_until[self._last_pass(root)] for root in self.roots}
         for event in events:
             second, whose = unix_second(event.get("created")), event.get("account") or None
             if second is None or (whose and self._emitter.owner and whose != self._emitter.owner):
                 continue
-            seen = str(event.get("id")) in seen_ids
+            event_id = str(event.get("id"))
             other = self._copied_elsewhere.get(str(payload(event).get("object")))
-            if other and not (seen and all(map(self._was_applied, self.roots))):
+            if other and not self._is_applied(event_id, seen_ids):
                 self._note_changed(other, [str(payload(event).get("id"))])
             for root, id, itself in self._objects_of(event):
-                key = (root.table.name, id)
+                key, seen = (root.table.name, id), event_id in seen_ids[root.table.name]
                 old = self._was_applied(root)
                 if seen and old:
                     applied[key] = max(second, applied.get(key, second))
@@ -224,6 +231,15 @@ class ChangeFeed(Resync):
             return False
         change.events = [last]
         return True
+
+    def _is_applied(self, event: str, seen: Mapping[str, Collection[str]]) -> bool:
+        """Whether an event was applied to all tables.
+
+        Args:
+            event: its id.
+            seen: by list, ids of the events that it had met.
+        """
+        return all(event in seen[root.table.name] and self._was_applied(root) for root in self.roots)
 
     def _was_applied(self, root: ListPlan) -> bool:
         """Whether what the run before had seen of the feed was applied to all tables of a list."""

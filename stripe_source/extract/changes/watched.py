@@ -26,7 +26,7 @@ class WatchedLists(ChangeApplier):
 
     async def _read_watched_lists(self, root: ListPlan) -> None:
         """Read the lists that are watched."""
-        for watch in root.table.watch if root.wanted else ():
+        for watch in root.table.watch if root.wanted or root.children else ():
             if watch.due is None:
                 for number, extra in enumerate(root.table.variants):
                     given = {**root.table.params, **extra, **watch.params}
@@ -55,7 +55,7 @@ class WatchedLists(ChangeApplier):
         """From which second of `created` on a list is read; None: all of it."""
         if watch.lookback is None:
             return None
-        position = self._requests[root.table.name].position or self._now
+        position = min(self._requests[table.name].position or self._now for table in root.tables())
         return max(0, position - max(int(watch.lookback.total_seconds()), self._lookback))
 
     async def _read_watched_list(self, watch: Watch, params: Mapping[str, Any], root: ListPlan) -> None:

@@ -1,18 +1,23 @@
-"""The dlt resource of a table, with all hints."""
+"""The dlt resource of a table, with all hints, and the class of the source."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import dlt
-from dlt.extract import DltResource
+from dlt.extract import DltResource, DltSource
 
 from stripe_source.dlt_patches.tables import OBJECT_HINT
+from stripe_source.errors import NotPickled
 from stripe_source.options import Options
 from stripe_source.resources.declaration.row_functions import StripeResource
 from stripe_source.resources.history import versions_map
 from stripe_source.resources.marker import MARKERS
 from stripe_source.tables.schema_map import TableMap
+
+
+class StripeSource(NotPickled, DltSource):
+    """The source; it is made in the process that runs it."""
 
 
 def history_resource(shape: TableMap, rows: Callable[[], Iterator[Any]]) -> DltResource:
