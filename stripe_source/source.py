@@ -28,7 +28,7 @@ from stripe_source.resources.read import read_changes, read_table
 from stripe_source.resources.run import Extraction
 from stripe_source.resources.table_result import CHANGES
 from stripe_source.tables.markers import EVENTS_MARKER
-from stripe_source.tables.schema_map import TableMap, table_map
+from stripe_source.tables.schema_map import TableMap
 
 
 @dlt.source(name="stripe", section="stripe")
@@ -57,6 +57,9 @@ def stripe_source(
     schema_contract: Any = None,
     resync: Optional[Any] = "30d",  # noqa: UP045
     include_secrets: bool = False,
+    exclude_columns: Any = None,
+    hash_columns: Any = None,
+    hash_salt: TSecretStrValue | None = None,
     _run: Any = None,
 ) -> Any:  # long: it has an option a line, and the description of each
     """The tables of a Stripe account, one dlt resource each.
@@ -97,6 +100,10 @@ def stripe_source(
             share of them a day: "30d", seconds or a timedelta; None: never.
         include_secrets: whether `client_secret` and the like, by which their holder could complete a payment or sign
             webhooks, are loaded too. Otherwise their columns stay empty.
+        exclude_columns: columns that are not loaded: `table.column`, or `column` of any table, with `%` for any
+            letters, as a list or as text with `;` between them.
+        hash_columns: likewise, columns of text that are loaded as their HMAC-SHA-256.
+        hash_salt: the secret with which is hashed, of 16 characters or more.
 
     Returns:
         A `DltSource` whose resources are named as the tables; one more, `changes`, feeds those that go by the change
@@ -106,13 +113,14 @@ def stripe_source(
         ConfigurationError: an option has a value that it cannot have.
     """
     api_key, client_secret, refresh_token = map(hide, (api_key, client_secret, refresh_token))
+    hash_salt = hide(hash_salt)
     given = dict(locals())
     run = given.pop("_run") or Extraction(resolve_options(**_as_called(given)))
     _prepare_active_pipeline()
     for table in run.options.tables:
         if run.unfinished and table.name not in run.unfinished:
             continue  # this is a further load of the same reading
-        shape = table_map(table)
+        shape = run.options.shape(table)
         yield table_resource(run.options, shape, partial(read_table, run, shape))
         if table.name in run.options.history:
             yield history_resource(shape, partial(_history_rows, run, shape))

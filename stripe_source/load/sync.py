@@ -37,7 +37,6 @@ from stripe_source.resources.run import Extraction
 from stripe_source.resources.table_result import TableResult
 from stripe_source.source import resolve_options
 from stripe_source.tables.markers import EVENTS_MARKER
-from stripe_source.tables.schema_map import table_map
 
 ROWS_PER_LOAD = 24_000  # what a run that is killed has to read again, and what waits in memory for the next load
 ROWS_PER_FURTHER_TABLE = 2_000  # added for each further table, up to as many again: each costs dlt time in each load
@@ -116,6 +115,7 @@ class _Run:
         """Load everything; where that took long, load again what has happened since the first page."""
         self.progress.tables([table.name for table in self.options.tables])
         self.progress.phase("preparing")
+        self.notes += self.options.notes
         load_pending(self.pipeline, self.notes)
         self._load(self.options, identity)
         follows_feed = EVENTS_MARKER in self.options.markers.values() and self.options.end is None
@@ -218,6 +218,6 @@ def _prepare_tables(pipeline: dlt.Pipeline, extraction: Extraction) -> None:
         return
     extraction.new_tables = {table.name for table in missing}
     create_tables(pipeline, [
-        *(table_resource(options, table_map(table), empty_table) for table in missing),
-        *(history_resource(table_map(table), empty_table) for table in histories),
+        *(table_resource(options, options.shape(table), empty_table) for table in missing),
+        *(history_resource(options.shape(table), empty_table) for table in histories),
     ])

@@ -63,7 +63,7 @@ def verify(
     given = {**options, "tables": "%" if tables is None else tables}
     if exclude is not None:
         given["exclude"] = exclude
-    chosen = resolve_options(**given)
+    chosen = resolve_options(**given, check_columns=False)  # `Verification` sees that they are those of the last run
     _check_sample(sample, chosen)
     if sample is not None and seed is None:
         seed = random.SystemRandom().randrange(1_000_000)
