@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from stripe_source.arrow_rows.masking.masks import NO_MASKS, Masks
 from stripe_source.arrow_rows.masking.words import masks_of, notes_on
 from stripe_source.errors import InvalidBounds, InvalidOption, MissingKey
 from stripe_source.tables.markers import Marker, check_marker
-from stripe_source.tables.schema_map import TableMap
+from stripe_source.tables.schema_map import TableMap, table_map
 from stripe_source.tables.selection import Tables, select_tables
 from stripe_source.tables.table import Table
 
@@ -117,10 +118,12 @@ class Options:
     include_secrets: bool = False
     masks: Masks = NO_MASKS
     notes: list[str] = field(default_factory=list)  # what a person should know of these options
+    row_steps: Mapping[str, Sequence[Callable[[Any], Any]]] = field(default_factory=dict)
+    # ^ by table: functions that a user has given to its resource
 
     def shape(self, table: Table) -> TableMap:
         """The map of a table as it is loaded: without what is left out, and with hashes as text."""
-        return self.masks.of(table).shape
+        return self.masks.of(table).shape if self.masks else table_map(table)
 
     def again(self, table: Table) -> bool:
         """Whether a table is read from the beginning, whatever its cursor."""

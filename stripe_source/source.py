@@ -23,6 +23,7 @@ from stripe_source.configured import (
 from stripe_source.dlt_patches.apply import prepare_destination
 from stripe_source.options import DEFAULT_RATE, Options, resolve
 from stripe_source.resources.declaration.resource import history_resource, table_resource
+from stripe_source.resources.declaration.row_functions import CurrentRun
 from stripe_source.resources.declaration.selection import extracted_names
 from stripe_source.resources.read import read_changes, read_table
 from stripe_source.resources.run import Extraction
@@ -115,19 +116,20 @@ def stripe_source(
     api_key, client_secret, refresh_token = map(hide, (api_key, client_secret, refresh_token))
     hash_salt = hide(hash_salt)
     given = dict(locals())
-    run = given.pop("_run") or Extraction(resolve_options(**_as_called(given)))
+    first: Extraction = given.pop("_run") or Extraction(resolve_options(**_as_called(given)))
+    run, options = CurrentRun(first), first.options
     _prepare_active_pipeline()
-    for table in run.options.tables:
-        if run.unfinished and table.name not in run.unfinished:
+    for table in options.tables:
+        if first.unfinished and table.name not in first.unfinished:
             continue  # this is a further load of the same reading
-        shape = run.options.shape(table)
-        yield table_resource(run.options, shape, partial(read_table, run, shape))
-        if table.name in run.options.history:
+        shape = options.shape(table)
+        yield table_resource(options, shape, partial(_rows, run, shape), run)
+        if table.name in options.history:
             yield history_resource(shape, partial(_history_rows, run, shape))
-    if EVENTS_MARKER in run.options.markers.values():
+    if EVENTS_MARKER in options.markers.values():
 
         def feed() -> Iterator[Any]:
-            yield from read_changes(run)
+            yield from read_changes(run.extraction)
 
         yield dlt.resource(feed, name=CHANGES, section="stripe")
 
@@ -139,9 +141,13 @@ def _prepare_active_pipeline() -> None:
         prepare_destination(cast("dlt.Pipeline", context.pipeline()))
 
 
-def _history_rows(run: Extraction, shape: TableMap) -> Iterator[Any]:
+def _rows(run: CurrentRun[Extraction], shape: TableMap, cursor: Any = None) -> Iterator[Any]:
+    yield from read_table(run.extraction, shape, cursor)
+
+
+def _history_rows(run: CurrentRun[Extraction], shape: TableMap) -> Iterator[Any]:
     if shape.table.name in extracted_names():
-        yield from run.history_of(shape).items()
+        yield from run.extraction.history_of(shape).items()
 
 
 def resolve_options(**given: Any) -> Options:

@@ -155,6 +155,7 @@ class TableState(_State):
         unfinished: the second of `created` from which on a reading went that is not over, beside dlt's cursor.
         masks: what was left out or hashed of its rows, by column, as `TableMask.applied` says it.
         history_masks: likewise, of its history.
+        functions: its rows went through functions that a user gave to the resource.
     """
 
     position: int | None = None
@@ -176,6 +177,7 @@ class TableState(_State):
     unfinished: int | None = None
     masks: dict[str, str] = field(default_factory=dict)
     history_masks: dict[str, str] = field(default_factory=dict)
+    functions: bool = False
 
     def void(self, *, fresh: bool, rewrite: bool, history_lost: bool) -> TableState:
         """What is left of it where the destination does not bear it out.
@@ -190,6 +192,7 @@ class TableState(_State):
         if not fresh:
             left.held, left.rewrite = self.held, rewrite or self.rewrite
             left.api_version, left.map_hash, left.masks = self.api_version, self.map_hash, self.masks
+            left.functions = self.functions
         return left
 
     @classmethod

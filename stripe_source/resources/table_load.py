@@ -22,6 +22,7 @@ from stripe_source.extract.table_request import TableRequest
 from stripe_source.extract.verdicts import Verdict
 from stripe_source.options import Options
 from stripe_source.resources.compare import TableComparison
+from stripe_source.resources.declaration.row_functions import row_steps
 from stripe_source.resources.declaration.selection import is_limited
 from stripe_source.resources.ground.check import Ground
 from stripe_source.resources.history import TO, Versions
@@ -111,6 +112,7 @@ class TableLoad:
         )
         self._versions = self._history()
         self._limited = is_limited(self._name)
+        self._has_functions = bool(row_steps(dlt.current.source().resources.get(self._name)))
         self._frozen: SchemaFrozen | None = None
         self.refused = self.done = self._started = self._written = False
         self._ready: list[RowBatch] = []
@@ -251,6 +253,7 @@ class TableLoad:
         self._written = True
         source, state = SourceState.load(self._source), TableState.load(self._own)
         source.last_load, state.held = self._load_id, True
+        state.functions = self._has_functions
         source.save(self._source)
         if self._ground.fresh:
             self._note_making(state)

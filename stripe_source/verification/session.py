@@ -86,6 +86,12 @@ class Verification:
                 f"`{pipeline.dataset_name}`. Load them with `stripe-source run`, or name another `--pipeline`."
             )
         self._check_masks()
+        made = [table.name for table in self._tables if table.name not in options.row_steps
+                and self._table_states.get(table.name, TableState()).functions]
+        if made:
+            self._notes.append(
+                f"Rows of {', '.join(made)} went through functions of yours (`add_map`, `add_filter`), and are "
+                "compared without them: give the source that has them, `verify(pipeline, source=source)`.")
         self._notes += notes_on(options.masks, self._tables)
         if pipeline.has_pending_data:
             self._notes.append("A run has read data that is not loaded yet; the next run loads it first.")
