@@ -18,7 +18,7 @@ from stripe_source.api.credentials import Credentials, Secret, is_loopback
 from stripe_source.errors import InvalidOption
 from stripe_source.redaction import redact
 
-SECRETS = ("api_key", "client_secret", "refresh_token")
+SECRETS = ("api_key", "client_secret", "refresh_token", "hash_salt")
 SECTIONS = ("sources", "stripe", "stripe")
 
 

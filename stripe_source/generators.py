@@ -46,6 +46,9 @@ class ReadOptions(TypedDict, total=False):
     refresh_token: str | None
     oauth_file: str | None
     include_secrets: bool
+    exclude_columns: Any
+    hash_columns: Any
+    hash_salt: str | None
 
 
 class _Reading(NamedTuple):
@@ -155,6 +158,14 @@ def _reading(
         if name not in ReadOptions.__annotations__:
             raise TypeError(f"{what}() got an unexpected keyword argument '{name}'")
     options = resolve_options(tables=tables, **given)
+    if options.masks and not builds_rows:
+        reason = f"`{what}` brings Stripe's objects as they are; `rows` leaves out and hashes columns."
+        for name in ("exclude_columns", "hash_columns"):
+            if given.get(name):
+                raise InvalidOption(name, given.get(name), reason=reason)
+        log.warning("`exclude_columns` and `hash_columns` of the configuration do not count: %s", reason)
+    for note in options.notes if builds_rows else ():
+        log.warning(note)
     extractor = Extractor(options.client, options.account_id, builds_rows=builds_rows, takes_pages=takes_pages)
     extractor.start(TableRequest(table, options.start, options.end, first_load=True) for table in options.tables)
     try:
@@ -169,7 +180,10 @@ def _row_builders(reading: _Reading) -> dict[str, RowBuilder]:
 
     naming = dlt.Schema("stripe").naming
     builders = {
-        table.name: RowBuilder(table_map(table), normalize=lambda path: str(naming.normalize_path("__".join(path))))
+        table.name: RowBuilder(
+            table_map(table), normalize=lambda path: str(naming.normalize_path("__".join(path))),
+            mask=reading.options.masks.of(table),
+        )
         for table in reading.options.tables
     }
     for name, builder in builders.items():

@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, Literal
 
@@ -12,8 +13,11 @@ from stripe_source.api.credentials import ApiKey, Credentials, Secret, is_loopba
 from stripe_source.api.oauth import OAuth
 from stripe_source.api.rate_limits import Governor, governor
 from stripe_source.arrow_rows.contract import ANYTHING, Contract, contract_of
+from stripe_source.arrow_rows.masking.masks import NO_MASKS, Masks
+from stripe_source.arrow_rows.masking.words import masks_of, notes_on
 from stripe_source.errors import InvalidBounds, InvalidOption, MissingKey
 from stripe_source.tables.markers import Marker, check_marker
+from stripe_source.tables.schema_map import TableMap, table_map
 from stripe_source.tables.selection import Tables, select_tables
 from stripe_source.tables.table import Table
 
@@ -112,6 +116,14 @@ class Options:
     contract: Contract = ANYTHING
     resync: int | None = None
     include_secrets: bool = False
+    masks: Masks = NO_MASKS
+    notes: list[str] = field(default_factory=list)  # what a person should know of these options
+    row_steps: Mapping[str, Sequence[Callable[[Any], Any]]] = field(default_factory=dict)
+    # ^ by table: functions that a user has given to its resource
+
+    def shape(self, table: Table) -> TableMap:
+        """The map of a table as it is loaded: without what is left out, and with hashes as text."""
+        return self.masks.of(table).shape if self.masks else table_map(table)
 
     def again(self, table: Table) -> bool:
         """Whether a table is read from the beginning, whatever its cursor."""
@@ -190,8 +202,14 @@ def resolve(
     schema_contract: Any = None,
     resync: str | int | float | timedelta | None = "30d",
     include_secrets: bool = False,
-) -> Options:
+    exclude_columns: Any = None,
+    hash_columns: Any = None,
+    hash_salt: str | None = None,
+    check_columns: bool = True,
+) -> Options:  # long: it has an option a line
     """Check all options of `stripe_source` before anything is read.
+
+    With `check_columns` also that columns which are left out or hashed are columns of the selected tables.
 
     Raises:
         ConfigurationError: one of its kinds; it names the option, the value and what to do.
@@ -204,6 +222,7 @@ def resolve(
     ):
         if value not in known:
             raise InvalidOption(option, value, known)
+    masks = masks_of(exclude_columns, hash_columns, hash_salt, selected, check=check_columns)
     given_credentials = credentials(api_key, client_id, client_secret, refresh_token, api_base, oauth_file)
     if rate is DEFAULT_RATE and is_loopback(api_base):
         rate = None
@@ -214,6 +233,7 @@ def resolve(
         governor=governor(rate, given_credentials.livemode, api_base, given_credentials.secrets),
         refresh=_names_among(selected, refresh), history=_names_among(selected, history),
         contract=contract_of(schema_contract), include_secrets=include_secrets,
+        masks=masks, notes=notes_on(masks, selected) if check_columns else [],
         resync=None if resync in (None, "none", "never") else max(duration(resync, "resync"), 1),
     )
 

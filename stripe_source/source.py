@@ -23,12 +23,13 @@ from stripe_source.configured import (
 from stripe_source.dlt_patches.apply import prepare_destination
 from stripe_source.options import DEFAULT_RATE, Options, resolve
 from stripe_source.resources.declaration.resource import StripeSource, history_resource, table_resource
+from stripe_source.resources.declaration.row_functions import CurrentRun
 from stripe_source.resources.declaration.selection import extracted_names
 from stripe_source.resources.read import read_changes, read_table
 from stripe_source.resources.run import Extraction
 from stripe_source.resources.table_result import CHANGES
 from stripe_source.tables.markers import EVENTS_MARKER
-from stripe_source.tables.schema_map import TableMap, table_map
+from stripe_source.tables.schema_map import TableMap
 
 
 @dlt.source(name="stripe", section="stripe", _impl_cls=StripeSource)
@@ -57,6 +58,9 @@ def stripe_source(
     schema_contract: Any = None,
     resync: Optional[Any] = "30d",  # noqa: UP045
     include_secrets: bool = False,
+    exclude_columns: Any = None,
+    hash_columns: Any = None,
+    hash_salt: TSecretStrValue | None = None,
     _run: Any = None,
 ) -> Any:  # long: it has an option a line, and the description of each
     """The tables of a Stripe account, one dlt resource each.
@@ -97,6 +101,10 @@ def stripe_source(
             share of them a day: "30d", seconds or a timedelta; None: never.
         include_secrets: whether `client_secret` and the like, by which their holder could complete a payment or sign
             webhooks, are loaded too. Otherwise their columns stay empty.
+        exclude_columns: columns that are not loaded: `table.column`, or `column` of any table, with `%` for any
+            letters, as a list or as text with `;` between them.
+        hash_columns: likewise, columns of text that are loaded as their HMAC-SHA-256.
+        hash_salt: the secret with which is hashed, of 16 characters or more.
 
     Returns:
         A `DltSource` whose resources are named as the tables. One more, `changes`, stands for the change feed: it has
@@ -106,20 +114,22 @@ def stripe_source(
         ConfigurationError: an option has a value that it cannot have.
     """
     api_key, client_secret, refresh_token = map(hide, (api_key, client_secret, refresh_token))
+    hash_salt = hide(hash_salt)
     given = dict(locals())
-    run = given.pop("_run") or Extraction(resolve_options(**_as_called(given)))
+    first: Extraction = given.pop("_run") or Extraction(resolve_options(**_as_called(given)))
+    run, options = CurrentRun(first), first.options
     _prepare_active_pipeline()
-    for table in run.options.tables:
-        if run.unfinished and table.name not in run.unfinished:
+    for table in options.tables:
+        if first.unfinished and table.name not in first.unfinished:
             continue  # this is a further load of the same reading
-        shape = table_map(table)
-        yield table_resource(run.options, shape, partial(read_table, run, shape))
-        if table.name in run.options.history:
+        shape = options.shape(table)
+        yield table_resource(options, shape, partial(_rows, run, shape), run)
+        if table.name in options.history:
             yield history_resource(shape, partial(_history_rows, run, shape))
-    if EVENTS_MARKER in run.options.markers.values():
+    if EVENTS_MARKER in options.markers.values():
 
         def feed() -> Iterator[Any]:
-            yield from read_changes(run)
+            yield from read_changes(run.extraction)
 
         yield dlt.resource(feed, name=CHANGES, section="stripe", selected=False)  # no task or asset of its own
 
@@ -131,9 +141,13 @@ def _prepare_active_pipeline() -> None:
         prepare_destination(cast("dlt.Pipeline", context.pipeline()))
 
 
-def _history_rows(run: Extraction, shape: TableMap) -> Iterator[Any]:
+def _rows(run: CurrentRun[Extraction], shape: TableMap, cursor: Any = None) -> Iterator[Any]:
+    yield from read_table(run.extraction, shape, cursor)
+
+
+def _history_rows(run: CurrentRun[Extraction], shape: TableMap) -> Iterator[Any]:
     if shape.table.name in extracted_names():
-        yield from run.history_of(shape).items()
+        yield from run.extraction.history_of(shape).items()
 
 
 def resolve_options(**given: Any) -> Options:

@@ -462,7 +462,8 @@ def test_twelve_columns_of_an_api_version_are_added_without_rewriting_the_table(
     """`schema diff` names them; ALTER TABLE adds them: the same file of Postgres, and not one row is another one."""
     before, after = "2026-03-25.dahlia", "2026-08-26.dahlia"
     new = schema_diff(f"api:{before}", f"api:{after}", tables="subscriptions").columns_added["subscriptions"]
-    names = [f"stripe_source.{module}.table_map" for module in ("load.sync", "resources.run", "source")]
+    names = [f"stripe_source.{name}" for name in (
+        "options.table_map", "resources.ground.decide.table_map", "resources.table_load.native_map")]
     uri = postgres.uri  # type: ignore[attr-defined]
     pipeline = dlt.pipeline(
         "versions", destination=dlt.destinations.postgres(uri), dataset_name="versions",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -14,7 +15,9 @@ from destinations import DATASET, PLACES
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from stripe_source import stripe_source
-from stripe_source.errors import RowFunctionFailed
+from stripe_source.errors import InvalidOption, RowFunctionFailed
+from stripe_source.load.sync import sync
+from stripe_source.verification.verify import verify
 
 CUSTOMERS, CHARGES = "customers", "charges"
 
@@ -187,3 +190,92 @@ def test_values_are_the_same_elsewhere(name: str, account: Account, tmp_path: Pa
             ), key=str) for table in tables})
 
     assert loaded[0] == loaded[1] and all(loaded[0].values())
+
+
+# ---- a source in place of options
+
+
+def masked_source(account: Account, tables: str = f"{CUSTOMERS};{CHARGES}", **options: Any) -> Any:
+    """Customers without e-mails, and only charges that were paid, without one."""
+    made = source(account, tables, **options)
+    made.customers.add_map(masked)
+    made.charges.add_map(lambda table: table.drop_columns(["receipt_email"])).add_filter(lambda row: row["paid"])
+    return made
+
+
+def kept(account: Account) -> None:
+    """What must hold after each run."""
+    assert account.query(f"SELECT count(*) FROM stripe.{CUSTOMERS} WHERE email <> '***'") == [(0,)]
+    assert account.query(f"SELECT count(receipt_email) FROM stripe.{CHARGES}") == [(0,)]
+    held = {id for id, in account.query(f"SELECT id FROM stripe.{CHARGES} WHERE NOT _deleted")}
+    assert held == {each["id"] for each in shown(account, CHARGES) if each["paid"]}
+    found = {id for id, in account.query(f"SELECT id FROM stripe.{CUSTOMERS} WHERE NOT _deleted")}
+    assert found == {each["id"] for each in shown(account, CUSTOMERS)}
+
+
+def test_functions_hold_on_every_road(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first load in several portions, changes, a verification, a repair; without the source the next is refused."""
+    monkeypatch.setattr("stripe_source.load.sync.ROWS_PER_LOAD", 50)
+    monkeypatch.setattr("stripe_source.load.sync.ROWS_PER_FURTHER_TABLE", 0)
+    pipeline = account.new_pipeline()
+    calls: list[str] = []
+
+    @dlt.transformer(name="emails", primary_key="id", write_disposition="append")
+    def emails(rows: Any) -> Any:
+        yield rows.select(["id", "email"])
+
+    @dlt.resource(name="foreign", write_disposition="append")
+    def foreign() -> Any:
+        calls.append("foreign")
+        yield {"a": 1}
+
+    made = masked_source(account)
+    made.resources["emails"] = made.resources[CUSTOMERS] | emails
+    made.resources["foreign"] = foreign
+    first = sync(pipeline, source=made)
+
+    assert len(first.load_ids) > 1 and calls == ["foreign"]
+    assert sorted(first.tables) == [CHARGES, CUSTOMERS]
+    kept(account)
+    assert sorted(account.query("SELECT id, email FROM stripe.emails")) == sorted(
+        (each["id"], each["email"] and "***") for each in shown(account, CUSTOMERS))
+
+    account.world.advance(60)
+    account.world.update("customer", account.world.books.all("customer")[0].id, email="new@example.com")
+    account.world.create("charge", amount=700, currency="eur", receipt_email="other@example.com")
+    account.world.advance(60)
+    second = sync(pipeline, source=masked_source(account))
+    assert second.tables[CUSTOMERS].changed == 1 and second.tables[CHARGES].new == 1
+    kept(account)
+    assert verify(pipeline, source=masked_source(account)).exit_code == 0
+
+    id, = account.query(f"SELECT min(id) FROM stripe.{CUSTOMERS}")[0]
+    with duckdb.connect(str(account.file)) as connection:
+        connection.execute(f"UPDATE stripe.{CUSTOMERS} SET email = 'planted' WHERE id = '{id}'")
+    repaired = verify(pipeline, source=masked_source(account), repair=True)
+    assert (repaired.repaired, repaired.exit_code) == ({CUSTOMERS: 1}, 0)
+    kept(account)
+
+    options: dict[str, Any] = {"api_base": account.stripe.url, "api_key": account.stripe.api_key}
+    with pytest.raises(InvalidOption, match="went through functions of yours"):
+        sync(pipeline, tables=CUSTOMERS, **options)
+    with pytest.raises(InvalidOption, match="went through functions of yours"):
+        verify(pipeline, repair=True, **options)
+    plain = verify(pipeline, **options)
+    assert plain.exit_code == 4
+    assert any("compared without them" in note for note in plain.notes)
+    kept(account)
+
+
+def test_a_source_comes_alone(account: Account) -> None:
+    """Options besides it, and what is no source, are refused; only its selected tables are loaded."""
+    pipeline, made = account.new_pipeline(), source(account, f"{CUSTOMERS};{CHARGES}")
+    for call in (sync, verify):
+        with pytest.raises(InvalidOption, match="`tables` was given besides"):
+            call(pipeline, source=made, tables=CUSTOMERS)
+        with pytest.raises(InvalidOption, match="what `stripe_source"):
+            call(pipeline, source=made.customers)
+    result = sync(pipeline, source=made.with_resources(CUSTOMERS))
+
+    assert list(result.tables) == [CUSTOMERS]
+    assert account.differences(CUSTOMERS) == []

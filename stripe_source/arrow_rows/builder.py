@@ -30,6 +30,7 @@ from stripe_source.arrow_rows.columns import Columns
 from stripe_source.arrow_rows.contract import ANYTHING, EVOLVE, Contract
 from stripe_source.arrow_rows.fingerprint import fingerprint, partial_fingerprint
 from stripe_source.arrow_rows.json_text import clean, dumps
+from stripe_source.arrow_rows.masking.masks import EXCLUDED, TableMask
 from stripe_source.arrow_rows.reading import Cells, object_paths, read_columns, readable_columns, undeclared_fields
 from stripe_source.arrow_rows.undeclared import UndeclaredColumns
 from stripe_source.arrow_rows.undeclared_values import ASIDE, Path, as_json, is_empty, pack, unpacked
@@ -81,6 +82,7 @@ class RowBuilder:
             them keeps its type.
         normalize: dlt's naming convention, without a limit on the length: a path of names -> a column name.
         contract: the schema contract for new columns.
+        mask: what is left out and hashed, when the columns are decided; None: nothing.
     """
 
     def __init__(
@@ -89,8 +91,9 @@ class RowBuilder:
         known: Mapping[str, Mapping[str, Any]] | None = None,
         normalize: Callable[[Sequence[str]], str] = "__".join,
         contract: Contract = ANYTHING,
+        mask: TableMask | None = None,
     ) -> None:
-        self.shape = shape
+        self.shape, self._mask = shape, mask
         self.contract = contract
         self._read, self._tree = readable_columns(shape)
         self._columns = Columns(
@@ -100,7 +103,11 @@ class RowBuilder:
         self._absent = [
             column for column in shape.columns
             if known and contract.columns != EVOLVE and column.name not in known and column.path is not None
+            and not self._leaves_out(column)
         ]
+
+    def _leaves_out(self, column: Column) -> bool:
+        return self._mask is not None and self._mask.how(column.name, column.data_type) == EXCLUDED
 
     def rows(
         self, events: Sequence[WAEvent], load_id: str | None = None, fingerprints: Sequence[str] | None = None
@@ -193,6 +200,9 @@ class RowBuilder:
             inferred = tuple(c for c in inferred if table.column(c.name).null_count < table.num_rows)
             declared = [name for name in table.column_names if name in self._columns.declared]
             table = table.select([*declared, *(column.name for column in inferred)])
+        if self._mask:
+            table = self._mask.built(table, self.inferred)
+            inferred = tuple(column for column in inferred if column.name in table.column_names)
         return Rows(table, inferred, discarded, undeclared.left_out)
 
     def _add_bookkeeping(

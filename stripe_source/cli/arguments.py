@@ -63,6 +63,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resync", help="within which time all rows are compared again, beside the change feed "
                                          "(default: 30d; none: never)")
     parser.add_argument("--schema-map", help="shape of the tables (default: stripe)")
+    _masks(parser)
     _target(parser)
     parser.add_argument("--every", metavar="5m", help="run again and again, with this pause between; Ctrl-C ends it. "
                                                       "With --json, each run is one line")
@@ -96,6 +97,7 @@ def _verify_options(parser: argparse.ArgumentParser) -> None:
                                                                "not count as a difference")
     parser.add_argument("--repair", action="store_true", help="write what is missing or altered, flag what is extra, "
                                                               "and verify again")
+    _masks(parser)
     _target(parser)
 
 
@@ -157,6 +159,16 @@ def _selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tables", help="names, separated by `;`, with %% for any letters; `%%` is everything "
                                          "(default: what an ordinary account uses)")
     parser.add_argument("--exclude", help="likewise, what to leave out")
+
+
+def _masks(parser: argparse.ArgumentParser) -> None:
+    """Add the options that keep columns out of the destination."""
+    parser.add_argument("--exclude-columns", metavar="COLUMNS",
+                        help="columns that are not loaded: `table.column` or `column`, separated by `;`, with %% for "
+                             "any letters")
+    parser.add_argument("--hash-columns", metavar="COLUMNS",
+                        help="likewise, columns of text that are loaded as hashes; `hash_salt` under [sources.stripe] "
+                             "in .dlt/secrets.toml is the salt")
 
 
 def _target(parser: argparse.ArgumentParser) -> None:

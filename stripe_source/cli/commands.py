@@ -13,6 +13,8 @@ from stripe_source.errors import InvalidOption
 
 # What a command needs is imported when it runs: dlt and pyarrow take most of a second, and many commands need neither.
 
+MASKS = "exclude_columns", "hash_columns"
+
 
 def given_options(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     """The options that were given on the command line; those that were not may stand in dlt's configuration."""
@@ -63,7 +65,7 @@ def run_sync(args: argparse.Namespace) -> int:
 
     pause = duration(args.every, "every") if args.every else None
     names = "mode", "start", "end", "deletes", "lookback", "schema_map", "history", "schema_contract", "resync"
-    options = {**stripe_options(args), **given_options(args, *names), "refresh": args.refresh}
+    options = {**stripe_options(args), **given_options(args, *names, *MASKS), "refresh": args.refresh}
     if args.marker:
         options["marker"] = _marker(args.marker)
     if pause is None:
@@ -123,8 +125,8 @@ def run_verify(args: argparse.Namespace) -> int:
     from stripe_source.source import resolve_options
     from stripe_source.verification.verify import verify
 
-    options = {**stripe_options(args), **given_options(args, "start", "end")}
-    resolve_options(**options)  # before dlt's pipeline is made, as `run` does
+    options = {**stripe_options(args), **given_options(args, "start", "end", *MASKS)}
+    resolve_options(**options, check_columns=False)  # before dlt's pipeline is made, as `run` does
 
     def print_cost(requests: int) -> None:
         stderr_console().print(f"About {requests:,} requests to Stripe; what differs is read twice", highlight=False)

@@ -52,6 +52,10 @@ class FingerprintIndex:
         """Whether a row with this key, not flagged as deleted, was not seen yet."""
         return any(not self._flags[place] & (_DELETED | _SEEN) for place in self._places(key))
 
+    def seen(self, key: Key) -> bool:
+        """Whether a row with this key was seen."""
+        return any(self._flags[place] & _SEEN for place in self._places(key))
+
     def counts(self) -> tuple[int, int]:
         """The number of rows that are not flagged as deleted, and of those among them that were not seen."""
         alive = sum(self._flags.count(flags) for flags in range(8) if not flags & _DELETED)

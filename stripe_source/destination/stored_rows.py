@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stripe_source.arrow_rows.fingerprint import flagged_fingerprint
+from stripe_source.arrow_rows.masking.masks import TableMask
 from stripe_source.destination.fingerprint_index import FingerprintIndex
 from stripe_source.destination.sql import statements
 from stripe_source.destination.sql.dialect import (
@@ -75,12 +76,14 @@ class StoredRows:
         account: value of `_account_id`.
         counter: counts the statements.
         cache: what was asked of the table before, in the same run.
+        mask: what is left out and hashed of rows that are read back whole; None: nothing.
     """
 
     def __init__(
         self, client: SqlClientBase[Any], schema: Schema, shape: TableMap, account: str,
-        counter: StatementCounter | None = None, cache: VersionCache | None = None,
+        counter: StatementCounter | None = None, cache: VersionCache | None = None, mask: TableMask | None = None,
     ) -> None:
+        self._mask = mask
         self._client, self._schema, self._shape, self._account = client, schema, shape, account
         self._counter, self._cache = counter, cache or VersionCache()
         self.sql = DestinationSql(client, schema, account, counter)
@@ -89,10 +92,6 @@ class StoredRows:
         self._stored_columns = dict(stored)  # a load adds some before it ends
         self._whole: dict[int | None, FingerprintIndex] = {}  # what was asked ahead, until it is wanted
         self._answers: dict[tuple[str | None, ...], list[Any]] = {}
-
-    def for_map(self, shape: TableMap) -> StoredRows:
-        """The same of another table."""
-        return StoredRows(self._client, self._schema, shape, self._account, self._counter)
 
     def fingerprints(self, since: int | None = None) -> FingerprintIndex:
         """Everything that is stored; nothing if the table is not there yet.
@@ -203,7 +202,18 @@ class StoredRows:
                     rows.append(row)
                     times.append(second)
             if rows:
-                yield _flagged_rows(self.sql, columns, rows, times, load_id)
+                yield self._rewritten(columns, rows, _flags(columns, rows, times, load_id))
+
+    def whole_rows(self, skip: Callable[[Key], bool], load_id: str | None) -> Iterator[pa.Table]:
+        """The rows of all keys but some, flagged ones too, as they are stored, as Arrow tables."""
+        columns = self._columns()
+        order = [column.name for column in columns]
+        places = [order.index(name) for name in self._shape.table.key]
+        query = statements.rows(self.sql, self._table, order)
+        for fetched in self.sql.fetch(query, large=True) if self._table in self._schema.tables else ():
+            rows = [row for row in fetched if not skip(tuple(_key_part(row[place]) for place in places))]
+            if rows:
+                yield self._rewritten(columns, rows, {"_dlt_load_id": [load_id] * len(rows)})
 
     def closed(self, keys: Mapping[Key, int], until: str, since: str, load_id: str | None) -> Iterator[pa.Table]:
         """The rows that have nothing in a column with a time yet, with a unix second for each key in it.
@@ -225,8 +235,20 @@ class StoredRows:
                     rows.append(row)
                     times.append(second)
             if rows:
-                yield _rewritten_columns(self.sql, columns, rows, {
+                yield self._rewritten(columns, rows, {
                     until: [second * 1_000_000 for second in times], "_dlt_load_id": [load_id] * len(rows)})
+
+    def keys_of(self, rows: pa.Table) -> set[Key]:
+        """The keys of rows that were read back whole."""
+        return {tuple(map(_key_part, key)) for key in zip(
+            *(rows.column(name).to_pylist() for name in self._shape.table.key), strict=True)}
+
+    def _rewritten(
+        self, columns: Sequence[Column], rows: Sequence[tuple[Any, ...]], others: Mapping[str, Sequence[Any]]
+    ) -> pa.Table:
+        """Rows with other values in some columns, and masked where they were not yet."""
+        made = _rewritten_columns(self.sql, columns, rows, others)
+        return self._mask.read_back(made, {column.name: column.data_type for column in columns}) if self._mask else made
 
     # ---- asked ahead, together with other tables
 
@@ -338,17 +360,16 @@ def _key_part(value: Any) -> str:
     return str(value)
 
 
-def _flagged_rows(
-    sql: DestinationSql, columns: Sequence[Column], rows: Sequence[tuple[Any, ...]], times: Sequence[int],
-    load_id: str | None,
-) -> pa.Table:
-    """Rows flagged as deleted at a unix second each."""
+def _flags(
+    columns: Sequence[Column], rows: Sequence[tuple[Any, ...]], times: Sequence[int], load_id: str | None
+) -> dict[str, Sequence[Any]]:
+    """The values of rows that are flagged as deleted at a unix second each, in the columns that change by that."""
     moments = [second * 1_000_000 for second in times]
     place = [column.name for column in columns].index("_dlt_id")
-    return _rewritten_columns(sql, columns, rows, {
+    return {
         "_deleted": [True] * len(rows), "_deleted_at": moments, "_changed_at": moments,
         "_dlt_load_id": [load_id] * len(rows), "_dlt_id": [flagged_fingerprint(str(row[place])) for row in rows],
-    })
+    }
 
 
 def _rewritten_columns(

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,8 +39,14 @@ class Loaded:
     location: str = ""
 
 
+def own_source(extraction: Extraction) -> Any:
+    """A source that has all tables of a reading that are not done."""
+    return stripe_source(_run=extraction)
+
+
 def load_until_done(
-    pipeline: dlt.Pipeline, extraction: Extraction, progress: Progress, database: DuckDBSession, refresh: Any = None
+    pipeline: dlt.Pipeline, extraction: Extraction, progress: Progress, database: DuckDBSession, refresh: Any = None,
+    source: Callable[[Extraction], Any] = own_source,
 ) -> Loaded | None:
     """Load what is read, one load after the other, while reading goes on; the first one may only create the tables.
 
@@ -50,19 +56,18 @@ def load_until_done(
         progress: is told of the phases.
         database: the destination, where it is a DuckDB file.
         refresh: what dlt drops or empties in the first load, and only there.
+        source: makes what is extracted in the next load.
 
     Returns:
         What was loaded; None where another process has loaded meanwhile, and what was read is dropped.
     """
-    loaded = Loaded()
-    own_ids: list[str] = []
-    loads = OtherLoads(pipeline, extraction.counter)
-    others, own = loads.count()
+    loaded, own_ids = Loaded(), list[str]()
+    others, own = (loads := OtherLoads(pipeline, extraction.counter)).count()
     while True:
         state_before = sources_of(pipeline)
         keep_pending_loads(pipeline, others + own)
         progress.phase("reading")
-        pipeline.extract(stripe_source(_run=extraction), refresh=refresh)
+        pipeline.extract(source(extraction), refresh=refresh)
         refresh = None
         keep_doubted_tables(pipeline, () if own_ids else extraction.ground.doubted)
         if extraction.unfinished and not extraction.creating_tables:

@@ -24,10 +24,11 @@ from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.errors import Busy
 from stripe_source.extract.account import AccountIdentity, identify, run_async, run_async_beside
 from stripe_source.load.failures import error_of_step
-from stripe_source.load.load_loop import Loaded, load_pending, load_until_done
+from stripe_source.load.load_loop import Loaded, load_pending, load_until_done, own_source
 from stripe_source.load.process import collect_rarely
 from stripe_source.load.progress import Progress, Silent, coverage_callback
 from stripe_source.load.sync_result import SyncResult, add_results, sum_figures
+from stripe_source.load.user_source import UserSource, refuse_without_functions
 from stripe_source.options import Options
 from stripe_source.redaction import redact
 from stripe_source.resources.declaration.resource import history_resource, table_resource
@@ -37,7 +38,6 @@ from stripe_source.resources.run import Extraction
 from stripe_source.resources.table_result import TableResult
 from stripe_source.source import resolve_options
 from stripe_source.tables.markers import EVENTS_MARKER
-from stripe_source.tables.schema_map import table_map
 
 ROWS_PER_LOAD = 24_000  # what a run that is killed has to read again, and what waits in memory for the next load
 ROWS_PER_FURTHER_TABLE = 2_000  # added for each further table, up to as many again: each costs dlt time in each load
@@ -46,12 +46,14 @@ ATTEMPTS = 2  # to load what no other process loads at the same time
 
 
 def sync(
-    pipeline: dlt.Pipeline, *, progress: Progress | None = None, refresh: Any = None, **options: Any
+    pipeline: dlt.Pipeline, *, source: Any = None, progress: Progress | None = None, refresh: Any = None, **options: Any
 ) -> SyncResult:
     """Load a Stripe account through a pipeline, until the destination has what Stripe has.
 
     Args:
         pipeline: where to.
+        source: what `stripe_source` answers, with hints, functions, selected resources and resources of your own, in
+            place of options. Resources that are not ours are extracted once in a run.
         progress: reports what is read and loaded.
         refresh: names of tables to read again from the beginning, whatever their cursor.
         options: those of `stripe_source`.
@@ -69,7 +71,9 @@ def sync(
     """
     began = time.monotonic()
     hide_secrets(options)
-    run = _Run(pipeline, resolve_options(**options, refresh=refresh), progress or Silent())
+    own = UserSource(source, options) if source is not None else None
+    resolved = own.options(refresh) if own else resolve_options(**options, refresh=refresh)
+    run = _Run(pipeline, resolved, progress or Silent(), own)
     use_few_malloc_arenas()
     try:
         with (
@@ -103,6 +107,7 @@ class _Run:
     pipeline: dlt.Pipeline
     options: Options
     progress: Progress
+    source: UserSource | None = None  # the user's own
     notes: list[str] = field(default_factory=list)
     figures: list[Figures] = field(default_factory=list)
     load_ids: list[str] = field(default_factory=list)
@@ -116,7 +121,10 @@ class _Run:
         """Load everything; where that took long, load again what has happened since the first page."""
         self.progress.tables([table.name for table in self.options.tables])
         self.progress.phase("preparing")
+        self.notes += self.options.notes
         load_pending(self.pipeline, self.notes)
+        if self.source is None:
+            refuse_without_functions(self.pipeline, [table.name for table in self.options.tables])
         self._load(self.options, identity)
         follows_feed = EVENTS_MARKER in self.options.markers.values() and self.options.end is None
         went_on = self.extraction.went_on_from if self.extraction else None
@@ -141,10 +149,15 @@ class _Run:
             )
             try:
                 with signals.intercepted_signals():
-                    _prepare_tables(self.pipeline, extraction)
+                    if self.source is None:
+                        _prepare_tables(self.pipeline, extraction)
+                    else:
+                        self.source.with_others = not self.load_ids
                     signals.raise_if_signalled()
                 with DuckDBSession(self.pipeline, len(options.tables)) as database:
-                    loaded = load_until_done(self.pipeline, extraction, self.progress, database, self.refresh)
+                    loaded = load_until_done(
+                        self.pipeline, extraction, self.progress, database, self.refresh,
+                        self.source.extracted if self.source else own_source)
             finally:
                 extraction.stop()
             if extraction.extractor and extraction.extractor.figures:
@@ -218,6 +231,6 @@ def _prepare_tables(pipeline: dlt.Pipeline, extraction: Extraction) -> None:
         return
     extraction.new_tables = {table.name for table in missing}
     create_tables(pipeline, [
-        *(table_resource(options, table_map(table), empty_table) for table in missing),
-        *(history_resource(table_map(table), empty_table) for table in histories),
+        *(table_resource(options, options.shape(table), empty_table) for table in missing),
+        *(history_resource(options.shape(table), empty_table) for table in histories),
     ])

@@ -65,6 +65,7 @@ class TableComparison:
         refuse: told of an error that keeps the table's rows from being loaded.
         load_id: the dlt load that is under way; versions of rows travel in it.
         confirm_gone: says which of these ids Stripe really does not have any more, before their rows are flagged.
+        masked: all rows that are stored are written again, also those that were not read.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class TableComparison:
         stored_rows: Callable[[str], StoredRows | None], *, since: int | None, reread: bool, rewrites: bool,
         first_load: bool,
         versions: Versions | None, in_history: bool, keeps_newest: bool, refuse: Callable[[Exception], None],
-        load_id: Callable[[], str | None], confirm_gone: Callable[[Table, int, set[str]], set[str]],
+        load_id: Callable[[], str | None], confirm_gone: Callable[[Table, int, set[str]], set[str]], masked: bool,
     ) -> None:
         self._map, self._table, self._options, self._builder = table_map, table_map.table, options, builder
         self._channel, self._emitter, self._stored_rows, self._since = channel, emitter, stored_rows, since
@@ -89,6 +90,8 @@ class TableComparison:
         self._known: dict[Key, StoredVersion] = {}  # of the batch of one that the change feed tells of
         self._seen: set[Key] = set()  # that were read, where owners may leave some out
         self._ended: dict[Key, int] = {}
+        self._masked, self._flagged = masked, set[Key]()  # keys of rows that were flagged now
+        self._passed_over: set[Key] = set()  # keys that were seen, and whose rows stay as they are
         self.changed_prints: set[str] = set()  # of rows that were there in another version, where some may be discarded
         self.newest: tuple[int, str] | None = None
 
@@ -176,6 +179,8 @@ class TableComparison:
             if deleted and (stored is not None or not has_content(event)):
                 if stored and not stored.deleted:
                     found.ended[key] = event.time
+                else:
+                    self._passed_over.add(key)
                 continue
             if deleted and hard:
                 continue  # it came and went between two runs
@@ -245,6 +250,17 @@ class TableComparison:
         self._end(ended)
         for rows in stored.deleted_rows(ended, None):
             yield RowBatch.of(rows, gone=rows.num_rows)
+        self._flagged.update(ended)
+
+    def others(self) -> Iterator[RowBatch]:
+        """The stored rows that were neither read nor flagged, where all are written again, after `gone`."""
+        stored = self._stored_rows(self._table.name) if self._asks and self._masked else None
+
+        def is_written(key: Key) -> bool:
+            return key in self._flagged or (self._whole.seen(key) and key not in self._passed_over)
+
+        for rows in stored.whole_rows(is_written, None) if stored else ():
+            yield RowBatch.of(rows)
 
     def _not_seen(self, stored: StoredRows, finds_gone: bool, complete: bool) -> set[Key]:
         """Keys that a full reading did not bring."""

@@ -58,11 +58,13 @@ class Versions:
         self.wanted = True
         self.done = False
         self._since: dict[Key, int] = {}  # when the version that was open was followed by another one, or ended
+        self._added: set[Key] = set()  # keys of the versions that this run adds
 
     def begin(self, wanted: bool) -> None:
         """A run begins, in which somebody takes the versions, or nobody does."""
         self.wanted = wanted
         self._since.clear()
+        self._added.clear()
 
     def rows(self, table: pa.Table, keys: Sequence[Key], times: Sequence[int]) -> None:
         """New versions, open for now."""
@@ -72,6 +74,7 @@ class Versions:
         bounds = table.append_column(pa.field(FROM, moment, nullable=False), table.column("_changed_at"))
         self.ready.append(bounds.append_column(pa.field(TO, moment), pa.nulls(table.num_rows, moment)))
         for key, second in zip(keys, times, strict=True):
+            self._added.add((*key, str(second)))
             self.end(key, second)
 
     def end(self, key: Key, second: int) -> None:
@@ -96,6 +99,7 @@ class Versions:
             for event, after in zip(chain, after_each, strict=True):
                 events.append(event)
                 ends.append(after)
+                self._added.add((*key, str(event.time)))
             if chain:
                 self.end(key, chain[0].time)
         if events:
@@ -106,10 +110,19 @@ class Versions:
             until = pa.array([second * 1_000_000 for second in ends], pa.int64()).cast(moment)
             self.ready.append(bounds.append_column(pa.field(TO, moment), until))
 
-    def finish(self, stored: StoredRows | None, load_id: str | None) -> None:
-        """Close the versions that the destination holds open; nothing comes after this."""
-        if stored:
-            self.ready.extend(stored.closed(self._since, TO, FROM, load_id))
+    def finish(self, stored: StoredRows | None, load_id: str | None, masked: bool = False) -> None:
+        """Close the versions that the destination holds open; nothing comes after this.
+
+        Args:
+            stored: what the destination holds of the history.
+            load_id: the dlt load that is under way.
+            masked: all versions are written again, as what is left out or hashed of them has changed.
+        """
+        for rows in stored.closed(self._since, TO, FROM, load_id) if stored else ():
+            self.ready.append(rows)
+            self._added |= stored.keys_of(rows) if stored and masked else set()
+        if stored and masked:
+            self.ready.extend(stored.whole_rows(self._added.__contains__, load_id))
         self.done = True
 
     def items(self) -> Iterator[Any]:

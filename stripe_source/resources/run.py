@@ -33,7 +33,7 @@ from stripe_source.resources.lock import hold_current_run
 from stripe_source.resources.state import SourceState, TableState, current_load_id
 from stripe_source.resources.table_load import BYTES_PER_LOAD, TableLoad
 from stripe_source.resources.table_result import TableResult
-from stripe_source.tables.schema_map import TableMap, table_map
+from stripe_source.tables.schema_map import TableMap
 from stripe_source.tables.table import Table
 
 log = logging.getLogger("stripe_source")
@@ -162,7 +162,7 @@ class Extraction(NotPickled):
         """
         table = request.table
         if table.name not in self._requests and table.name in self.options.history:
-            self.history_of(table_map(table)).begin(table.name + SUFFIX in extracted)
+            self.history_of(self.options.shape(table)).begin(table.name + SUFFIX in extracted)
         self._requests[table.name] = request
         marker = self.options.markers[table.name]
         self.results[table.name] = TableResult(marker=marker, hidden=table.invisible_rows)
@@ -185,7 +185,7 @@ class Extraction(NotPickled):
             return
         source = dlt.current.source()
         extracted = extracted_names(source)
-        shapes = [table_map(table) for table in self.options.tables if table.name in extracted]
+        shapes = [self.options.shape(table) for table in self.options.tables if table.name in extracted]
         ours = [name for name in source.resources.selected if name.removesuffix(SUFFIX) in self.options.markers]
         emptied = emptied_tables(source, ours, dlt.current.load_package_state()["state"])
         if self._identity is None:
@@ -194,7 +194,7 @@ class Extraction(NotPickled):
             dlt.current.pipeline(), dlt.current.source_schema(), shapes, self.options, self._identity, raw, emptied,
             self.counter,
         )
-        for note in self.ground.notes if self.identity is None else ():  # else there is a result that has them
+        for note in () if self.identity else (*self.options.notes, *self.ground.notes):  # else a result has them
             log.warning(note)
         if self.ground.lost_load:
             SourceState.note_load(raw, load_id)  # it tells the next run that there was this one
@@ -332,9 +332,10 @@ class Extraction(NotPickled):
         if name not in self._requests or self.is_first_load(name) or self.extractor is None:
             return None
         client = self._sql_client()
-        shape = table_map(self._requests[name].table)
+        shape = self.options.shape(self._requests[name].table)
         schema, account = dlt.current.source_schema(), self.extractor.account
-        stored = StoredRows(client, schema, shape, account, self.counter, self._asked[name])
+        mask = self.options.masks.of(shape.table)
+        stored = StoredRows(client, schema, shape, account, self.counter, self._asked[name], mask)
         return self._stored.setdefault(name, stored)
 
     def history_of(self, shape: TableMap) -> Versions:
@@ -346,7 +347,8 @@ class Extraction(NotPickled):
         if current_load_id() is None or self.extractor is None or not self.ground.of(shape.table.name).has_history:
             return None
         return StoredRows(
-            self._sql_client(), dlt.current.source_schema(), versions_map(shape), self.extractor.account
+            self._sql_client(), dlt.current.source_schema(), versions_map(shape), self.extractor.account,
+            mask=self.options.masks.of(shape.table),
         )
 
     def count_taken(self, rows: int, size: int) -> None:

@@ -187,6 +187,9 @@ class TableState(_State):
         map_hash: of the schema map with which they were made; likewise.
         rewrite: columns were lost, and made again, since it was loaded.
         unfinished: the second of `created` from which on a reading went that is not over, beside dlt's cursor.
+        masks: what was left out or hashed of its rows, by column, as `TableMask.applied` says it.
+        history_masks: likewise, of its history.
+        functions: its rows went through functions that a user gave to the resource.
     """
 
     position: int | None = None
@@ -207,6 +210,9 @@ class TableState(_State):
     map_hash: str | None = None
     rewrite: bool = False
     unfinished: int | None = None
+    masks: dict[str, str] = field(default_factory=dict)
+    history_masks: dict[str, str] = field(default_factory=dict)
+    functions: bool = False
 
     def void(self, *, fresh: bool, rewrite: bool, history_lost: bool) -> TableState:
         """What is left of it where the destination does not bear it out.
@@ -217,9 +223,11 @@ class TableState(_State):
             history_lost: the destination does not hold the versions of its rows.
         """
         left = TableState(refused=self.refused, history=self.history and not history_lost, held=False)
+        left.history_masks = {} if history_lost else self.history_masks
         if not fresh:
             left.held, left.rewrite = self.held, rewrite or self.rewrite
-            left.api_version, left.map_hash = self.api_version, self.map_hash
+            left.api_version, left.map_hash, left.masks = self.api_version, self.map_hash, self.masks
+            left.functions = self.functions
         return left
 
     @classmethod

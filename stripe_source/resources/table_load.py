@@ -22,6 +22,7 @@ from stripe_source.extract.table_request import TableRequest
 from stripe_source.extract.verdicts import Verdict
 from stripe_source.options import Options
 from stripe_source.resources.compare import TableComparison
+from stripe_source.resources.declaration.row_functions import row_steps
 from stripe_source.resources.declaration.selection import is_limited
 from stripe_source.resources.ground.check import Ground
 from stripe_source.resources.history import TO, Versions
@@ -29,6 +30,7 @@ from stripe_source.resources.marker import MARKERS, Outcome
 from stripe_source.resources.state import SourceState, TableState, current_load_id
 from stripe_source.resources.table_result import TableResult
 from stripe_source.tables.schema_map import TableMap
+from stripe_source.tables.schema_map import table_map as native_map
 from stripe_source.tables.table import Table
 from stripe_source.workers.batches import RowBatch
 
@@ -103,11 +105,14 @@ class TableLoad:
         self._known: Mapping[str, Any] = {**table_map.hints(), **stored} if run.creating_tables else stored
         naming = type(schema.naming)()  # without the destination's limit: names that are too long are not cut
         self._contract = _contract_of_table(run, table_map, self._known)
+        self._mask = run.options.masks.of(table_map.table)
         self._rows = RowBuilder(
-            table_map, self._known, lambda path: str(naming.normalize_path("__".join(path))), self._contract
+            native_map(table_map.table), self._known, lambda path: str(naming.normalize_path("__".join(path))),
+            self._contract, self._mask,
         )
         self._versions = self._history()
         self._limited = is_limited(self._name)
+        self._has_functions = bool(row_steps(dlt.current.source().resources.get(self._name)))
         self._frozen: SchemaFrozen | None = None
         self.refused = self.done = self._started = self._written = False
         self._ready: list[RowBatch] = []
@@ -117,6 +122,7 @@ class TableLoad:
             first_load=run.is_first_load(self._name), versions=self._versions, in_history=state.history,
             keeps_newest=self._result.marker == "id", refuse=self._tell,
             load_id=lambda: self._load_id, confirm_gone=run.confirm_gone,
+            masked=self._ground.masked,
         )
         if self._contract.tables != EVOLVE and not self._known:
             self._refuse(SchemaFrozen(self._name))
@@ -247,16 +253,20 @@ class TableLoad:
         self._written = True
         source, state = SourceState.load(self._source), TableState.load(self._own)
         source.last_load, state.held = self._load_id, True
+        state.functions = self._has_functions
         source.save(self._source)
         if self._ground.fresh:
             self._note_making(state)
+            self._note_masks(state)
         self._marker.begin(state, self._request)
         state.save(self._own)
+        if self._ground.masked:
+            table = self._mask.with_nulls(table, self._known)
         declared = {column.name for column in self._map.columns}
         hints: Any = {
-            name: self._rows.inferred[name].hint()
+            name: self._rows.inferred[name].hint() if name in self._rows.inferred else dict(self._known[name])
             for name in table.column_names
-            if name not in declared and name in self._rows.inferred
+            if name not in declared and (name in self._rows.inferred or name in self._known)
         }
         if not hints:
             return table
@@ -278,6 +288,8 @@ class TableLoad:
         if not self.refused:
             for batch in self._comparison.gone(self._marker.finds_gone, verdict.complete):
                 self._result.gone += batch.gone
+                yield self._with_hints(self._of_this_load(batch.table))
+            for batch in self._comparison.others():
                 yield self._with_hints(self._of_this_load(batch.table))
             if self._versions:
                 self._finish_history(verdict)
@@ -318,6 +330,8 @@ class TableLoad:
         if (verdict.status == "ok" or verdict.failed_parents) and not self.refused and again:
             self._note_making(state)
             state.rewrite = state.rewrite and not self._rewrites
+        if not self.refused and (verdict.status == "ok" or verdict.failed_parents or not self._ground.masked):
+            self._note_masks(state)
         state.save(self._own)
 
     def _note_resync(self) -> tuple[int, int | None] | None:
@@ -333,6 +347,15 @@ class TableLoad:
         if making := self._run.ground.making.get(self._name):
             state.api_version, state.map_hash = making.api_version, making.map_hash
 
+    def _note_masks(self, state: TableState) -> None:
+        """Note what is left out and hashed of the rows that the destination holds, and of their versions."""
+        if (making := self._run.ground.making.get(self._name)) is None:
+            return
+        inferred = {name: column.data_type for name, column in self._rows.inferred.items()}
+        state.masks = self._mask.applied({**making.columns, **inferred})
+        if self._versions:
+            state.history_masks = state.masks
+
     def _finish_history(self, verdict: Verdict) -> None:
         """Hand over the versions between this run and the one before, and close those that have ended."""
         assert self._versions is not None
@@ -345,7 +368,7 @@ class TableLoad:
         if stored and self._ground.fresh and whole and not (table.retention or table.deletions_unknown):
             opened = [key[:-1] for key in stored.keys_where(TO, [None])]  # of rows that the table itself has lost
             self._versions.end_others(opened, self._extractor.now or 0)
-        self._versions.finish(stored, self._load_id)
+        self._versions.finish(stored, self._load_id, self._ground.history_masked)
 
 
 def _contract_of_table(run: LoadContext, table_map: TableMap, known: Mapping[str, Any]) -> Contract:

@@ -14,7 +14,7 @@ from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.options import Options
 from stripe_source.resources.declaration.resource import table_resource
 from stripe_source.resources.state import SourceState
-from stripe_source.tables.schema_map import Column, table_map
+from stripe_source.tables.schema_map import Column, TableMap
 from stripe_source.verification.compare.comparison_pass import TableComparison
 from stripe_source.verification.compare.differences import EXTRA
 from stripe_source.verification.compare.scratch_db import ScratchDatabase, ScratchTable
@@ -59,13 +59,14 @@ def repair_rows(
             def rows(
                 cursor: Any = None, name: str = name, of_table: Sequence[TableComparison] = of_table
             ) -> Iterator[Any]:
-                for batch in _repaired_rows(scratch, of_table, now):
+                for batch in _repaired_rows(scratch, options, of_table, now):
                     written[name] = written.get(name, 0) + batch.num_rows
-                    yield _with_hints(reader, of_table, batch)
+                    yield _with_hints(reader, options.shape(of_table[0].table), of_table, batch)
 
             markers: dict[str, str | None] = {**options.markers, name: None}  # no cursor, which would drop older rows
             deletes = "hard" if reader.hard(table) else "soft"
-            yield table_resource(replace(options, markers=markers, deletes=deletes), table_map(table), rows)
+            chosen = replace(options, markers=markers, deletes=deletes)
+            yield table_resource(chosen, options.shape(table), rows)
 
     with dlt_patches(pipeline):
         pipeline.extract(tables())
@@ -74,20 +75,25 @@ def repair_rows(
     return written
 
 
-def _repaired_rows(scratch: ScratchDatabase, comparisons: Sequence[TableComparison], now: int) -> Iterator[pa.Table]:
+def _repaired_rows(
+    scratch: ScratchDatabase, options: Options, comparisons: Sequence[TableComparison], now: int
+) -> Iterator[pa.Table]:
     """The rows of one table to write: those of Stripe, then the flagged ones; each key once."""
     load_id = str(dlt.current.load_package_state()["load_id"])
     SourceState.note_load(dlt.current.source_state(), load_id)
     written: set[tuple[Any, ...]] = set()
     for comparison in comparisons:
-        key, findings = comparison.table.key, comparison.findings
+        key, findings, shape = comparison.table.key, comparison.findings, options.shape(comparison.table)
+        mask = options.masks.of(comparison.table)
+        stored_types = {name: column.data_type for name, column in comparison.destination.columns.items()}
         wanted = None if findings.capped else [each.row for each in findings.differences]
         for batch in scratch.batches(comparison.stripe, key, wanted, without=written):
-            yield _as_loaded(comparison, comparison.stripe, batch, load_id)
+            yield _as_loaded(shape, comparison.stripe, batch, load_id)
         written |= scratch.keys(comparison.stripe, key)
         extra = [each.row for each in findings.differences if each.kind == EXTRA]
         for batch in scratch.batches(comparison.destination, key, extra, without=written):
-            yield _as_loaded(comparison, comparison.destination, _flagged(batch, now), load_id)
+            flagged = mask.read_back(_flagged(batch, now), stored_types)
+            yield _as_loaded(shape, comparison.destination, flagged, load_id)
 
 
 def _flagged(rows: pa.Table, now: int) -> pa.Table:
@@ -104,11 +110,11 @@ def _flagged(rows: pa.Table, now: int) -> pa.Table:
     return rows
 
 
-def _as_loaded(comparison: TableComparison, side: ScratchTable, rows: pa.Table, load_id: str) -> pa.Table:
+def _as_loaded(shape: TableMap, side: ScratchTable, rows: pa.Table, load_id: str) -> pa.Table:
     """Compared rows in the types in which they are loaded."""
     import pyarrow as pa
 
-    declared = {column.name: column for column in table_map(comparison.table).columns}
+    declared = {column.name: column for column in shape.columns}
     columns: dict[str, Column] = {**side.columns, **declared}
     arrays, fields = [], []
     for name, column in columns.items():
@@ -124,14 +130,16 @@ def _as_loaded(comparison: TableComparison, side: ScratchTable, rows: pa.Table, 
     return pa.table(arrays, schema=pa.schema(fields))
 
 
-def _with_hints(reader: RowReader, comparisons: Sequence[TableComparison], rows: pa.Table) -> Any:
-    """Rows with dlt's hints for the columns that neither the map nor the destination has."""
-    table = comparisons[0].table
-    known = reader.known(table)
-    declared = {column.name for column in table_map(table).columns}
+def _with_hints(
+    reader: RowReader, shape: TableMap, comparisons: Sequence[TableComparison], rows: pa.Table
+) -> Any:
+    """Rows with dlt's hints for the columns that the map does not have."""
+    known = reader.known(shape.table)
+    declared = {column.name for column in shape.columns}
     hints: Any = {
         name: column.hint()
         for comparison in comparisons for name, column in comparison.stripe.columns.items()
         if name not in declared and name not in known and name in rows.column_names
     }
+    hints.update({name: dict(known[name]) for name in rows.column_names if name in known and name not in declared})
     return dlt.mark.with_hints(rows, dlt.mark.make_hints(columns=hints)) if hints else rows

@@ -7,14 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stripe_source.api.client import Client
+from stripe_source.arrow_rows.masking.words import notes_on
 from stripe_source.destination.row_reader import RowReader, Span
 from stripe_source.errors import ConfigurationError, MixedData, StripeError
 from stripe_source.extract.account import identify, run_async
 from stripe_source.extract.changes.listed import LIST_DELAY
 from stripe_source.extract.verdicts import verdict_for
 from stripe_source.options import Options
-from stripe_source.resources.state import loaded_from_start, stored_state
+from stripe_source.resources.state import TableState, loaded_from_start, stored_state
 from stripe_source.tables.registry import BY_NAME
+from stripe_source.tables.schema_map import table_map
 from stripe_source.tables.table import Table
 from stripe_source.verification.compare.comparison_pass import ComparisonPass, TableComparison
 from stripe_source.verification.compare.differences import found_twice
@@ -83,8 +85,34 @@ class Verification:
                 f"Pipeline `{pipeline.pipeline_name}` has loaded none of these tables into dataset "
                 f"`{pipeline.dataset_name}`. Load them with `stripe-source run`, or name another `--pipeline`."
             )
+        self._check_masks()
+        made = [table.name for table in self._tables if table.name not in options.row_steps
+                and self._table_states.get(table.name, TableState()).functions]
+        if made:
+            self._notes.append(
+                f"Rows of {', '.join(made)} went through functions of yours (`add_map`, `add_filter`), and are "
+                "compared without them: give the source that has them, `verify(pipeline, source=source)`.")
+        self._notes += notes_on(options.masks, self._tables)
         if pipeline.has_pending_data:
             self._notes.append("A run has read data that is not loaded yet; the next run loads it first.")
+
+    def _check_masks(self) -> None:
+        """See that the same columns are left out and hashed as in the last run: else values would be shown, or written.
+
+        Raises:
+            ConfigurationError: of a table others are.
+        """
+        for table in self._tables:
+            there = self.reader.known(table).items()
+            known = {name: words["data_type"] for name, words in there if "data_type" in words}
+            known |= {column.name: column.data_type for column in table_map(table).columns}
+            state = self._table_states.get(table.name, TableState())
+            if self._options.masks.of(table).differs(state.masks, known):
+                raise ConfigurationError(
+                    f"In the last run of table `{table.name}` other columns were left out or hashed, or with another "
+                    "salt, than `exclude_columns`, `hash_columns` and `hash_salt` say now. Give the options of that "
+                    "run, or run with these first: `stripe-source run`."
+                )
 
     def _checked_account(self) -> str:
         """The account whose rows are verified.

@@ -13,6 +13,7 @@ from stripe_source.destination.connection import destination_errors
 from stripe_source.destination.duckdb_session import DuckDBSession
 from stripe_source.errors import InvalidOption
 from stripe_source.load.progress import Progress, Silent
+from stripe_source.load.user_source import UserSource, refuse_without_functions
 from stripe_source.options import Options
 from stripe_source.resources.lock import pipeline_lock
 from stripe_source.source import resolve_options
@@ -26,6 +27,7 @@ from stripe_source.verification.session import Verification
 def verify(
     pipeline: dlt.Pipeline,
     *,
+    source: Any = None,
     tables: Any = None,
     exclude: Any = None,
     sample: int | None = None,
@@ -40,6 +42,8 @@ def verify(
 
     Args:
         pipeline: what was loaded, and where.
+        source: what `stripe_source` answers, with the functions that its rows were loaded with, in place of options:
+            what is read of Stripe goes through them before it is compared, and written by a repair.
         tables: names or patterns; None: every table that the pipeline has loaded.
         exclude: likewise, what to leave out.
         sample: of a table with more rows than this, only about so many are compared, in spans of `created` drawn at
@@ -60,10 +64,13 @@ def verify(
         Busy: with `repair`, another process runs the pipeline.
     """
     hide_secrets(options)
-    given = {**options, "tables": "%" if tables is None else tables}
-    if exclude is not None:
-        given["exclude"] = exclude
-    chosen = resolve_options(**given)
+    if source is not None:
+        chosen = UserSource(source, {**options, "tables": tables, "exclude": exclude}).options()
+    else:
+        given = {**options, "tables": "%" if tables is None else tables}
+        if exclude is not None:
+            given["exclude"] = exclude
+        chosen = resolve_options(**given, check_columns=False)  # `Verification` sees that they are as in the last run
     _check_sample(sample, chosen)
     if sample is not None and seed is None:
         seed = random.SystemRandom().randrange(1_000_000)
@@ -75,6 +82,8 @@ def verify(
     try:
         with destination_errors(pipeline), pipeline_lock(pipeline) if repair else nullcontext():
             verification = new_verification()
+            if repair and source is None:
+                refuse_without_functions(pipeline, [table.name for table in chosen.tables])
             with ScratchDatabase() as scratch:
                 with DuckDBSession(pipeline).limited():
                     result = verification.run(scratch, on_cost)

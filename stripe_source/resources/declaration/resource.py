@@ -10,7 +10,7 @@ from dlt.extract import DltResource, DltSource
 from stripe_source.dlt_patches.tables import OBJECT_HINT
 from stripe_source.errors import NotPickled
 from stripe_source.options import Options
-from stripe_source.resources.declaration.row_functions import StripeResource
+from stripe_source.resources.declaration.row_functions import CurrentRun, StripeResource
 from stripe_source.resources.history import versions_map
 from stripe_source.resources.marker import MARKERS
 from stripe_source.tables.schema_map import TableMap
@@ -40,13 +40,16 @@ def history_resource(shape: TableMap, rows: Callable[[], Iterator[Any]]) -> DltR
     return made.apply_hints(additional_table_hints=_table_hints(versions))
 
 
-def table_resource(options: Options, shape: TableMap, rows: Callable[..., Iterator[Any]]) -> DltResource:
+def table_resource(
+    options: Options, shape: TableMap, rows: Callable[..., Iterator[Any]], run: CurrentRun[Any] | None = None
+) -> DltResource:
     """The resource of one table.
 
     Args:
         options: of the source.
         shape: the map of the table.
         rows: makes its items; called with dlt's cursor where the table goes by `created`.
+        run: the reading that it takes part in.
     """
     marker = MARKERS[options.markers[shape.table.name]]
     if (cursor := marker.cursor(options, shape.table)) is not None:
@@ -58,10 +61,12 @@ def table_resource(options: Options, shape: TableMap, rows: Callable[..., Iterat
         def items() -> Iterator[Any]:  # type: ignore[misc]  # dlt finds the cursor among the parameters
             yield from rows()
 
-    return describe_resource(shape, items, hard=options.deletes == "hard")
+    made = describe_resource(shape, items, hard=options.deletes == "hard")
+    made.run = run
+    return made
 
 
-def describe_resource(shape: TableMap, items: Callable[..., Iterator[Any]], hard: bool = False) -> DltResource:
+def describe_resource(shape: TableMap, items: Callable[..., Iterator[Any]], hard: bool = False) -> StripeResource:
     """The resource of one table, with all that its map says of it.
 
     Args:
@@ -74,11 +79,12 @@ def describe_resource(shape: TableMap, items: Callable[..., Iterator[Any]], hard
     references: Any = shape.references()
     if hard:
         columns["_deleted"]["hard_delete"] = True
-    made: DltResource = dlt.resource(
+    resource: Any = dlt.resource(
         items, name=table.name, primary_key=list(shape.key), write_disposition="merge", columns=columns,
         file_format="parquet", references=references, section="stripe", _impl_cls=StripeResource,
     )
-    return made.apply_hints(additional_table_hints=_table_hints(shape))
+    made: StripeResource = resource.apply_hints(additional_table_hints=_table_hints(shape))
+    return made
 
 
 def _table_hints(shape: TableMap) -> Any:

@@ -8,18 +8,30 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dlt.extract import DltResource
+from dlt.extract.items_transform import FilterItem, MapItem, YieldMapItem
 
 from stripe_source.arrow_rows.json_text import dumps
 from stripe_source.errors import RowFunctionFailed
+from stripe_source.tables.schema_map import Column
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Rows = list[dict[str, Any]]
+R = TypeVar("R")
+Step = Callable[[Any], Any]
+
+
+@dataclass
+class CurrentRun(Generic[R]):
+    """The reading that the resources of one source take part in. `sync` puts readings of its own into that place."""
+
+    extraction: R
 
 
 class StripeResource(DltResource):
@@ -29,6 +41,15 @@ class StripeResource(DltResource):
     begin with `_` stay. A function gets tables where its parameter is annotated as `pa.Table`, or where it fails on a
     row. One that is made for a row and fails raises `RowFunctionFailed`.
     """
+
+    run: CurrentRun[Any] | None = None  # that of the source; clones have it too
+
+    def _clone(
+        self, *, new_name: Any = None, new_section: Any = None, with_parent: bool = False
+    ) -> StripeResource:
+        made = super()._clone(new_name=new_name, new_section=new_section, with_parent=with_parent)
+        made.run = self.run
+        return made
 
     def add_map(self, item_map: Any, insert_at: Any = None) -> StripeResource:
         """Add a function from a row to a row, or from a table to a table; None leaves the row out."""
@@ -53,6 +74,37 @@ class StripeResource(DltResource):
             name for name, column in self.compute_table_schema().get("columns", {}).items()
             if column.get("data_type") == "json"
         })
+
+
+def row_steps(resource: DltResource | None) -> list[Step]:
+    """The functions that were given to a resource, in their order; each takes what it yields."""
+    steps = resource._pipe.steps if resource is not None else []
+    return [step for step in steps if isinstance(step, (FilterItem, MapItem, YieldMapItem))]
+
+
+def through_steps(steps: Sequence[Step], table: pa.Table) -> pa.Table | None:
+    """What functions make of a table; None where nothing is left."""
+    import pyarrow as pa
+
+    tables = [table]
+    for step in steps:
+        made = [step(each) for each in tables]
+        tables = [inner for each in made for inner in (each if isinstance(each, (list, Iterator)) else [each])
+                  if inner is not None]
+    return pa.concat_tables(tables, promote_options="default") if tables else None
+
+
+def columns_of(table: pa.Table, known: Collection[str]) -> dict[str, Column]:
+    """The columns of a table that are not known, as functions have added them, with dlt's types."""
+    from dlt.common.libs.pyarrow import get_column_type_from_py_arrow
+
+    found = {}
+    for field in table.schema:
+        if field.name not in known:
+            words: Any = get_column_type_from_py_arrow(field.type)
+            found[field.name] = Column(
+                field.name, words["data_type"], None, precision=words.get("precision"), scale=words.get("scale"))
+    return found
 
 
 def _mapped(row: dict[str, Any], answer: Any) -> Rows | None:

@@ -17,7 +17,7 @@ from stripe_source.extract.account import AccountIdentity, run_async
 from stripe_source.options import Options
 from stripe_source.resources.ground.decide import Held, Making, TableGround, decide, notes_of
 from stripe_source.resources.ground.look import Owner, look
-from stripe_source.resources.history import versions_map
+from stripe_source.resources.history import SUFFIX, versions_map
 from stripe_source.resources.state import SourceState, TableState
 from stripe_source.tables.schema_map import TableMap
 
@@ -106,13 +106,32 @@ def check_ground(
     begun = {name for each in state.checkpoints.values() for name in each.tables}
     for shape in shapes:
         name = shape.table.name
-        making = ground.making[name] = Making.of(shape, options.api_version)
+        known = schema.tables.get(schema.naming.normalize_table_identifier(name), {}).get("columns", {})
+        making = ground.making[name] = Making.of(
+            shape.table, options.api_version, options.masks.of(shape.table), known)
         ground.tables[name] = decide(
             name, held, resources.get(name, {}), making, marker=options.markers[name], emptied=emptied,
             begun=name in begun, history=name in options.history,
         )
     ground.lost_load, ground.notes = not held.last_load, notes_of(ground.tables)
+    ground.notes += _notes_on_histories(schema, ground, resources, options)
     return ground
+
+
+def _notes_on_histories(
+    schema: Schema, ground: Ground, resources: Mapping[str, Any], options: Options
+) -> list[str]:
+    """Which histories keep what is left out or hashed now, because nobody adds to them in this run."""
+    made = set(schema.data_table_names(seen_data_only=True))
+    stale = [
+        name for name, making in ground.making.items()
+        if name not in options.history and schema.naming.normalize_table_identifier(name + SUFFIX) in made
+        and making.masks_differ(TableState.load(resources.get(name, {})).history_masks)
+    ]
+    return [
+        f"{', '.join(name + SUFFIX for name in stale)}: other columns were left out or hashed there, which stays so "
+        f"until a run with `history={stale}`."
+    ] if stale else []
 
 
 def _learn_columns(

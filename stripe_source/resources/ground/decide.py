@@ -7,13 +7,15 @@ were made as this run would make them. Otherwise the table is read whole and com
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from stripe_source.arrow_rows.masking.masks import TableMask
 from stripe_source.resources.history import SUFFIX
 from stripe_source.resources.state import TableState
 from stripe_source.tables.map_changes import first_hash, mapping_hash
-from stripe_source.tables.schema_map import TableMap
+from stripe_source.tables.schema_map import table_map
+from stripe_source.tables.table import Table
 
 FIRST_API_VERSION = "2026-10-28.endive"  # that of release 0.1.0, whose state has no record of it
 
@@ -42,15 +44,26 @@ class Making:
     Args:
         api_version: Stripe's, in which its objects are asked for.
         map_hash: of its schema map.
+        mask: what is left out and hashed of them.
+        columns: data types by name, of those that are declared or that the destination has.
     """
 
     api_version: str
     map_hash: str
+    mask: TableMask
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, shape: TableMap, api_version: str) -> Making:
-        """How this run makes them."""
-        return cls(api_version, mapping_hash(shape))
+    def of(cls, table: Table, api_version: str, mask: TableMask, known: Mapping[str, Any]) -> Making:
+        """How this run makes them; `known` has the columns of the destination, in dlt's words."""
+        shape = table_map(table)
+        there = {name: words["data_type"] for name, words in known.items() if words.get("data_type")}
+        columns = {**there, **{column.name: column.data_type for column in shape.columns}}
+        return cls(api_version, mapping_hash(shape), mask, columns)
+
+    def masks_differ(self, applied: Mapping[str, str]) -> bool:
+        """Whether rows to which masks were applied then have other masks now."""
+        return self.mask.differs(applied, self.columns)
 
     def difference(self, name: str, state: TableState) -> str:
         """Why rows that the state knows of have to be made again; "" where they need not.
@@ -76,6 +89,9 @@ class TableGround:
         rewrite: its rows are written again, whatever their fingerprints.
         history_lost: the destination does not hold the versions of its rows any more.
         has_history: it holds versions of its rows.
+        masked: what is left out or hashed of its rows has changed, so that all rows are written again, also those that
+            Stripe does not show.
+        history_masked: likewise, of its history.
     """
 
     fresh: bool = True
@@ -84,6 +100,8 @@ class TableGround:
     rewrite: bool = False
     history_lost: bool = False
     has_history: bool = False
+    masked: bool = False
+    history_masked: bool = False
 
 
 EMPTIED = "dlt empties it in this load"
@@ -93,6 +111,7 @@ LOST_ROWS = "the destination holds no rows of it any more"
 LOST_COLUMNS = "columns were gone from its table, and were made again"
 LACKING = "its rows may lack values, since columns were made again or a load was dropped"
 LOST_HISTORY = "the destination holds no versions of its rows any more"
+MASKED = "other columns are left out or hashed than before, or with another salt"
 UNKNOWN = "the destination holds rows that this pipeline knows nothing of"
 
 
@@ -125,15 +144,22 @@ def decide(
         LOST_ROWS: not rows and bool(state.held),
     }
     reason = next((reason for reason, true in lost.items() if true), "")
+    restored = known and not held.last_load  # the rows may be older than what the state says of them
+    history_masked = has_history and (
+        making.masks_differ(state.history_masks) or (restored and bool(making.mask or state.history_masks)))
+    history_ground = TableGround(
+        history_lost=history_lost, has_history=has_history, history_masked=history_masked)
     if not rows:
-        return TableGround(void=reason, history_lost=history_lost, has_history=has_history)
+        return replace(history_ground, void=reason)
+    masked = making.masks_differ(state.masks) or (restored and bool(making.mask or state.masks))
+    ground = replace(history_ground, fresh=False, masked=masked)
     if state.rewrite or name in held.lost_columns:
         why = LOST_COLUMNS if name in held.lost_columns else LACKING
-        return TableGround(False, why, rewrite=True, history_lost=history_lost, has_history=has_history)
+        return replace(ground, void=why, rewrite=True)
     if not reason and not known and marker is not None:
         reason = UNKNOWN
-    reason = reason or making.difference(name, state) or (LOST_HISTORY if history_lost else "")
-    return TableGround(False, reason, history_lost=history_lost, has_history=has_history)
+    reason = reason or making.difference(name, state) or (MASKED if masked else "")
+    return replace(ground, void=reason or (LOST_HISTORY if history_lost else ""), rewrite=masked)
 
 
 def _is_known(state: TableState, own: Mapping[str, Any]) -> bool:

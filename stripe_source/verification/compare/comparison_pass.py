@@ -60,7 +60,7 @@ class ComparisonPass:
         """Compare tables, each in a span of creation times."""
         parents = dict(parents_of(spans))
         read = {**tables_read_besides(spans, self.reader), **parents, **spans}
-        compared = {table.name: RowLoader(self.scratch, self.reader, table) for table in spans}
+        compared = {table.name: RowLoader(self.scratch, self.reader, table, self.options) for table in spans}
         loaders = {table.name: compared.get(table.name) or IdCollector() for table in read}
         verdicts = self._read_stripe(
             [TableRequest(table, span.since, span.until) for table, span in read.items()], loaders)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from stripe_source.arrow_rows.builder import RowBuilder
 from stripe_source.destination.row_reader import RowReader
 from stripe_source.extract.channel import Batch
+from stripe_source.options import Options
+from stripe_source.resources.declaration.row_functions import columns_of, through_steps
 from stripe_source.tables.schema_map import table_map
 from stripe_source.tables.table import Table
 from stripe_source.verification.compare.scratch_db import ScratchDatabase, ScratchTable
@@ -21,11 +23,13 @@ ROWS_PER_WRITE = 5_000  # rows of a table that are put into the scratch database
 class RowLoader:
     """Writes the rows of one table into a table of the scratch database, and says how they are built."""
 
-    def __init__(self, scratch: ScratchDatabase, reader: RowReader, table: Table) -> None:
-        shape = table_map(table)
+    def __init__(self, scratch: ScratchDatabase, reader: RowReader, table: Table, options: Options) -> None:
+        shape = options.shape(table)
         self.side: ScratchTable = scratch.create_table(shape.columns)
         self._table, self._scratch = table, scratch
-        self._rows = RowBuilder(shape, reader.known(table), reader.normalize)
+        self._steps = options.row_steps.get(table.name, ())
+        self._rows = RowBuilder(
+            table_map(table), reader.known(table), reader.normalize, mask=options.masks.of(table))
         self._columns = {column.name: column for column in shape.columns}
         self._batches: list[pa.Table] = []
 
@@ -49,7 +53,11 @@ class RowLoader:
 
         if self._batches:
             rows = self._rows.decide_columns(pa.concat_tables(self._batches)).table
-            self._scratch.insert(self.side, rows, {**self._columns, **self._rows.inferred})
+            if self._steps:
+                rows = through_steps(self._steps, rows)
+            if rows is not None:
+                columns = {**self._columns, **self._rows.inferred}
+                self._scratch.insert(self.side, rows, {**columns_of(rows, columns), **columns})
         self._batches = []
 
 
