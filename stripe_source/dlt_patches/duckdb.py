@@ -3,10 +3,12 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 from dlt.destinations import duckdb
 from dlt.destinations.impl.duckdb.duck import DuckDbClient, DuckDbCopyJob
+from dlt.destinations.impl.duckdb.sql_client import DuckDBDBApiCursorImpl
 
 from stripe_source.dlt_patches.scope import DLT_VERSIONS, WrittenFor, patches_enabled
 from stripe_source.dlt_patches.tables import column_names, is_ours
@@ -44,8 +46,24 @@ class MergingDuckDb(duckdb):
         return MergingDuckDbClient
 
 
+class ArrowCursor(DuckDBDBApiCursorImpl):
+    """dlt's cursor, which asks DuckDB 2 for whole Arrow tables by the name that it has for that."""
+
+    def iter_arrow(self, chunk_size: int) -> Iterator[Any]:  # type: ignore[override] # dlt says that it is a generator
+        """Tables of so many rows; 0: one of all."""
+        cursor: Any = self.native_cursor
+        if chunk_size or hasattr(cursor, "fetch_arrow_table"):
+            yield from super().iter_arrow(chunk_size)
+        else:  # dlt 1.31 calls what DuckDB 2 does not have
+            yield cursor.to_arrow_table()
+
+
 class MergingDuckDbClient(DuckDbClient):
     """dlt's job client, with jobs of ours for our tables."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.sql_client.cursor_impl = ArrowCursor  # type: ignore[misc] # of this client, not of its class
 
     def create_load_job(self, table: Any, file_path: str, load_id: str, restore: bool = False) -> Any:
         """The job for a file."""
