@@ -56,7 +56,7 @@ def test_tables_one_by_one_are_right_in_any_order_and_cost_what_one_run_costs(ta
     Each task asks whose key it is, and reads the events since its own last run; objects are asked for by nobody.
     """
     customer, product = tasks.world.create("customer", name="1")["id"], tasks.world.create("product", name="1")["id"]
-    tasks.run("customers", "products")
+    tasks.run()
     tasks.world.update("customer", customer, name="2")
     tasks.world.update("product", product, name="2")
     changed = tasks.run("products", "customers")
