@@ -15,7 +15,9 @@ from account import Account
 from destinations import PLACES
 
 from stripe_source import stripe_source
+from stripe_source.arrow_rows.fingerprint import fingerprint
 from stripe_source.arrow_rows.masking.words import columns_in_use
+from stripe_source.arrow_rows.waevent import SELECT, WAEvent
 from stripe_source.cli.main import main
 from stripe_source.errors import ConfigurationError, InvalidOption
 from stripe_source.generators import rows, waevents
@@ -136,6 +138,19 @@ def test_what_is_masked_leaves_the_process_nowhere(account: Account, tmp_path: P
     assert files_with_an_email(account, tmp_path) == []
 
 
+def test_fingerprints_tell_nothing_of_what_is_masked(account: Account) -> None:
+    """Who knows all other values of an object could try e-mails until its `_dlt_id` came out: with the salt only."""
+    account.run("customers", exclude_columns="email", hash_salt=SALT)
+    truths = at_stripe(account)
+    owner = account.world.books.account
+    guesses = {fingerprint(WAEvent("customers", SELECT, 0, thing, owner), False) for thing in truths.values()}
+    held = set(stored(account, "_dlt_id").values())
+
+    assert len(held) == len(guesses) == len(truths) and not held & guesses
+    again = account.run("customers", exclude_columns="email", hash_salt=SALT, mode="initial")
+    assert again.tables["customers"].changed == 0
+
+
 def test_without_masks_the_emails_are_found(account: Account, tmp_path: Path) -> None:
     """The test above looks in the right places."""
     account.run("customers")
@@ -232,9 +247,9 @@ def test_the_state_has_no_salt(account: Account, tmp_path: Path, monkeypatch: py
     """Neither dlt's state, nor any file of its folder, nor the database, however the salt was given."""
     load(account, "customers", hash_columns="email", hash_salt=SALT)
     state = account.new_pipeline().state["sources"]["stripe"]["resources"]["customers"]
-    (said,) = state["masks"].values()
 
-    assert re.fullmatch("hashed [0-9a-f]{8}", said) and list(state["masks"]) == ["email"]
+    assert sorted(state["masks"]) == ["_dlt_id", "email"]
+    assert re.fullmatch("hashed [0-9a-f]{8}", state["masks"]["email"])
 
     monkeypatch.setenv("SOURCES__STRIPE__HASH_SALT", SALT)
     monkeypatch.setenv("STRIPE_API_KEY", account.stripe.api_key)
