@@ -27,7 +27,7 @@ from stripe_source.verification.verify import verify
 
 SALT, OTHER_SALT = "a salt of the tests", "another one of them"
 EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.]+")
-TABLE_NAMES = "customers;charges;events;payment_methods"
+TABLE_NAMES = "customers;charges;events"
 HIDDEN: dict[str, Any] = {
     "hash_columns": "%email%", "exclude_columns": "events.data%;customers.phone;customers.metadata",
     "hash_salt": SALT,
@@ -129,10 +129,9 @@ def test_what_is_masked_leaves_the_process_nowhere(account: Account, tmp_path: P
     assert versions[0] == (hashed(customers[changed]["email"]),)
 
     execute(account, f"UPDATE stripe.customers SET email = 'planted', name = 'planted' WHERE id = '{changed}'")
-    before = {path: path.read_bytes() for path in [account.file]}
     result = verify(account.new_pipeline(), repair=True, **options(account, **HIDDEN))
 
-    assert result.repaired == {"customers": 1} and result.exit_code == 0 and before
+    assert result.repaired == {"customers": 1} and result.exit_code == 0
     assert stored(account, "email")[changed] == hashed("fifth@example.com")
     assert values_with_an_email(account) == []
     assert files_with_an_email(account, tmp_path) == []
@@ -212,6 +211,7 @@ def test_masks_that_come_later_reach_every_row(loaded_plainly: Account) -> None:
         gone: (of_the_gone, None), **{id: (thing["email"], thing["name"]) for id, thing in at_stripe(account).items()}}
 
 
+@pytest.mark.soak
 def test_a_hash_that_is_there_is_not_hashed_again(account: Account) -> None:
     """As where a run was killed between its table and its state: some rows are masked, and the state says no."""
     account.run("customers")
@@ -307,6 +307,7 @@ def test_rows_of_the_worker_are_masked(account: Account, monkeypatch: pytest.Mon
     assert hashed("second@example.com") in stored(account, "backup_email").values()
 
 
+@pytest.mark.soak
 def test_a_frozen_table_may_leave_out_columns(account: Account) -> None:
     """What is left out is no new column, whatever the contract says; the column exists in neither."""
     masked = {"exclude_columns": "customers.email;customers.%backup%", "schema_contract": "columns=freeze"}
