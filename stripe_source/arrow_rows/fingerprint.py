@@ -1,4 +1,4 @@
-"""The four fingerprints of a row, by one recipe: of a whole row, a partial, a flagged and a repaired one.
+"""The fingerprints of a row, by one recipe: of a whole row, a partial, a flagged, a repaired and a masked one.
 
 `_dlt_id` holds one of them. They are stored in destinations, so that the recipe and its marks must stay as they are:
 with others every row would count as changed. What the schema map declares otherwise than the first release did is in
@@ -6,6 +6,7 @@ the fingerprint of the rows that it concerns, and of no others.
 """
 from __future__ import annotations
 
+import hmac
 from binascii import b2a_base64
 from functools import lru_cache
 from hashlib import blake2b
@@ -50,6 +51,11 @@ def flagged_fingerprint(before: str) -> str:
     return _marked(before, _FLAGGED)
 
 
+def keyed_fingerprint(before: str, secret: str) -> str:
+    """The fingerprint of a row with masks: without the secret nobody can test against it what was masked."""
+    return _encoded(hmac.digest(secret.encode(), before.encode(), "sha256")[:15])
+
+
 def repair_fingerprint(before: str) -> str:
     """The fingerprint of a row that a repair flags as deleted: no object of Stripe has it."""
     return _marked(before, _REPAIRED)
@@ -60,4 +66,8 @@ def _marked(print_: str, mark: str) -> str:
 
 
 def _digest(content: bytes) -> str:
-    return b2a_base64(blake2b(content, digest_size=15).digest(), newline=False).decode()
+    return _encoded(blake2b(content, digest_size=15).digest())
+
+
+def _encoded(digest: bytes) -> str:
+    return b2a_base64(digest, newline=False).decode()

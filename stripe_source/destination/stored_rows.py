@@ -77,13 +77,15 @@ class StoredRows:
         counter: counts the statements.
         cache: what was asked of the table before, in the same run.
         mask: what is left out and hashed of rows that are read back whole; None: nothing.
+        masked: what that is has changed, so that their fingerprints are keyed too.
     """
 
     def __init__(
         self, client: SqlClientBase[Any], schema: Schema, shape: TableMap, account: str,
         counter: StatementCounter | None = None, cache: VersionCache | None = None, mask: TableMask | None = None,
+        masked: bool = False,
     ) -> None:
-        self._mask = mask
+        self._mask, self._masked = mask, masked
         self._client, self._schema, self._shape, self._account = client, schema, shape, account
         self._counter, self._cache = counter, cache or VersionCache()
         self.sql = DestinationSql(client, schema, account, counter)
@@ -248,7 +250,10 @@ class StoredRows:
     ) -> pa.Table:
         """Rows with other values in some columns, and masked where they were not yet."""
         made = _rewritten_columns(self.sql, columns, rows, others)
-        return self._mask.read_back(made, {column.name: column.data_type for column in columns}) if self._mask else made
+        if not self._mask:
+            return made
+        made = self._mask.read_back(made, {column.name: column.data_type for column in columns})
+        return self._mask.with_keyed_prints(made) if self._masked else made
 
     # ---- asked ahead, together with other tables
 

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 
 from stripe_source.arrow_rows.fingerprint import fingerprint
+from stripe_source.arrow_rows.masking.masks import NO_MASKS, Masks
 from stripe_source.arrow_rows.waevent import SELECT, UPDATE, WAEvent
 from stripe_source.errors import StripeError
 from stripe_source.extract.channel import Channel
@@ -32,13 +33,14 @@ class Emitter:
         account: value of `_account_id`, until the owner of the key is known.
         on_page: called with (table, number of objects).
         with_history: tables of which versions between two runs are wanted as well.
+        masks: what is left out and hashed of rows.
     """
 
     def __init__(
         self, channel: Channel, batcher: RowBatcher, worker: WorkerProcess, account: str,
-        on_page: Callable[[str, int], None], with_history: Iterable[str] = (),
+        on_page: Callable[[str, int], None], with_history: Iterable[str] = (), masks: Masks = NO_MASKS,
     ) -> None:
-        self.channel, self.account = channel, account
+        self.channel, self.account, self.masks = channel, account, masks
         self._batcher, self._worker, self._on_page = batcher, worker, on_page
         self.owner: str | None = None  # id of the account whose data it is, as far as it is known
         self.now: int | None = None  # unix second at Stripe, when the run began

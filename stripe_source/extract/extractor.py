@@ -16,6 +16,7 @@ from typing import Any
 
 from stripe_source.api.client import Client
 from stripe_source.api.lists import ObjectBatch
+from stripe_source.arrow_rows.masking.masks import NO_MASKS, Masks
 from stripe_source.destination.stored_rows import StoredRows
 from stripe_source.errors import (
     AuthenticationError,
@@ -73,6 +74,7 @@ class Extractor:
         builds_rows: somebody says of each table, by `channel.set_builder`, how its rows are built.
         on_cover: called with (table, how far its list has been read) as pages come.
         takes_pages: the pages of the lists are wanted as they come, in place of WAEvents.
+        masks: what is left out and hashed of rows.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Extractor:
         builds_rows: bool = False,
         on_cover: Callable[[str, BackfillProgress], None] | None = None,
         takes_pages: bool = False,
+        masks: Masks = NO_MASKS,
     ) -> None:
         self._make_client, self._stored_account, self._identity = client, stored_account, identity
         self._account_option = account_option
@@ -103,7 +106,7 @@ class Extractor:
         self._batcher = RowBatcher(self._worker, self.channel.put)
         self.emitter = Emitter(
             self.channel, self._batcher, self._worker, stored_account or account_option or "self",
-            on_page or (lambda table, objects: None), with_history,
+            on_page or (lambda table, objects: None), with_history, masks,
         )
         for backfill in self.backfills.values():
             for table, parents in backfill.failed_parents.items():
@@ -213,7 +216,8 @@ class Extractor:
         self.channel.enter()
         async with self._make_client() as client:
             self.figures = client.figures
-            self._worker.secrets = client.credentials.secrets
+            salt = self.emitter.masks.salt
+            self._worker.secrets = (*client.credentials.secrets, *([salt] if salt else []))
             await self._know_account(client)
             lost = await self._still_refused(client)
             tables = [request.table for name, request in self._requests.items() if name not in lost]

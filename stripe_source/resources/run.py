@@ -216,7 +216,7 @@ class Extraction(NotPickled):
             self.on_page,
             self.stored_rows, state.feed_state.memory, self.options.lookback, with_history=self._histories.keys(),
             backfills={**new_checkpoints(others, self._requests, now), **resumed}, builds_rows=True,
-            on_cover=self._covered,
+            on_cover=self._covered, masks=self.options.masks,
         )
         self.extractor.start(self._requests.values())
 
@@ -334,8 +334,8 @@ class Extraction(NotPickled):
         client = self._sql_client()
         shape = self.options.shape(self._requests[name].table)
         schema, account = dlt.current.source_schema(), self.extractor.account
-        mask = self.options.masks.of(shape.table)
-        stored = StoredRows(client, schema, shape, account, self.counter, self._asked[name], mask)
+        mask, masked = self.options.masks.of(shape.table), self.ground.of(name).masked
+        stored = StoredRows(client, schema, shape, account, self.counter, self._asked[name], mask, masked)
         return self._stored.setdefault(name, stored)
 
     def history_of(self, shape: TableMap) -> Versions:
@@ -348,7 +348,7 @@ class Extraction(NotPickled):
             return None
         return StoredRows(
             self._sql_client(), dlt.current.source_schema(), versions_map(shape), self.extractor.account,
-            mask=self.options.masks.of(shape.table),
+            mask=self.options.masks.of(shape.table), masked=self.ground.of(shape.table.name).history_masked,
         )
 
     def count_taken(self, rows: int, size: int) -> None:

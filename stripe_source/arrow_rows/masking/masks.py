@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from stripe_source.arrow_rows.columns import UNMAPPED
+from stripe_source.arrow_rows.fingerprint import keyed_fingerprint
 from stripe_source.arrow_rows.json_text import dumps
 from stripe_source.arrow_rows.values import arrow_type
 from stripe_source.tables.registry import BY_NAME
@@ -106,6 +107,7 @@ class TableMask:
         self._native = table_map(table)
         self._by_name = {column.name: column for column in self._native.columns}
         self.shape = self._masked_shape()
+        self._keys = bool(masks.salt) and self.shape is not self._native
 
     def _masked_shape(self) -> TableMap:
         columns = []
@@ -177,6 +179,8 @@ class TableMask:
     def _said(self, name: str, data_type: str) -> str:
         if name == UNMAPPED:
             return self._masks.mark(self._name)
+        if name == "_dlt_id":
+            return f"keyed {self._masks.digest(_SALT_MARK)[:8]}" if self._keys else ""
         how = self.how(name, data_type)
         return f"{how} {self._masks.digest(_SALT_MARK)[:8]}" if how == HASHED else how
 
@@ -192,7 +196,24 @@ class TableMask:
         columns = {**inferred, **self._by_name}
         types = {name: columns[name].data_type for name in rows.column_names if name in columns}
         rows = rows.drop_columns([name for name, kind in types.items() if self.how(name, kind) == EXCLUDED])
-        return self._masked(rows, types, read_back=False)
+        return self.with_keyed_prints(self._masked(rows, types, read_back=False))
+
+    def keyed(self, print_: str) -> str:
+        """The fingerprint of a row as it is stored: with the salt, where a declared column is left out or hashed.
+
+        Else whoever knows all other values of an object could test guesses at what is masked against it.
+        """
+        return keyed_fingerprint(print_, self._masks.salt) if self._keys else print_
+
+    def with_keyed_prints(self, rows: pa.Table) -> pa.Table:
+        """Rows with keyed fingerprints in place of others."""
+        import pyarrow as pa
+
+        if not self._keys:
+            return rows
+        place = rows.schema.get_field_index("_dlt_id")
+        prints = [self.keyed(print_) for print_ in rows.column(place).to_pylist()]
+        return rows.set_column(place, rows.schema.field(place), pa.array(prints, pa.string()))
 
     def with_nulls(self, rows: pa.Table, known: Mapping[str, Mapping[str, Any]]) -> pa.Table:
         """Rows with NULL in the columns that are left out and that the destination has.

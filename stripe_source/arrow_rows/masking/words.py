@@ -79,7 +79,7 @@ class _Reading:
         first, dot, rest = word.partition(".")
         tables = {table.name for table in match_tables(first, self._known)} if dot else set()
         if dot and not tables:
-            if self.declaring(whole := Pattern(word, None, _regex(word))):
+            if self.declaring(whole := Pattern(word, None, _regex(word))) or not self._check:
                 return whole  # the dotted path of a field
             known = [table.name for table in self._known]
             aliases = [alias for table in self._known for alias in table.aliases]

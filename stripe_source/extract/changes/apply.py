@@ -161,7 +161,8 @@ class ChangeApplier:
         bare = copy.deepcopy(thing)
         for found in root.children:
             extract_children(bare, found)
-        return fingerprint(self._emitter.event(root.table, bare, 0), False)
+        whole = fingerprint(self._emitter.event(root.table, bare, 0), False)
+        return self._emitter.masks.of(root.table).keyed(whole)
 
     async def _versions(self, root: ListPlan, ids: Sequence[str]) -> dict[str, StoredVersion]:
         """What the destination holds of the objects of a list."""
