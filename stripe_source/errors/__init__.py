@@ -11,6 +11,8 @@
     │   ├── InvalidOption
     │   ├── RowFunctionFailed           of `add_map`, `add_filter` or `add_yield_map`
     │   ├── NewerState                  a later release wrote the state of the pipeline
+    │   ├── ViewMapError                a file of a schema map of views says something that cannot be
+    │   ├── NotOurView                  the dataset has tables or views of the names of ours
     │   └── MixedData                   the dataset holds another account's data, or the other mode's
     ├── StripeError                     1: Stripe answered with an error, or not at all
     │   ├── AuthenticationError         3: 401
@@ -39,10 +41,12 @@ from stripe_source.errors.configuration import (
     MissingKey,
     MixedData,
     NewerState,
+    NotOurView,
     PublishableKey,
     RowFunctionFailed,
     UnknownMarker,
     UnknownTable,
+    ViewMapError,
 )
 from stripe_source.errors.loading import (
     Busy,
@@ -83,6 +87,7 @@ __all__ = [
     "MixedData",
     "NewerState",
     "NotEnabled",
+    "NotOurView",
     "PermissionDenied",
     "PublishableKey",
     "RateLimited",
@@ -96,4 +101,5 @@ __all__ = [
     "UnknownMarker",
     "UnknownTable",
     "Unreachable",
+    "ViewMapError",
 ]
