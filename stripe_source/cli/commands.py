@@ -7,6 +7,7 @@ from typing import Any
 from stripe_source.cli import schema_commands
 from stripe_source.cli.arguments import UNSET, Command
 from stripe_source.cli.connect import make_pipeline, quiet_dlt, set_dlt_option
+from stripe_source.cli.families import views_commands
 from stripe_source.cli.output import print_error, print_json, stderr_console, stdout_console
 from stripe_source.cli.sandbox_command import run_sandbox
 from stripe_source.errors import InvalidOption
@@ -167,7 +168,18 @@ def run_schema(args: argparse.Namespace) -> int:
     return exit_code
 
 
+def run_views(args: argparse.Namespace) -> int:
+    """Run a command of the `views` family."""
+    quiet_dlt()
+    data, show, exit_code = views_commands.perform(args, make_pipeline)
+    if args.json:
+        print_json(data)
+    else:
+        show(stdout_console())
+    return exit_code
+
+
 COMMANDS: dict[str, Command] = {
     "demo": run_demo, "run": run_sync, "check": run_check, "verify": run_verify, "tables": run_tables,
-    "schema": run_schema, "sandbox": run_sandbox,
+    "schema": run_schema, "views": run_views, "sandbox": run_sandbox,
 }

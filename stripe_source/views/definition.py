@@ -91,7 +91,7 @@ def definition(
 
 def drop(name: exp.Table, kind: str) -> exp.Drop:
     """Remove a view, or the table in its place, if it is there."""
-    return exp.Drop(this=name.copy(), kind=kind.upper(), exists=True)
+    return exp.Drop(tables=[name.copy()], kind=kind.upper(), exists=True)
 
 
 def _query(
@@ -105,11 +105,11 @@ def _query(
     columns = list(native_columns(query))
     replacements = {name: _replacement(name, used, existing, names, missing, lacking)
                     for name, used in typed.reads.items()}
-    for _, column in columns:
-        if column is not None:
-            column.set("this", exp.to_identifier(names.column(column.name), quoted=True))
+    for _, native in columns:
+        if native is not None:
+            native.set("this", exp.to_identifier(names.column(native.name), quoted=True))
     for table in {id(table): table for table, _ in columns}.values():
-        alias = exp.TableAlias(this=exp.to_identifier(table.alias_or_name))
+        alias = exp.TableAlias(this=exp.to_identifier(table.alias_or_name, quoted=True))
         table.replace(_aliased(replacements[table.name], alias))
     for column, projection in zip(view.columns, query.selects, strict=True):
         projection.set("alias", exp.to_identifier(names.output(column.name), quoted=True))
@@ -152,5 +152,5 @@ def _null(type: str) -> exp.Expr:
 
 def _no_rows(query: exp.Select) -> exp.Select:
     """The query without rows; some databases take no WHERE without a FROM."""
-    one = exp.select(exp.alias_(exp.Literal.number(1), "one")).subquery("nothing")
+    one = exp.select(exp.alias_(exp.Literal.number(1), "one")).subquery("no_rows")
     return query.from_(one).where(exp.Literal.number(1).eq(exp.Literal.number(0)))

@@ -13,6 +13,7 @@ from stripe_source.views.object_json import (
     LISTED,
     MEMBER,
     OBJECT,
+    PART,
     QUOTED,
     SECONDS,
     json_value,
@@ -36,6 +37,7 @@ class ViewDialect:
         quoted: a text as a JSON string. Here and below, `{x}` is the value.
         seconds: unix seconds of a time.
         member: a scalar in a JSON column as text, at `{path}`, or at `{dotted}`: `a.b`.
+        part: an object or list there, as JSON text.
         json_text: a JSON column of dlt's as text.
         path: "path": `{path}` is `$.a[0]`; "keys": a text for each key; "numbers": numbers of lists count from 1.
         listed: texts of a group with commas, in the order of `{o}`.
@@ -51,6 +53,7 @@ class ViewDialect:
     quoted: str
     seconds: str
     member: str
+    part: str
     json_text: str = "CAST({x} AS TEXT)"
     path: str = "path"
     listed: str = _WITHIN
@@ -65,34 +68,44 @@ class ViewDialect:
 DIALECTS: dict[str, ViewDialect] = {dialect.name: dialect for dialect in (
     ViewDialect(
         "duckdb", "CAST(TO_JSON({x}) AS TEXT)", "CAST(EPOCH({x}) AS BIGINT)", "JSON_EXTRACT_STRING({x}, {path})",
+        "NULLIF(CAST(JSON_EXTRACT({x}, {path}) AS TEXT), 'null')",
         listed="STRING_AGG({x}, ',' ORDER BY {o})"),
     ViewDialect(
         "postgres", "CAST(TO_JSON(CAST({x} AS TEXT)) AS TEXT)", "CAST(EXTRACT(EPOCH FROM {x}) AS BIGINT)",
-        "JSONB_EXTRACT_PATH_TEXT({x}, {path})", path="keys", listed="STRING_AGG({x}, ',' ORDER BY {o})", json="JSONB",
-        replace=False),
+        "JSONB_EXTRACT_PATH_TEXT(CAST({x} AS JSONB), {path})",
+        "NULLIF(CAST(JSONB_EXTRACT_PATH(CAST({x} AS JSONB), {path}) AS TEXT), 'null')",
+        path="keys", listed="STRING_AGG({x}, ',' ORDER BY {o})", replace=False),
     ViewDialect(
-        "sqlite", "JSON_QUOTE({x})", "CAST(STRFTIME('%s', {x}) AS INTEGER)", "CAST(JSON_EXTRACT({x}, {path}) AS TEXT)",
+        "sqlite", "JSON_QUOTE({x})", "CAST(STRFTIME('%s', {x}) AS INTEGER)",
+        "CAST(JSON_EXTRACT({x}, {path}) AS TEXT)", "JSON_EXTRACT({x}, {path})",
         listed="GROUP_CONCAT({x}, ',')", replace=False, materialized=True),
     ViewDialect(
         "snowflake", "TO_JSON(TO_VARIANT({x}))", "DATE_PART(EPOCH_SECOND, {x})",
+        "CAST(GET_PATH(PARSE_JSON(CAST({x} AS VARCHAR)), {dotted}) AS VARCHAR)",
         "CAST(GET_PATH(PARSE_JSON(CAST({x} AS VARCHAR)), {dotted}) AS VARCHAR)", json="VARIANT",
         upper=True),
     ViewDialect(
         "bigquery", "TO_JSON_STRING({x})", "UNIX_SECONDS({x})", f"JSON_VALUE({_BIGQUERY_JSON}, {{path}})",
+        f"JSON_QUERY({_BIGQUERY_JSON}, {{path}})",
         json_text=_BIGQUERY_JSON, listed="STRING_AGG({x}, ',' ORDER BY {o})"),
     ViewDialect(
         "redshift", _BY_HAND, "CAST(EXTRACT(EPOCH FROM {x}) AS BIGINT)",
-        f"JSON_EXTRACT_PATH_TEXT({_REDSHIFT_JSON}, {{path}}, TRUE)", json_text=_REDSHIFT_JSON, path="keys", json="SUPER",
-        replace=False),
+        f"JSON_EXTRACT_PATH_TEXT({_REDSHIFT_JSON}, {{path}}, TRUE)",
+        f"NULLIF(JSON_EXTRACT_PATH_TEXT({_REDSHIFT_JSON}, {{path}}, TRUE), '')", json_text=_REDSHIFT_JSON, path="keys",
+        json="SUPER", replace=False),
     ViewDialect(
-        "databricks", _BY_HAND, "UNIX_TIMESTAMP({x})", "GET_JSON_OBJECT({x}, {path})", json="STRING"),
+        "databricks", _BY_HAND, "UNIX_TIMESTAMP({x})", "GET_JSON_OBJECT({x}, {path})",
+        "GET_JSON_OBJECT({x}, {path})", json="STRING"),
     ViewDialect(
         "clickhouse", "toJSONString({x})", "toUnixTimestamp({x})", "JSONExtract({x}, {path}, 'Nullable(String)')",
+        "NULLIF(JSONExtractRaw({x}, {path}), '')",
         json_text="{x}", path="numbers", json="String", joins="___",
         listed="arrayStringConcat(arrayMap(p -> p.2, arraySort(p -> p.1, groupArray((tuple({o}), {x})))), ',')"),
     ViewDialect(
         "mysql", "JSON_QUOTE({x})", "TIMESTAMPDIFF(SECOND, CAST('1970-01-01' AS DATETIME), {x})",
-        "JSON_VALUE({x}, {path})", json_text="CAST({x} AS CHAR)", listed="GROUP_CONCAT({x} ORDER BY {o} SEPARATOR ',')",
+        "JSON_VALUE({x}, {path})",
+        "CAST(JSON_EXTRACT({x}, {path}) AS CHAR)", json_text="CAST({x} AS CHAR)",
+        listed="GROUP_CONCAT({x} ORDER BY {o} SEPARATOR ',')",
         types=(("TIMESTAMPTZ", "DATETIME(6)"), ("BOOLEAN", "SIGNED"), ("JSON", "CHAR"))),
 )}
 ALIASES = {"mariadb": "mysql", "postgresql": "postgres", "motherduck": "duckdb"}
@@ -167,7 +180,7 @@ def _concat(dialect: ViewDialect) -> Callable[..., str]:
 _STEPS: dict[str, Callable[[ViewDialect], str]] = {
     QUOTED: lambda dialect: dialect.quoted, SECONDS: lambda dialect: dialect.seconds,
     JSON_TEXT: lambda dialect: dialect.json_text, MEMBER: lambda dialect: dialect.member,
-    LISTED: lambda dialect: dialect.listed, OBJECT: lambda dialect: "",
+    PART: lambda dialect: dialect.part, LISTED: lambda dialect: dialect.listed, OBJECT: lambda dialect: "",
 }
 
 

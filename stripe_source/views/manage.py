@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from stripe_source.views.names import DestinationNames
 from stripe_source.views.record import Record, Recorded
 from stripe_source.views.result import MadeView, ViewsResult
 from stripe_source.views.typed_query import typed_query
-from stripe_source.views.view_map import View, view_map
+from stripe_source.views.view_map import view_map
 
 if TYPE_CHECKING:
     import dlt
@@ -73,7 +73,7 @@ def create_views(
         DestinationError: the destination cannot be reached, or refuses.
     """
     began, found = time.monotonic(), view_map(map)
-    queries = {view.name: typed_query(view) for view in found.views.values()}  # all of them are checked, or none is made
+    queries = {view.name: typed_query(view) for view in found.views.values()}  # before any is made
     result = _result(pipeline, found.name, dataset)
     with _place(pipeline, result.dataset) as place:
         if place is None:
@@ -101,7 +101,8 @@ def create_views(
 
 
 def _make(
-    place: _Place, map: str, definitions: Sequence[Definition], recorded: dict[str, Recorded], gone: Sequence[Recorded]
+    place: _Place, map: str, definitions: Sequence[Definition], recorded: Mapping[str, Recorded],
+    gone: Sequence[Recorded],
 ) -> Iterator[MadeView]:
     """Make what is not there as it should be; what became of each view."""
     new: list[Recorded] = []

@@ -35,7 +35,7 @@ class DestinationNames:
         """A view, or the table in its place."""
         with self._sql.client.with_alternative_dataset_name(self._dataset):
             *path, last = self._sql.client.make_qualified_table_name_path(name, quote=False)
-        last = last[:len(last) - len(self._fold(name))] + name  # not in dlt's case: ClickHouse has the dataset before it
+        last = last[:len(last) - len(self._fold(name))] + name  # ClickHouse has the dataset before it
         parts = [exp.to_identifier(each, quoted=True) for each in (last, *reversed(path))]
         return self._without_catalog(exp.Table(**dict(zip(("this", "db", "catalog"), parts, strict=False))))
 
@@ -44,8 +44,11 @@ class DestinationNames:
         return name
 
     def _without_catalog(self, table: exp.Table) -> exp.Table:
-        """The file of a DuckDB may be called otherwise tomorrow, and a view of it would not be found."""
-        if self._sql.dialect == "duckdb" and table.args.get("db"):
+        """The file of a DuckDB may be called otherwise tomorrow, and what a view reads would not be found.
+
+        Where the file is called as the dataset, DuckDB wants both names.
+        """
+        if self._sql.dialect == "duckdb" and table.catalog.lower() != table.db.lower():
             table.set("catalog", None)
         return table
 

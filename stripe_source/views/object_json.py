@@ -1,4 +1,4 @@
-"""`OBJECT_JSON(…)`: an object of Stripe's as JSON text, put together again from the columns that it was flattened to."""
+"""`OBJECT_JSON(…)`: an object of Stripe's as JSON text, made of the columns that it was flattened to."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,8 +11,8 @@ from stripe_source.tables.registry import BY_NAME
 from stripe_source.tables.schema_map import Column, table_map
 
 # Steps that each dialect writes in its own way: `dialects.py` has them
-QUOTED, SECONDS, JSON_TEXT, MEMBER, LISTED, OBJECT = (
-    "_QUOTED", "_SECONDS", "_JSON_TEXT", "_MEMBER", "_LISTED", "_OBJECT")
+QUOTED, SECONDS, JSON_TEXT, MEMBER, PART, LISTED, OBJECT = (
+    "_QUOTED", "_SECONDS", "_JSON_TEXT", "_MEMBER", "_PART", "_LISTED", "_OBJECT")
 _Tree = dict[str, Any]  # member -> Column, or a tree of its own
 
 

@@ -1,4 +1,4 @@
-"""Which views of a dataset are ours: a table beside them, `_stripe_source_views`, has the name of each that was made."""
+"""Which views of a dataset are ours: a table beside them, `_stripe_source_views`, names each that was made."""
 from __future__ import annotations
 
 from collections.abc import Iterable

@@ -1,6 +1,7 @@
 """The query of a view: parsed, checked against the native maps, every column of the type that the view declares."""
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,7 @@ from stripe_source.views.object_json import (
     JSON_TEXT,
     LISTED,
     MEMBER,
+    PART,
     SECONDS,
     bool_text,
     decimal_text,
@@ -119,10 +121,11 @@ def _expand(view: View, query: exp.Select) -> None:
                                    expression=exp.Literal.string("]"), safe=True))
         elif name == "UNIX":
             call.replace(step(SECONDS, *arguments, type="BIGINT"))
-    for found in list(query.find_all(exp.JSONExtractScalar)):
+    for found in list(query.find_all(exp.JSONExtractScalar, exp.JSONExtract)):
         keys = [part.this for part in found.expression.expressions
                 if isinstance(part, (exp.JSONPathKey, exp.JSONPathSubscript))]
-        found.replace(step(MEMBER, found.this, *(exp.convert(key) for key in keys)))
+        name = MEMBER if isinstance(found, exp.JSONExtractScalar) else PART
+        found.replace(step(name, found.this, *(exp.convert(key) for key in keys)))
 
 
 def _object(view: View, call: exp.Anonymous) -> exp.Expr:
@@ -144,19 +147,31 @@ def _object(view: View, call: exp.Anonymous) -> exp.Expr:
 def _checked(view: View, query: exp.Select, source: exp.Select) -> exp.Select:
     """The query with every name resolved and every type known."""
     try:
-        return _resolved(view, query)
+        return _resolved(query)
     except (OptimizeError, SchemaError) as error:
+        _check(view, None, source.select("1", append=False), "`from` or `where`")
         for projection, column in zip(query.selects, view.columns, strict=True):
-            alone = source.select(projection.copy(), append=False)
-            try:
-                _resolved(view, alone)
-            except (OptimizeError, SchemaError) as of_column:
-                reason = f"`{column.value}`: {_first_line(of_column)}, which the native maps do not have."
-                raise ViewMapError(view.file, view.name, column.name, reason) from None
-        raise ViewMapError(view.file, view.name, None, f"`from` or `where`: {_first_line(error)}.") from None
+            _check(view, column, source.select(projection.copy(), append=False), f"`{column.value}`")
+        raise ViewMapError(view.file, view.name, None, f"{_first_line(error)}.") from None
 
 
-def _resolved(view: View, query: exp.Select) -> exp.Select:
+def _check(view: View, column: ViewColumn | None, query: exp.Select, what: str) -> None:
+    """Name what a part of the query says wrong, if it does."""
+    try:
+        _resolved(query)
+    except (OptimizeError, SchemaError) as error:
+        named = re.search(r"[Cc]olumn:? ['\"]?(\w+)", str(error))
+        if named is None:
+            reason = f"{what}: {_first_line(error)}."
+        else:
+            known = [name for table in query.find_all(exp.Table) for name in _column_types(table.name)]
+            nearest = nearest_name(named[1], known)
+            hint = f" Did you mean `{nearest}`?" if nearest and nearest != named[1] else ""
+            reason = f"{what}: no table in it has one column `{named[1]}`.{hint}"
+        raise ViewMapError(view.file, view.name, column.name if column else None, reason) from None
+
+
+def _resolved(query: exp.Select) -> exp.Select:
     used = {table.name for table in query.find_all(exp.Table)}
     schema = MappingSchema({name: _column_types(name) for name in used}, dialect=LANGUAGE, normalize=False)
     resolved = qualify(query.copy(), schema=schema, dialect=LANGUAGE, expand_stars=False, infer_schema=False)

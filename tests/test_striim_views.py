@@ -1,0 +1,172 @@
+"""Striim's tables as views of ours: the names, the order, the types, and every value against the sandbox's dump."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dlt
+import duckdb
+import pytest
+from striim_truth import SOURCES, TABLES, Account, by_key, differences
+
+from stripe_source import create_views, drop_views, sandbox, sync
+from stripe_source.errors import NotOurView
+from stripe_source.views.typed_query import typed_query
+from stripe_source.views.view_map import view_map
+
+DUCKDB_TYPES = {"String": "VARCHAR", "Integer": "BIGINT", "Datetime": "TIMESTAMP WITH TIME ZONE", "Boolean": "BOOLEAN",
+                "Decimal": "DECIMAL(38,12)", "Double": "DOUBLE"}
+VIEWS = view_map("striim").views
+NATIVE = sorted({name for view in VIEWS.values() for name in typed_query(view).reads})
+PERSON = {
+    "id": "person_1", "object": "person", "account": "acct_1", "first_name": "Ann", "dob": {"day": 1, "year": 1980},
+    "address": {"city": "Łódź", "line1": 'The "Old" Mill\\Yard'}, "metadata": {"a": "b"}, "gender": None,
+    "full_name_aliases": ["Annie"], "verification": {"document": {"back": "file_1"}},
+}
+
+
+class Copy:
+    """An account with some of every object, loaded, with the views of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        world = sandbox.World(seed=7, scale=0.02)
+        world.populate_all(2)
+        world.update("account", world.dump()["accounts"][1].object["id"], individual=PERSON)
+        self.account = Account(world.dump())
+        with sandbox.serve(world=world) as stripe:
+            sync(self.pipeline(), api_base=stripe.url, api_key=stripe.api_key, tables=NATIVE)
+        self.result = create_views(self.pipeline(), "striim")
+
+    def pipeline(self) -> dlt.Pipeline:
+        return dlt.pipeline("views", destination=dlt.destinations.duckdb(str(self.folder / "copy.duckdb")),
+                            dataset_name="stripe", pipelines_dir=str(self.folder / "pipelines"))
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.folder / "copy.duckdb"), read_only=True) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            return connection.execute(sql).fetchall()
+
+    def rows(self, view: str) -> dict[tuple[Any, ...], dict[str, Any]]:
+        """Key -> column -> value."""
+        return by_key(view, [dict(zip(TABLES[view], values, strict=True))
+                             for values in self.query(f'SELECT * FROM stripe_striim."{view}"')])
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """Tests only look at it."""
+    return Copy(tmp_path_factory.mktemp("striim"))
+
+
+def test_the_views_have_striims_columns_in_striims_order(copy: Copy) -> None:
+    """60 tables, 1,752 columns, names with their misspellings, types as Striim's reader has them."""
+    found: dict[str, dict[str, str]] = {}
+    for view, column, type in copy.query(
+        "SELECT table_name, column_name, data_type FROM information_schema.columns "
+        "WHERE table_schema = 'stripe_striim' AND table_name <> '_stripe_source_views' ORDER BY 1, ordinal_position"
+    ):
+        found.setdefault(view, {})[column] = type
+    expected = {view: {name: DUCKDB_TYPES[type] for name, type in columns.items()} for view, columns in TABLES.items()}
+
+    assert [(view, list(columns.items())) for view, columns in sorted(expected.items())] == [
+        (view, list(columns.items())) for view, columns in sorted(found.items())]
+    assert (len(found), sum(map(len, found.values()))) == (60, 1752)
+
+
+@pytest.mark.parametrize("view", sorted({*SOURCES, "InvoiceLineItemDiscounts"}))
+def test_every_value_is_the_one_of_the_dump(copy: Copy, view: str) -> None:
+    """Row by row and column by column, against a walk over the objects that knows nothing of the map."""
+    expected, found = copy.account.expected(view), copy.rows(view)
+
+    assert differences(expected, found) == []
+
+
+def test_the_comparison_has_something_to_compare(copy: Copy) -> None:
+    """Nine of ten columns that can have a value have one in some row."""
+    valued = {
+        (view, name) for view in SOURCES for row in copy.account.expected(view).values()
+        for name, value in row.items() if value is not None
+    }
+    possible = {(view.name, column.name) for view in VIEWS.values() for column in view.columns if column.value}
+
+    assert valued - possible == set()
+    assert len(valued) > 0.9 * len(possible)
+
+
+def test_what_stripe_no_longer_has_is_empty_and_says_so(copy: Copy) -> None:
+    """Orders, Skus, UsageRecords and the reports have their columns, no rows, and a note."""
+    empty = sorted(name for name, view in VIEWS.items() if view.source is None)
+    notes = {view.name: view.note for view in copy.result.views}
+
+    assert len([name for name in empty if name.endswith("Report")]) == 11
+    assert [name for name in empty if not name.endswith("Report")] == ["Orders", "Skus", "UsageRecords"]
+    assert all("no rows" in notes[name] for name in empty)
+    assert [copy.query(f'SELECT count(*) FROM stripe_striim."{name}"')[0][0] for name in empty] == [0] * len(empty)
+
+
+@pytest.fixture
+def small_copy(tmp_path: Path) -> Iterator[dlt.Pipeline]:
+    """A pipeline that has loaded coupons, and nothing else."""
+    with sandbox.serve(seed=7, scale=0.02) as stripe:
+        pipeline = dlt.pipeline("views", destination=dlt.destinations.duckdb("copy.duckdb"), dataset_name="stripe")
+        sync(pipeline, api_base=stripe.url, api_key=stripe.api_key, tables="coupons")
+    yield pipeline
+
+
+def query(sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect("copy.duckdb") as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_a_table_that_was_never_loaded_gives_a_typed_empty_view(small_copy: dlt.Pipeline) -> None:
+    """And the result names the table; once it is loaded, the view is made again, and no other."""
+    result = create_views(small_copy, "striim", dataset="s")
+    types = dict(query("SELECT column_name, data_type FROM information_schema.columns "
+                       "WHERE table_schema = 's' AND table_name = 'Charges'"))
+    with sandbox.serve(seed=7, scale=0.02) as stripe:
+        sync(small_copy, api_base=stripe.url, api_key=stripe.api_key, tables="refunds")
+    again = create_views(small_copy, "striim", dataset="s")
+
+    assert types == {name: DUCKDB_TYPES[type] for name, type in TABLES["Charges"].items()}
+    assert query('SELECT count(*) FROM s."Charges"') == [(0,)]
+    assert query('SELECT count(*) FROM s."Coupons"') == query("SELECT count(*) FROM stripe.coupons")
+    assert "`charges` is not in dataset `stripe`: Charges has nothing of it" in result.notes
+    assert {view.name for view in again.views if view.status == "made"} == {"Charges", "Refunds"}
+    assert query('SELECT count(*) FROM s."Refunds"') == query("SELECT count(*) FROM stripe.refunds")
+
+
+def test_only_views_that_we_made_are_replaced_or_dropped(small_copy: dlt.Pipeline) -> None:
+    """A table of somebody else's with a name of ours stops the making; a drop leaves all else."""
+    query('CREATE SCHEMA s; CREATE TABLE s."Coupons" (mine INT); CREATE VIEW s.other AS SELECT 1 AS one')
+    with pytest.raises(NotOurView, match="`s` has `Coupons`"):
+        create_views(small_copy, "striim", dataset="s")
+    untouched = query("SELECT table_name FROM information_schema.tables WHERE table_schema = 's' ORDER BY 1")
+    query('DROP TABLE s."Coupons"')
+    create_views(small_copy, "striim", dataset="s")
+    dropped = drop_views(small_copy, "striim", dataset="s")
+    left = query("SELECT table_name FROM information_schema.tables WHERE table_schema = 's' ORDER BY 1")
+
+    assert untouched == [("Coupons",), ("other",)]
+    assert len(dropped.views) == 60
+    assert left == [("_stripe_source_views",), ("other",)]
+
+
+def test_materialized_tables_hold_the_rows_of_their_making(small_copy: dlt.Pipeline) -> None:
+    """Views become tables and views again; a table is made anew each time."""
+    create_views(small_copy, "striim", dataset="s")
+    create_views(small_copy, "striim", dataset="s", materialize=True)
+    before = query('SELECT count(*) FROM s."Coupons"')
+    kinds = {kind for (kind,) in query("SELECT table_type FROM information_schema.tables WHERE table_schema = 's'")}
+    query("DELETE FROM stripe.coupons")
+    kept = query('SELECT count(*) FROM s."Coupons"')
+    again = create_views(small_copy, "striim", dataset="s", materialize=True)
+    now = query('SELECT count(*) FROM s."Coupons"')
+    create_views(small_copy, "striim", dataset="s")
+
+    assert kinds == {"BASE TABLE"}
+    assert before == kept != now == [(0,)]
+    assert {view.status for view in again.views} == {"made"}
+    assert query("SELECT count(*) FROM information_schema.tables "
+                 "WHERE table_schema = 's' AND table_type = 'VIEW'") == [(60,)]
