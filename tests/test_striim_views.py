@@ -1,7 +1,6 @@
 """Striim's tables as views of ours: the names, the order, the types, and every value against the sandbox's dump."""
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,7 @@ import duckdb
 import pytest
 from striim_truth import SOURCES, TABLES, Account, by_key, differences
 
-from stripe_source import create_views, drop_views, sandbox, sync
-from stripe_source.errors import NotOurView
+from stripe_source import create_views, sandbox, sync
 from stripe_source.views.typed_query import typed_query
 from stripe_source.views.view_map import view_map
 
@@ -104,69 +102,3 @@ def test_what_stripe_no_longer_has_is_empty_and_says_so(copy: Copy) -> None:
     assert [name for name in empty if not name.endswith("Report")] == ["Orders", "Skus", "UsageRecords"]
     assert all("no rows" in notes[name] for name in empty)
     assert [copy.query(f'SELECT count(*) FROM stripe_striim."{name}"')[0][0] for name in empty] == [0] * len(empty)
-
-
-@pytest.fixture
-def small_copy(tmp_path: Path) -> Iterator[dlt.Pipeline]:
-    """A pipeline that has loaded coupons, and nothing else."""
-    with sandbox.serve(seed=7, scale=0.02) as stripe:
-        pipeline = dlt.pipeline("views", destination=dlt.destinations.duckdb("copy.duckdb"), dataset_name="stripe")
-        sync(pipeline, api_base=stripe.url, api_key=stripe.api_key, tables="coupons")
-    yield pipeline
-
-
-def query(sql: str) -> list[tuple[Any, ...]]:
-    with duckdb.connect("copy.duckdb") as connection:
-        return connection.execute(sql).fetchall()
-
-
-def test_a_table_that_was_never_loaded_gives_a_typed_empty_view(small_copy: dlt.Pipeline) -> None:
-    """And the result names the table; once it is loaded, the view is made again, and no other."""
-    result = create_views(small_copy, "striim", dataset="s")
-    types = dict(query("SELECT column_name, data_type FROM information_schema.columns "
-                       "WHERE table_schema = 's' AND table_name = 'Charges'"))
-    with sandbox.serve(seed=7, scale=0.02) as stripe:
-        sync(small_copy, api_base=stripe.url, api_key=stripe.api_key, tables="refunds")
-    again = create_views(small_copy, "striim", dataset="s")
-
-    assert types == {name: DUCKDB_TYPES[type] for name, type in TABLES["Charges"].items()}
-    assert query('SELECT count(*) FROM s."Charges"') == [(0,)]
-    assert query('SELECT count(*) FROM s."Coupons"') == query("SELECT count(*) FROM stripe.coupons")
-    assert "`charges` is not in dataset `stripe`: Charges has nothing of it" in result.notes
-    assert {view.name for view in again.views if view.status == "made"} == {"Charges", "Refunds"}
-    assert query('SELECT count(*) FROM s."Refunds"') == query("SELECT count(*) FROM stripe.refunds")
-
-
-def test_only_views_that_we_made_are_replaced_or_dropped(small_copy: dlt.Pipeline) -> None:
-    """A table of somebody else's with a name of ours stops the making; a drop leaves all else."""
-    query('CREATE SCHEMA s; CREATE TABLE s."Coupons" (mine INT); CREATE VIEW s.other AS SELECT 1 AS one')
-    with pytest.raises(NotOurView, match="`s` has `Coupons`"):
-        create_views(small_copy, "striim", dataset="s")
-    untouched = query("SELECT table_name FROM information_schema.tables WHERE table_schema = 's' ORDER BY 1")
-    query('DROP TABLE s."Coupons"')
-    create_views(small_copy, "striim", dataset="s")
-    dropped = drop_views(small_copy, "striim", dataset="s")
-    left = query("SELECT table_name FROM information_schema.tables WHERE table_schema = 's' ORDER BY 1")
-
-    assert untouched == [("Coupons",), ("other",)]
-    assert len(dropped.views) == 60
-    assert left == [("_stripe_source_views",), ("other",)]
-
-
-def test_materialized_tables_hold_the_rows_of_their_making(small_copy: dlt.Pipeline) -> None:
-    """Views become tables and views again; a table is made anew each time."""
-    create_views(small_copy, "striim", dataset="s")
-    create_views(small_copy, "striim", dataset="s", materialize=True)
-    before = query('SELECT count(*) FROM s."Coupons"')
-    kinds = {kind for (kind,) in query("SELECT table_type FROM information_schema.tables WHERE table_schema = 's'")}
-    query("DELETE FROM stripe.coupons")
-    kept = query('SELECT count(*) FROM s."Coupons"')
-    again = create_views(small_copy, "striim", dataset="s", materialize=True)
-    now = query('SELECT count(*) FROM s."Coupons"')
-    create_views(small_copy, "striim", dataset="s")
-
-    assert kinds == {"BASE TABLE"}
-    assert before == kept != now == [(0,)]
-    assert {view.status for view in again.views} == {"made"}
-    assert query("SELECT count(*) FROM information_schema.tables "
-                 "WHERE table_schema = 's' AND table_type = 'VIEW'") == [(60,)]

@@ -12,6 +12,7 @@ from striim_truth import SOURCES, TABLES, Account, by_key, differences
 from test_striim_views import NATIVE, VIEWS
 
 from stripe_source import create_views, drop_views, sandbox, show_views, sync, views_sql
+from stripe_source.codegen.views_page import MADE_FROM_HERE, views_page
 from stripe_source.errors import InvalidOption, StripeSourceError, ViewMapError
 from stripe_source.views.dialects import DIALECTS
 
@@ -153,3 +154,14 @@ def test_files_take_no_views(tmp_path: Path) -> None:
         create_views(nothing, "striim")
     with pytest.raises(InvalidOption, match="The native tables are in it"):
         create_views(lake, "striim", dataset="data")
+
+
+def test_the_page_has_every_column(tmp_path: Path) -> None:
+    """Where each value comes from, or why it is null: made from the map."""
+    page = (Path(__file__).parent.parent / "docs" / "striim.md").read_text(encoding="utf-8")
+    made = page[page.index(MADE_FROM_HERE):]
+
+    assert made == views_page("striim"), "run `python -m stripe_source.codegen.views_page striim`"
+    assert made.count("\n| `") == 1752
+    assert made.count("; no marker\n") == 20
+    assert all(column["value"] or column["missing"] for view in show_views("striim") for column in view["columns"])

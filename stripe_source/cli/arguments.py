@@ -63,7 +63,11 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lookback", help="how far behind its cursor a table is read again (default: 10m)")
     parser.add_argument("--resync", help="within which time all rows are compared again, beside the change feed "
                                          "(default: 30d; none: never)")
-    parser.add_argument("--schema-map", help="shape of the tables (default: stripe)")
+    parser.add_argument("--schema-map", help="shape of the tables (default: stripe); striim: Striim's tables too, made "
+                                             "anew by each run in a dataset beside")
+    parser.add_argument("--views", metavar="MAP", help="make the views of this map, such as striim, in a dataset "
+                                                       "beside the data, and keep them as it grows; "
+                                                       "`MAP=DATASET` in another")
     _target(parser)
     parser.add_argument("--every", metavar="5m", help="run again and again, with this pause between; Ctrl-C ends it. "
                                                       "With --json, each run is one line")

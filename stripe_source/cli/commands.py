@@ -63,7 +63,7 @@ def run_sync(args: argparse.Namespace) -> int:
     from stripe_source.options import duration
 
     pause = duration(args.every, "every") if args.every else None
-    names = "mode", "start", "end", "deletes", "lookback", "schema_map", "history", "schema_contract", "resync"
+    names = "mode", "start", "end", "deletes", "lookback", "schema_map", "history", "schema_contract", "resync", "views"
     options = {**stripe_options(args), **given_options(args, *names), "refresh": args.refresh}
     if args.marker:
         options["marker"] = _marker(args.marker)
@@ -86,9 +86,12 @@ def run_sync(args: argparse.Namespace) -> int:
 def _sync(args: argparse.Namespace, options: dict[str, Any]) -> Any:
     quiet_dlt()
     from stripe_source.load.sync import sync
+    from stripe_source.load.view_refresh import take_views
     from stripe_source.source import resolve_options
 
-    resolved = resolve_options(**options)  # before dlt's pipeline is made: a wrong option leaves no trace
+    checked = dict(options)
+    take_views(checked)
+    resolved = resolve_options(**checked)  # before dlt's pipeline is made: a wrong option leaves no trace
     # once for all runs of `--every`: a Stripe App's refresh token works once
     options.update(api_key=resolved.credentials, api_base=resolved.api_base)
     return sync(make_pipeline(args), progress=_progress(args), **options)

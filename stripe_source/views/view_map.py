@@ -92,7 +92,7 @@ def view_map(name: str) -> ViewMap:
         ViewMapError: a file of it cannot be read as one.
     """
     if name in view_map_names():
-        return _read_map(MAPS / name)
+        return _our_map(name)
     folder = Path(name)
     if ("/" in name or "\\" in name) and folder.is_dir():
         return _read_map(folder.resolve())
@@ -100,6 +100,10 @@ def view_map(name: str) -> ViewMap:
 
 
 @cache
+def _our_map(name: str) -> ViewMap:
+    return _read_map(MAPS / name)
+
+
 def _read_map(folder: Path) -> ViewMap:
     views = [_read_view(folder.name, file) for file in sorted(folder.glob("*.yaml"))]
     if not views:
