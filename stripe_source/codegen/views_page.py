@@ -1,5 +1,7 @@
-"""The page of a map: every column of every view, with where its value comes from. `python -m stripe_source.codegen.views_page`
-prints it for `docs/striim.md`, below the line that says so; a test compares the two."""
+"""The page of a map of views, for `docs/striim.md`: every column, with where its value comes from.
+
+`python -m stripe_source.codegen.views_page striim` prints it; a test compares the two.
+"""
 from __future__ import annotations
 
 import sys
