@@ -51,6 +51,7 @@ class Account:
 
     def __init__(self, dump: dict[str, list[Any]]) -> None:
         self.things: dict[str, list[Thing]] = {}
+        self._expected: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = {}
         for table, truths in dump.items():
             self.things[table] = [
                 self._seen(table, truth) for truth in truths
@@ -82,6 +83,11 @@ class Account:
 
     def expected(self, view: str) -> dict[tuple[Any, ...], dict[str, Any]]:
         """Key -> column -> value."""
+        if view not in self._expected:
+            self._expected[view] = self._rows(view)
+        return self._expected[view]
+
+    def _rows(self, view: str) -> dict[tuple[Any, ...], dict[str, Any]]:
         if view == "InvoiceLineItemDiscounts":
             things = self._discounts_of_lines()
         else:

@@ -32,9 +32,15 @@ class Copy:
         world = sandbox.World(seed=7, scale=0.02)
         world.populate_all(2)
         world.update("account", world.dump()["accounts"][1].object["id"], individual=PERSON)
-        self.account = Account(world.dump())
+        for _ in range(2):  # of which the newest counts
+            world.create("dispute", charge=world.dump()["charges"][0].object["id"])
+            world.advance(60)
+        gone = world.create("coupon", percent_off=10, duration="once")["id"]
         with sandbox.serve(world=world) as stripe:
             sync(self.pipeline(), api_base=stripe.url, api_key=stripe.api_key, tables=NATIVE)
+            world.delete("coupon", gone)
+            sync(self.pipeline(), api_base=stripe.url, api_key=stripe.api_key, tables="coupons;events")
+        self.account = Account(world.dump())
         self.result = create_views(self.pipeline(), "striim")
 
     def pipeline(self) -> dlt.Pipeline:
