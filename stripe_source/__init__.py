@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from stripe_source.tables.table import Table as Table
     from stripe_source.verification.result import VerifyResult as VerifyResult
     from stripe_source.verification.verify import verify as verify
+    from stripe_source.views.manage import create_views as create_views
+    from stripe_source.views.manage import drop_views as drop_views
+    from stripe_source.views.result import ViewsResult as ViewsResult
+    from stripe_source.views.shown import show_views as show_views
+    from stripe_source.views.shown import views_sql as views_sql
 
 __version__ = "0.1.0"
 
@@ -38,11 +43,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "CheckResult": "preflight.check", "ListPage": "extract.channel", "MigrateResult": "schema.migrate",
     "SchemaDiff": "schema.compare", "SyncResult": "load.sync_result", "Table": "tables.table",
-    "VerifyResult": "verification.result", "WAEvent": "arrow_rows.waevent", "check": "preflight.check",
-    "compact": "load.compact", "demo": "load.demo", "latest": "load.compact", "list_tables": "tables.catalog",
+    "VerifyResult": "verification.result", "ViewsResult": "views.result", "WAEvent": "arrow_rows.waevent",
+    "check": "preflight.check", "compact": "load.compact", "create_views": "views.manage", "demo": "load.demo",
+    "drop_views": "views.manage", "latest": "load.compact", "list_tables": "tables.catalog",
     "pages": "generators", "rows": "generators", "schema_ddl": "schema.ddl", "schema_diff": "schema.diff",
     "schema_history": "schema.inspect", "schema_migrate": "schema.migrate", "schema_show": "schema.inspect",
-    "stripe_source": "source", "sync": "load.sync", "verify": "verification.verify", "waevents": "generators",
+    "show_views": "views.shown", "stripe_source": "source", "sync": "load.sync", "verify": "verification.verify",
+    "views_sql": "views.shown", "waevents": "generators",
 }
 
 __all__ = ["__version__", "sandbox", *_HOMES]

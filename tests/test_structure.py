@@ -19,6 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("codegen",),
     ("verification", "schema"),
     ("load",),
+    ("views",),
     ("preflight",),
     ("generators",),
     ("source",),

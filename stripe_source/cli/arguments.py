@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from stripe_source.cli import schema_commands
+from stripe_source.cli.families import views_commands
 from stripe_source.errors import ConfigurationError, InvalidOption
 
 Command = Callable[[argparse.Namespace], int]
@@ -62,7 +63,11 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lookback", help="how far behind its cursor a table is read again (default: 10m)")
     parser.add_argument("--resync", help="within which time all rows are compared again, beside the change feed "
                                          "(default: 30d; none: never)")
-    parser.add_argument("--schema-map", help="shape of the tables (default: stripe)")
+    parser.add_argument("--schema-map", help="shape of the tables (default: stripe); striim: Striim's tables too, made "
+                                             "anew by each run in a dataset beside")
+    parser.add_argument("--views", metavar="MAP", help="make the views of this map, such as striim, in a dataset "
+                                                       "beside the data, and keep them as it grows; "
+                                                       "`MAP=DATASET` in another")
     _masks(parser)
     _target(parser)
     parser.add_argument("--every", metavar="5m", help="run again and again, with this pause between; Ctrl-C ends it. "
@@ -109,6 +114,10 @@ def _schema_options(parser: argparse.ArgumentParser) -> None:
     schema_commands.configure(parser, _selection, _target)
 
 
+def _views_options(parser: argparse.ArgumentParser) -> None:
+    views_commands.configure(parser)
+
+
 def _sandbox_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=["serve"])
     parser.add_argument("--port", type=int, default=12111, help="default: %(default)s; 0: any free one")
@@ -135,6 +144,8 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "verify": ("prove that the destination equals Stripe, row by row and value by value", _verify_options),
     "tables": ("list the tables", _tables_options),
     "schema": ("show, print, compare and migrate the tables' columns", _schema_options),
+    "views": ("make, show, print and drop views of the data in another system's shape, such as Striim's",
+              _views_options),
     "sandbox": ("serve a Stripe of one's own on this machine", _sandbox_options),
 }
 

@@ -7,6 +7,7 @@ from typing import Any
 from stripe_source.cli import schema_commands
 from stripe_source.cli.arguments import UNSET, Command
 from stripe_source.cli.connect import make_pipeline, quiet_dlt, set_dlt_option
+from stripe_source.cli.families import views_commands
 from stripe_source.cli.output import print_error, print_json, stderr_console, stdout_console
 from stripe_source.cli.sandbox_command import run_sandbox
 from stripe_source.errors import InvalidOption
@@ -64,7 +65,7 @@ def run_sync(args: argparse.Namespace) -> int:
     from stripe_source.options import duration
 
     pause = duration(args.every, "every") if args.every else None
-    names = "mode", "start", "end", "deletes", "lookback", "schema_map", "history", "schema_contract", "resync"
+    names = "mode", "start", "end", "deletes", "lookback", "schema_map", "history", "schema_contract", "resync", "views"
     options = {**stripe_options(args), **given_options(args, *names, *MASKS), "refresh": args.refresh}
     if args.marker:
         options["marker"] = _marker(args.marker)
@@ -87,9 +88,12 @@ def run_sync(args: argparse.Namespace) -> int:
 def _sync(args: argparse.Namespace, options: dict[str, Any]) -> Any:
     quiet_dlt()
     from stripe_source.load.sync import sync
+    from stripe_source.load.view_refresh import take_views
     from stripe_source.source import resolve_options
 
-    resolved = resolve_options(**options)  # before dlt's pipeline is made: a wrong option leaves no trace
+    checked = dict(options)
+    take_views(checked)
+    resolved = resolve_options(**checked)  # before dlt's pipeline is made: a wrong option leaves no trace
     # once for all runs of `--every`: a Stripe App's refresh token works once
     options.update(api_key=resolved.credentials, api_base=resolved.api_base)
     return sync(make_pipeline(args), progress=_progress(args), **options)
@@ -169,7 +173,18 @@ def run_schema(args: argparse.Namespace) -> int:
     return exit_code
 
 
+def run_views(args: argparse.Namespace) -> int:
+    """Run a command of the `views` family."""
+    quiet_dlt()
+    data, show, exit_code = views_commands.perform(args, make_pipeline)
+    if args.json:
+        print_json(data)
+    else:
+        show(stdout_console())
+    return exit_code
+
+
 COMMANDS: dict[str, Command] = {
     "demo": run_demo, "run": run_sync, "check": run_check, "verify": run_verify, "tables": run_tables,
-    "schema": run_schema, "sandbox": run_sandbox,
+    "schema": run_schema, "views": run_views, "sandbox": run_sandbox,
 }

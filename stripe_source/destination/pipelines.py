@@ -30,6 +30,31 @@ def attach_pipeline(name: str) -> dlt.Pipeline:
     return pipeline
 
 
+def last_pipeline(folder: Path) -> dlt.Pipeline | None:
+    """The pipeline that was run last in a folder; None where dlt knows of none."""
+    import dlt
+    from dlt.common.pipeline import get_dlt_pipelines_dir
+
+    known = Path(get_dlt_pipelines_dir())
+    for each in sorted(known.iterdir() if known.is_dir() else (), key=_changed, reverse=True):
+        if not each.is_dir():
+            continue
+        with without_config_trace():
+            try:
+                pipeline = dlt.attach(each.name)
+            except Exception:  # what another version of dlt left, or what is no pipeline: not ours to judge
+                continue
+        last = pipeline.last_run_context or {}
+        if pipeline.default_schema_name and last.get("local_dir") == str(folder.resolve()):
+            return pipeline
+    return None
+
+
+def _changed(folder: Path) -> float:
+    """When a pipeline wrote its state last."""
+    return max((file.stat().st_mtime for file in folder.glob("*.json")), default=0.0)
+
+
 def restore_pipeline(pipeline: dlt.Pipeline) -> dlt.Pipeline:
     """The same pipeline; where it was never run on this machine, with the schema that its destination keeps."""
     if not pipeline.default_schema_name:

@@ -12,6 +12,8 @@
     │   ├── RowFunctionFailed           of `add_map`, `add_filter` or `add_yield_map`
     │   ├── NotPicklable                a source was to be pickled
     │   ├── NewerState                  a later release wrote the state of the pipeline
+    │   ├── ViewMapError                a file of a schema map of views says something that cannot be
+    │   ├── NotOurView                  the dataset has tables or views of the names of ours
     │   └── MixedData                   the dataset holds another account's data, or the other mode's
     ├── StripeError                     1: Stripe answered with an error, or not at all
     │   ├── AuthenticationError         3: 401
@@ -40,12 +42,14 @@ from stripe_source.errors.configuration import (
     MissingKey,
     MixedData,
     NewerState,
+    NotOurView,
     NotPicklable,
     NotPickled,
     PublishableKey,
     RowFunctionFailed,
     UnknownMarker,
     UnknownTable,
+    ViewMapError,
 )
 from stripe_source.errors.loading import (
     Busy,
@@ -86,6 +90,7 @@ __all__ = [
     "MixedData",
     "NewerState",
     "NotEnabled",
+    "NotOurView",
     "NotPicklable",
     "NotPickled",
     "PermissionDenied",
@@ -101,4 +106,5 @@ __all__ = [
     "UnknownMarker",
     "UnknownTable",
     "Unreachable",
+    "ViewMapError",
 ]

@@ -182,3 +182,36 @@ class MixedData(ConfigurationError):
             f"{where} holds data of {kind} `{stored}`, and the key reads {kind} `{read}`. "
             f"Use the key of `{stored}`, or load `{read}` into a dataset of its own (`--dataset`)."
         )
+
+
+class ViewMapError(ConfigurationError):
+    """A file of a schema map of views says something that cannot be.
+
+    Args:
+        file: the map and the file.
+        view: the view; None where not even that is known.
+        column: its column; None where it is about the view.
+        reason: what is wrong, and what is known instead.
+    """
+
+    def __init__(self, file: str, view: str | None, column: str | None, reason: str) -> None:
+        self.file, self.view, self.column = file, view, column
+        where = f", view `{view}`" if view else ""
+        what = f", column `{column}`" if column else ""
+        super().__init__(f"Schema map `{file}`{where}{what}: {reason}")
+
+
+class NotOurView(ConfigurationError):
+    """The dataset has tables or views of these names that this package did not make; they are left alone.
+
+    Args:
+        names: of the tables or views.
+        dataset: where they are.
+    """
+
+    def __init__(self, names: Iterable[str], dataset: str) -> None:
+        self.names, self.dataset = tuple(names), dataset
+        super().__init__(
+            f"Dataset `{dataset}` has {quoted(self.names)}, which `views create` has not made, so nothing was changed. "
+            "Make the views in a dataset of their own (`--dataset`), or remove what is there."
+        )

@@ -29,6 +29,7 @@ from stripe_source.load.process import collect_rarely
 from stripe_source.load.progress import Progress, Silent, coverage_callback
 from stripe_source.load.sync_result import SyncResult, add_results, sum_figures
 from stripe_source.load.user_source import UserSource, refuse_without_functions
+from stripe_source.load.view_refresh import refresh_views, take_views
 from stripe_source.options import Options
 from stripe_source.redaction import redact
 from stripe_source.resources.declaration.resource import history_resource, table_resource
@@ -38,6 +39,7 @@ from stripe_source.resources.run import Extraction
 from stripe_source.resources.table_result import TableResult
 from stripe_source.source import resolve_options
 from stripe_source.tables.markers import EVENTS_MARKER
+from stripe_source.views.result import ViewsResult
 
 ROWS_PER_LOAD = 24_000  # what a run that is killed has to read again, and what waits in memory for the next load
 ROWS_PER_FURTHER_TABLE = 2_000  # added for each further table, up to as many again: each costs dlt time in each load
@@ -56,7 +58,9 @@ def sync(
             place of options. Resources that are not ours are extracted once in a run.
         progress: reports what is read and loaded.
         refresh: names of tables to read again from the beginning, whatever their cursor.
-        options: those of `stripe_source`.
+        options: those of `stripe_source`, and `views`: maps whose views are made in a dataset beside the data and made
+            again when the data has more, like `"striim"` or `{"striim": "dataset"}`. A `schema_map` that is one of
+            these is made as tables, anew by each run.
 
     Returns:
         What became of every table. A table that could not be read has a status other than "ok"; the others are loaded.
@@ -71,6 +75,7 @@ def sync(
     """
     began = time.monotonic()
     hide_secrets(options)
+    views = take_views(options)
     own = UserSource(source, options) if source is not None else None
     resolved = own.options(refresh) if own else resolve_options(**options, refresh=refresh)
     run = _Run(pipeline, resolved, progress or Silent(), own)
@@ -86,6 +91,7 @@ def sync(
             identity, figures = answer()  # before anything is made: a refused key leaves no table
             run.figures.append(figures)
             run.load_all(identity, began)
+            run.views = refresh_views(pipeline, views)
     except PipelineStepFailed as failure:
         error = error_of_step(pipeline, failure)
         if error is failure:
@@ -115,6 +121,7 @@ class _Run:
     results: dict[str, TableResult] = field(default_factory=dict)
     extraction: Extraction | None = None
     refresh: Any = None  # dlt's, of the pipeline
+    views: list[ViewsResult] = field(default_factory=list)
     counter: StatementCounter = field(default_factory=StatementCounter)
 
     def load_all(self, identity: AccountIdentity, began: float) -> None:
@@ -196,6 +203,7 @@ class _Run:
             schema_version=self.pipeline.default_schema.version or 0,
             statements=self.counter.number,
             notes=list(dict.fromkeys(self.notes)),
+            views=self.views,
         )
 
 

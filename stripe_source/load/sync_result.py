@@ -7,6 +7,7 @@ from typing import Any
 from stripe_source.api.pages import Figures
 from stripe_source.extract.verdicts import FAILED
 from stripe_source.resources.table_result import TableResult
+from stripe_source.views.result import ViewsResult
 
 
 @dataclass
@@ -28,6 +29,7 @@ class SyncResult:
         statements: how many queries of ours the destination answered: what it holds of the tables, and whether another
             process loads. Statements of dlt, which load the rows and keep its state, are not counted.
         notes: what a person should know.
+        views: what became of the views that the options `views` and `schema_map` ask for, map by map.
     """
 
     tables: dict[str, TableResult]
@@ -43,6 +45,7 @@ class SyncResult:
     schema_version: int
     statements: int = 0
     notes: list[str] = field(default_factory=list)
+    views: list[ViewsResult] = field(default_factory=list)
 
     @property
     def failed(self) -> dict[str, TableResult]:

@@ -27,6 +27,9 @@ from stripe_source.tables.catalog import list_tables
 from stripe_source.tables.table import Table
 from stripe_source.verification.result import VerifyResult
 from stripe_source.verification.verify import verify
+from stripe_source.views.manage import create_views, drop_views
+from stripe_source.views.result import ViewsResult
+from stripe_source.views.shown import show_views, views_sql
 
 
 def sources(own: Table) -> list[DltSource]:
@@ -126,6 +129,18 @@ def migrated(pipeline: dlt.Pipeline, other: dlt.Pipeline) -> MigrateResult:
     result = schema_migrate(pipeline, from_pipeline=other)
     print(result.before, result.after, result.tables_added, result.asdict())
     return result
+
+
+def views(pipeline: dlt.Pipeline) -> list[str]:
+    """Views of a map: made, shown, written for a database, removed, and kept by runs."""
+    made: ViewsResult = create_views(pipeline, "striim", dataset="striim", materialize=True)
+    columns: list[dict[str, Any]] = show_views("striim", "Charges", pipeline)[0]["columns"]
+    sql: list[dict[str, Any]] = views_sql("striim", "snowflake", ["Charges", "Invoice%"], data="raw", dataset="striim")
+    drop_views(pipeline, "striim", dataset="striim")
+    kept = sync(pipeline, views={"striim": None, "./mine": "mine"}).views
+    sync(pipeline, views="striim", schema_map="striim")
+    print(columns, sql, made.exit_code, made.asdict())
+    return [f"{view.name}: {view.status}" for result in (made, *kept) for view in result.views]
 
 
 def played(pipeline: dlt.Pipeline) -> SyncResult:

@@ -50,6 +50,9 @@ def show_sync(console: Console, result: SyncResult) -> None:
     say(console, f"{count_of(figures.requests, 'request')}, {figures.bytes / 1e6:,.1f} MB of JSON, "
                  f"{result.seconds:.1f} s; account {result.account}, {mode} mode")
     line(console, f"Data: {local_path(result.location)}, dataset {result.dataset}")
+    for views in result.views:
+        kind = "tables" if any(view.kind == "table" for view in views.views) else "views"
+        line(console, f"{views.map}: {len(views.views)} {kind}, dataset {views.dataset}")
     if query := try_it(result):
         line(console, f"\nTry it:\n  {query}")
 
