@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("resources",),
     ("extract",),
     ("destination", "workers", "options"),
+    ("waevent_forms",),
     ("arrow_rows", "api"),
     ("tables",),
     ("dlt_patches", "errors"),
