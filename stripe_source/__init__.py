@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from stripe_source.schema.migrate import MigrateResult as MigrateResult
     from stripe_source.schema.migrate import schema_migrate as schema_migrate
     from stripe_source.source import stripe_source as stripe_source
+    from stripe_source.striim.load import WAEventsLoaded as WAEventsLoaded
+    from stripe_source.striim.load import load_waevents as load_waevents
+    from stripe_source.striim.resource import rows_from_waevents as rows_from_waevents
     from stripe_source.tables.catalog import list_tables as list_tables
     from stripe_source.tables.table import Table as Table
     from stripe_source.verification.result import VerifyResult as VerifyResult
@@ -38,9 +41,10 @@ __version__ = "0.1.0"
 _HOMES = {
     "CheckResult": "preflight.check", "ListPage": "extract.channel", "MigrateResult": "schema.migrate",
     "SchemaDiff": "schema.compare", "SyncResult": "load.sync_result", "Table": "tables.table",
-    "VerifyResult": "verification.result", "WAEvent": "arrow_rows.waevent", "check": "preflight.check",
-    "compact": "load.compact", "demo": "load.demo", "latest": "load.compact", "list_tables": "tables.catalog",
-    "pages": "generators", "rows": "generators", "schema_ddl": "schema.ddl", "schema_diff": "schema.diff",
+    "VerifyResult": "verification.result", "WAEvent": "arrow_rows.waevent", "WAEventsLoaded": "striim.load",
+    "check": "preflight.check", "compact": "load.compact", "demo": "load.demo", "latest": "load.compact",
+    "list_tables": "tables.catalog", "load_waevents": "striim.load", "pages": "generators", "rows": "generators",
+    "rows_from_waevents": "striim.resource", "schema_ddl": "schema.ddl", "schema_diff": "schema.diff",
     "schema_history": "schema.inspect", "schema_migrate": "schema.migrate", "schema_show": "schema.inspect",
     "stripe_source": "source", "sync": "load.sync", "verify": "verification.verify", "waevents": "generators",
 }

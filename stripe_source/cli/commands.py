@@ -9,6 +9,7 @@ from stripe_source.cli.arguments import UNSET, Command
 from stripe_source.cli.connect import make_pipeline, quiet_dlt, set_dlt_option
 from stripe_source.cli.output import print_error, print_json, stderr_console, stdout_console
 from stripe_source.cli.sandbox_command import run_sandbox
+from stripe_source.cli.striim.waevents import run_waevents
 from stripe_source.errors import InvalidOption
 
 # What a command needs is imported when it runs: dlt and pyarrow take most of a second, and many commands need neither.
@@ -169,5 +170,5 @@ def run_schema(args: argparse.Namespace) -> int:
 
 COMMANDS: dict[str, Command] = {
     "demo": run_demo, "run": run_sync, "check": run_check, "verify": run_verify, "tables": run_tables,
-    "schema": run_schema, "sandbox": run_sandbox,
+    "schema": run_schema, "sandbox": run_sandbox, "waevents": run_waevents,
 }
