@@ -20,6 +20,7 @@ from stripe_source.tables.table import Table
 When = datetime | date | str | int | float | None
 MODES = ("initial", "incremental", "auto")
 DELETES = ("soft", "hard")
+EMITS = ("rows", "waevents")
 DEFAULT_RATE = float("0.5")  # compared by identity: where nobody chose a rate, a loopback address gets none
 _FIRST, _LAST = -62135596800, 253402300799  # unix seconds of the years 1 to 9999; milliseconds are far beyond
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -112,6 +113,7 @@ class Options:
     contract: Contract = ANYTHING
     resync: int | None = None
     include_secrets: bool = False
+    emit: str = "rows"
 
     def again(self, table: Table) -> bool:
         """Whether a table is read from the beginning, whatever its cursor."""
@@ -199,7 +201,7 @@ def resolve(
     selected = select_tables(tables, exclude)
     low, high = bounds(start, end)
     for option, value, known in (
-        ("deletes", deletes, DELETES), ("schema_map", schema_map, ("stripe",)), ("emit", emit, ("rows",)),
+        ("deletes", deletes, DELETES), ("schema_map", schema_map, ("stripe",)), ("emit", emit, EMITS),
         ("accounts", accounts, (None,)), ("include_secrets", include_secrets, (False, True)),
     ):
         if value not in known:
@@ -213,7 +215,7 @@ def resolve(
         api_base=api_base, api_version=api_version or API_VERSION,
         governor=governor(rate, given_credentials.livemode, api_base, given_credentials.secrets),
         refresh=_names_among(selected, refresh), history=_names_among(selected, history),
-        contract=contract_of(schema_contract), include_secrets=include_secrets,
+        contract=contract_of(schema_contract), include_secrets=include_secrets, emit=emit,
         resync=None if resync in (None, "none", "never") else max(duration(resync, "resync"), 1),
     )
 

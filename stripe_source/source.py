@@ -22,9 +22,10 @@ from stripe_source.configured import (
 )
 from stripe_source.dlt_patches.apply import prepare_destination
 from stripe_source.options import DEFAULT_RATE, Options, resolve
-from stripe_source.resources.declaration.resource import history_resource, table_resource
+from stripe_source.resources.declaration.resource import history_resource, table_resource, waevents_resource
 from stripe_source.resources.declaration.selection import extracted_names
-from stripe_source.resources.read import read_changes, read_table
+from stripe_source.resources.outbox import Outbox
+from stripe_source.resources.read import read_changes, read_table, read_waevents
 from stripe_source.resources.run import Extraction
 from stripe_source.resources.table_result import CHANGES
 from stripe_source.tables.markers import EVENTS_MARKER
@@ -78,7 +79,7 @@ def stripe_source(
         deletes: "soft": a row that Stripe no longer has stays, with `_deleted` and `_deleted_at` set. "hard": it goes.
         lookback: how far behind its cursor a table is read again: "10m", "2h", "15d", seconds or a timedelta.
         schema_map: the shape of the tables; "stripe" is the native one.
-        emit: "rows".
+        emit: "rows", or "waevents": each row that a load writes is also a WAEvent in the table `<table>_waevents`.
         accounts: None, the key's own account.
         rate: share of Stripe's documented limits that may be used, 0 < rate <= 1. None: no limit of ours, the default
             where `api_base` is a loopback address.
@@ -116,6 +117,9 @@ def stripe_source(
         yield table_resource(run.options, shape, partial(read_table, run, shape))
         if table.name in run.options.history:
             yield history_resource(shape, partial(_history_rows, run, shape))
+        if run.options.emit == "waevents":
+            run.outboxes.setdefault(table.name, Outbox(shape))
+            yield waevents_resource(shape, partial(read_waevents, run, shape))
     if EVENTS_MARKER in run.options.markers.values():
 
         def feed() -> Iterator[Any]:

@@ -74,6 +74,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
                              "discard_value, or one for each: `columns=freeze;data_type=evolve`")
     parser.add_argument("--refresh", metavar="TABLE", action="append",
                         help="read this table again from the beginning")
+    waevents.configure_out(parser)
 
 
 def _check_options(parser: argparse.ArgumentParser) -> None:

@@ -30,9 +30,10 @@ from stripe_source.load.progress import Progress, Silent, coverage_callback
 from stripe_source.load.sync_result import SyncResult, add_results, sum_figures
 from stripe_source.options import Options
 from stripe_source.redaction import redact
-from stripe_source.resources.declaration.resource import history_resource, table_resource
+from stripe_source.resources.declaration.resource import history_resource, table_resource, waevents_resource
 from stripe_source.resources.history import SUFFIX
 from stripe_source.resources.lock import pipeline_lock
+from stripe_source.resources.outbox import SUFFIX as WAEVENTS
 from stripe_source.resources.run import Extraction
 from stripe_source.resources.table_result import TableResult
 from stripe_source.source import resolve_options
@@ -211,7 +212,9 @@ def _prepare_tables(pipeline: dlt.Pipeline, extraction: Extraction) -> None:
     histories = [
         table for table in options.tables if table.name in options.history and table.name + SUFFIX not in existing
     ]
-    if not missing and not histories and not pipeline.first_run:
+    emitted = options.tables if options.emit == "waevents" else []
+    outboxes = [table for table in emitted if table.name + WAEVENTS not in existing]
+    if not missing and not histories and not outboxes and not pipeline.first_run:
         return
     if pipeline.first_run and extraction.rows_per_load and missing:
         extraction.new_tables, extraction.creating_tables = {table.name for table in options.tables}, True
@@ -220,4 +223,5 @@ def _prepare_tables(pipeline: dlt.Pipeline, extraction: Extraction) -> None:
     create_tables(pipeline, [
         *(table_resource(options, table_map(table), empty_table) for table in missing),
         *(history_resource(table_map(table), empty_table) for table in histories),
+        *(waevents_resource(table_map(table), empty_table) for table in outboxes),
     ])

@@ -47,6 +47,19 @@ def read_table(run: Extraction, shape: TableMap, cursor: Any = None) -> Iterator
         closed = False
     finally:
         run.finish(name, closed)
+        if name in run.outboxes:
+            run.outboxes[name].done = True
+
+
+def read_waevents(run: Extraction, shape: TableMap) -> Iterator[Any]:
+    """The items of the resource of a table's WAEvents; none where nobody takes the table itself.
+
+    Args:
+        run: the reading that all resources share.
+        shape: the map of the table.
+    """
+    if shape.table.name in extracted_names():
+        yield from run.outboxes[shape.table.name].items()
 
 
 def read_changes(run: Extraction) -> Iterator[Any]:

@@ -54,6 +54,7 @@ class Extraction:
         counter: counts the statements that the destination is asked.
         creating_tables: this extraction only makes `new_tables`, while the reading begins; rows go into the next one.
         ground: what may be believed of each table, once the run has begun.
+        outboxes: by table, what takes its WAEvents.
     """
 
     options: Options
@@ -67,6 +68,7 @@ class Extraction:
     creating_tables: bool = False
     ground: Ground = field(default_factory=Ground)
     counter: StatementCounter = field(default_factory=StatementCounter)
+    outboxes: dict[str, Any] = field(default_factory=dict)
     _first: threading.Lock = field(default_factory=threading.Lock)  # dlt may read resources in several threads
     _begun: bool = False
     _identity: AccountIdentity | None = None

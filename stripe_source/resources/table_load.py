@@ -26,6 +26,7 @@ from stripe_source.resources.declaration.selection import is_limited
 from stripe_source.resources.ground.check import Ground
 from stripe_source.resources.history import TO, Versions
 from stripe_source.resources.marker import MARKERS, Outcome
+from stripe_source.resources.outbox import Outbox
 from stripe_source.resources.state import SourceState, TableState, current_load_id
 from stripe_source.resources.table_result import TableResult
 from stripe_source.tables.schema_map import TableMap
@@ -50,6 +51,7 @@ class LoadContext(Protocol):
     new_tables: set[str]
     creating_tables: bool
     ground: Ground
+    outboxes: dict[str, Any]
 
     def is_first_load(self, name: str) -> bool:
         """Whether the destination holds nothing of a table."""
@@ -118,6 +120,8 @@ class TableLoad:
             keeps_newest=self._result.marker == "id", refuse=self._tell,
             load_id=lambda: self._load_id, confirm_gone=run.confirm_gone,
         )
+        self._outbox: Outbox | None = run.outboxes.get(self._name)
+        self._comparison.outbox = self._outbox
         if self._contract.tables != EVOLVE and not self._known:
             self._refuse(SchemaFrozen(self._name))
             if self._contract.tables != FREEZE:
@@ -245,6 +249,8 @@ class TableLoad:
     def _with_hints(self, table: pa.Table) -> Any:
         """A table with dlt's hints for the inferred columns whose type Arrow does not show."""
         self._written = True
+        if self._outbox:
+            self._outbox.add(table, self._load_id, self._rows.inferred)
         source, state = SourceState.load(self._source), TableState.load(self._own)
         source.last_load, state.held = self._load_id, True
         source.save(self._source)

@@ -146,16 +146,21 @@ def waevents_of(rows: pa.Table, names: Sequence[str]) -> Iterator[StriimWAEvent]
         rows: with the columns `COLUMNS`.
         names: the columns that the map of their table declares.
     """
-    nulls = dict.fromkeys(names)
     for row in rows.to_pylist():
-        metadata = _loads(row["metadata"])
-        inferred = metadata.get("InferredColumns") or {}
-        data, before = _loads(row["data"]), _loads(row["before"])
-        yield StriimWAEvent(
-            metadata, {**nulls, **dict.fromkeys(inferred), **data}, before and {**nulls, **before},
-            _loads(row["userdata"]), bitmap_of_text(row["data_presence_bitmap"]),
-            bitmap_of_text(row["before_presence_bitmap"]), row["type_uuid"],
-        )
+        yield waevent_of(row, names)
+
+
+def waevent_of(row: Mapping[str, Any], names: Sequence[str]) -> StriimWAEvent:
+    """The WAEvent that a row of a table of WAEvents is; see `waevents_of`."""
+    nulls = dict.fromkeys(names)
+    metadata = _loads(row["metadata"])
+    inferred = metadata.get("InferredColumns") or {}
+    data, before = _loads(row["data"]), _loads(row["before"])
+    return StriimWAEvent(
+        metadata, {**nulls, **dict.fromkeys(inferred), **data}, before and {**nulls, **before},
+        _loads(row["userdata"]), bitmap_of_text(row["data_presence_bitmap"]),
+        bitmap_of_text(row["before_presence_bitmap"]), row["type_uuid"],
+    )
 
 
 def _loads(text: Any) -> Any:

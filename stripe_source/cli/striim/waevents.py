@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from stripe_source.cli.connect import make_pipeline, quiet_dlt
-from stripe_source.cli.output import print_json, stdout_console
+from stripe_source.cli.output import print_json, stderr_console, stdout_console
+from stripe_source.errors import InvalidOption
 
 if TYPE_CHECKING:
     from stripe_source.striim.load import WAEventsLoaded
@@ -28,6 +29,50 @@ def configure(parser: argparse.ArgumentParser, target: Callable[[argparse.Argume
     parser.add_argument("--deletes", choices=["soft", "hard"], default="soft",
                         help="soft (default): rows that are deleted stay, flagged; hard: they go")
     target(parser)
+
+
+def configure_out(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `run` that write WAEvents."""
+    group = parser.add_argument_group("WAEvents")
+    group.add_argument("--emit", help="rows (default), or waevents: each row that is loaded is a WAEvent in "
+                                      "TABLE_waevents, too")
+    group.add_argument("--out", metavar="FILE", help="with `--emit waevents`: write them, each once, to a file, a "
+                                                     "folder (`out/`), or `-`, which is standard output")
+    group.add_argument("--out-format", choices=["json", "positional", "sysout", "avro"], default="json",
+                       help="named JSON, one after another (default); JSON by position; as Striim's SysOut; Avro")
+    group.add_argument("--gzip", action="store_true", help="pack files")
+    group.add_argument("--roll-size", default="64mb", help="begin the next file of a folder at this (default: 64mb)")
+    group.add_argument("--roll-time", default="1h", help="likewise after this (default: 1h)")
+
+
+def check_out(args: argparse.Namespace) -> None:
+    """See whether what is written can be, before anything is read.
+
+    Raises:
+        InvalidOption: it cannot.
+    """
+    if args.out is None:
+        return
+    if args.emit != "waevents":
+        raise InvalidOption("out", args.out, reason="WAEvents are written with `--emit waevents`.")
+    from stripe_source.options import duration
+    from stripe_source.striim.out import size_of
+
+    size_of(args.roll_size)
+    duration(args.roll_time, "roll_time")
+
+
+def write_out(args: argparse.Namespace, pipeline: Any) -> None:
+    """Write the WAEvents of a run, and of earlier ones that were not written."""
+    if args.out is None:
+        return
+    from stripe_source.striim.out import write_waevents
+
+    written = write_waevents(
+        pipeline, args.out, format=args.out_format, gzip=args.gzip, roll_size=args.roll_size, roll_time=args.roll_time)
+    if not args.json:
+        number = sum(written.waevents.values())
+        stderr_console().print(f"{number:,} WAEvents written to {args.out}", highlight=False)
 
 
 def run_waevents(args: argparse.Namespace) -> int:
