@@ -27,6 +27,7 @@ from stripe_source.load.failures import error_of_step
 from stripe_source.load.load_loop import Loaded, load_pending, load_until_done
 from stripe_source.load.process import collect_rarely
 from stripe_source.load.progress import Progress, Silent, coverage_callback
+from stripe_source.load.striim_metrics import Columns, columns_of, run_metrics
 from stripe_source.load.sync_result import SyncResult, add_results, sum_figures
 from stripe_source.options import Options
 from stripe_source.redaction import redact
@@ -35,6 +36,7 @@ from stripe_source.resources.history import SUFFIX
 from stripe_source.resources.lock import pipeline_lock
 from stripe_source.resources.outbox import SUFFIX as WAEVENTS
 from stripe_source.resources.run import Extraction
+from stripe_source.resources.state import sources_of
 from stripe_source.resources.table_result import TableResult
 from stripe_source.source import resolve_options
 from stripe_source.tables.markers import EVENTS_MARKER
@@ -80,6 +82,7 @@ def sync(
             collect_rarely(),
             dlt_patches(pipeline),  # imports pyarrow while Stripe answers
         ):
+            run.columns = columns_of(pipeline)
             identity, figures = answer()  # before anything is made: a refused key leaves no table
             run.figures.append(figures)
             run.load_all(identity, began)
@@ -112,6 +115,7 @@ class _Run:
     extraction: Extraction | None = None
     refresh: Any = None  # dlt's, of the pipeline
     counter: StatementCounter = field(default_factory=StatementCounter)
+    columns: Columns = field(default_factory=dict)  # of all tables, before it
 
     def load_all(self, identity: AccountIdentity, began: float) -> None:
         """Load everything; where that took long, load again what has happened since the first page."""
@@ -184,6 +188,10 @@ class _Run:
             schema_version=self.pipeline.default_schema.version or 0,
             statements=self.counter.number,
             notes=list(dict.fromkeys(self.notes)),
+            striim_metrics=run_metrics(
+                self.results, seconds, extractor.now if extractor else None,
+                sources_of(self.pipeline).get("stripe", {}), self.columns, columns_of(self.pipeline),
+            ),
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from stripe_source.api.pages import Figures
 from stripe_source.extract.verdicts import FAILED
+from stripe_source.load.striim_metrics import RunMetrics
 from stripe_source.resources.table_result import TableResult
 
 
@@ -28,6 +29,7 @@ class SyncResult:
         statements: how many queries of ours the destination answered: what it holds of the tables, and whether another
             process loads. Statements of dlt, which load the rows and keep its state, are not counted.
         notes: what a person should know.
+        striim_metrics: the same under the names of Striim's metrics, by table and in all.
     """
 
     tables: dict[str, TableResult]
@@ -43,6 +45,7 @@ class SyncResult:
     schema_version: int
     statements: int = 0
     notes: list[str] = field(default_factory=list)
+    striim_metrics: RunMetrics = field(default_factory=RunMetrics)
 
     @property
     def failed(self) -> dict[str, TableResult]:
@@ -73,7 +76,9 @@ def add_results(before: TableResult, later: TableResult) -> TableResult:
     counts = {name: getattr(before, name) + getattr(later, name) for name in counted}
     inferred = sorted({*before.inferred, *later.inferred})
     kinds = {**before.other_kinds, **later.other_kinds}
-    return replace(later, **counts, inferred=inferred, other_kinds=kinds)
+    added = replace(later, **counts, inferred=inferred, other_kinds=kinds)
+    added.note_activity(before.latest_activity)
+    return added
 
 
 def sum_figures(*figures: Figures) -> Figures:

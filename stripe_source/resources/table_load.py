@@ -11,6 +11,7 @@ from dlt.common.schema.utils import has_table_seen_data
 
 from stripe_source.arrow_rows.builder import RowBuilder
 from stripe_source.arrow_rows.contract import EVOLVE, FREEZE, Contract, contract_of
+from stripe_source.arrow_rows.values import newest_second
 from stripe_source.arrow_rows.waevent import WAEvent
 from stripe_source.destination.create_tables import empty_table
 from stripe_source.destination.stored_rows import Key, StoredRows
@@ -249,6 +250,7 @@ class TableLoad:
     def _with_hints(self, table: pa.Table) -> Any:
         """A table with dlt's hints for the inferred columns whose type Arrow does not show."""
         self._written = True
+        self._result.note_activity(newest_second(table.column("_changed_at")))
         if self._outbox:
             self._outbox.add(table, self._load_id, self._rows.inferred)
         source, state = SourceState.load(self._source), TableState.load(self._own)
