@@ -58,7 +58,7 @@ def _one(case: str, options: Sequence[str], number: int, behaviour: Behaviour, t
 
 
 def _load(program: Sequence[str], stripe: Server, folder: Path, number: int, timeout: float) -> Row:
-    command = [*program, "waevents", "load", FILE, "--pipeline", "loaded", "--dataset", "loaded"]
+    command = [*program, "waevents", "load", FILE, "--pipeline", "loading", "--dataset", "loaded"]
     done = child.run([command], folder, environment(stripe, folder), timeout)
     if done.trouble:
         return {"trouble": done.trouble}
