@@ -10,6 +10,7 @@ from benchmarks.markers import of_markers
 from benchmarks.peers import of_peers
 from benchmarks.sandbox import of_sandbox
 from benchmarks.sizes import Sizes
+from benchmarks.waevents import of_waevents
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,13 @@ BENCHMARKS = (
          Column("share", "of the default", "{:.0%}"), Column("cpu", "CPU seconds", "{:,.1f}"), MEGABYTES,
          Column("later_seconds", "seconds, one in a hundred added", "{:,.2f}"),
          Column("later_megabytes", "its memory, MB", "{:,.0f}"), COMPLETE, RUNS),
+    ),
+    Benchmark(
+        "waevents", "WAEvents beside rows", "Charges loaded by `stripe-source run`, with `--emit waevents`, with "
+        "`--out` to a file as well, and that file loaded by `stripe-source waevents load`. `code`: no limits, no "
+        "latency. `user`: Stripe's limits and 250 ms. The share is how fast it is by the load of rows.", of_waevents,
+        (Column("setting", "setting"), Column("case", "what"), ROWS, SECONDS, PER_SECOND,
+         Column("share", "of rows", "{:.0%}"), Column("cpu", "CPU seconds", "{:,.1f}"), MEGABYTES, COMPLETE, RUNS),
     ),
     Benchmark(
         "kill", "Killed at half, and started again", "`kill -9` when the server had given half of the pages. Pages "

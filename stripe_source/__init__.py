@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from stripe_source.schema.migrate import MigrateResult as MigrateResult
     from stripe_source.schema.migrate import schema_migrate as schema_migrate
     from stripe_source.source import stripe_source as stripe_source
+    from stripe_source.striim.load import WAEventsLoaded as WAEventsLoaded
+    from stripe_source.striim.load import load_waevents as load_waevents
+    from stripe_source.striim.out import WAEventsWritten as WAEventsWritten
+    from stripe_source.striim.out import write_waevents as write_waevents
+    from stripe_source.striim.resource import rows_from_waevents as rows_from_waevents
     from stripe_source.tables.catalog import list_tables as list_tables
     from stripe_source.tables.table import Table as Table
     from stripe_source.verification.result import VerifyResult as VerifyResult
@@ -44,12 +49,14 @@ _HOMES = {
     "CheckResult": "preflight.check", "ListPage": "extract.channel", "MigrateResult": "schema.migrate",
     "SchemaDiff": "schema.compare", "SyncResult": "load.sync_result", "Table": "tables.table",
     "VerifyResult": "verification.result", "ViewsResult": "views.result", "WAEvent": "arrow_rows.waevent",
-    "check": "preflight.check", "compact": "load.compact", "create_views": "views.manage", "demo": "load.demo",
-    "drop_views": "views.manage", "latest": "load.compact", "list_tables": "tables.catalog",
-    "pages": "generators", "rows": "generators", "schema_ddl": "schema.ddl", "schema_diff": "schema.diff",
-    "schema_history": "schema.inspect", "schema_migrate": "schema.migrate", "schema_show": "schema.inspect",
-    "show_views": "views.shown", "stripe_source": "source", "sync": "load.sync", "verify": "verification.verify",
-    "views_sql": "views.shown", "waevents": "generators",
+    "WAEventsLoaded": "striim.load", "WAEventsWritten": "striim.out", "check": "preflight.check",
+    "compact": "load.compact", "create_views": "views.manage", "demo": "load.demo", "drop_views": "views.manage",
+    "latest": "load.compact", "list_tables": "tables.catalog", "load_waevents": "striim.load", "pages": "generators",
+    "rows": "generators", "rows_from_waevents": "striim.resource", "schema_ddl": "schema.ddl",
+    "schema_diff": "schema.diff", "schema_history": "schema.inspect", "schema_migrate": "schema.migrate",
+    "schema_show": "schema.inspect", "show_views": "views.shown", "stripe_source": "source", "sync": "load.sync",
+    "verify": "verification.verify", "views_sql": "views.shown", "waevents": "generators",
+    "write_waevents": "striim.out",
 }
 
 __all__ = ["__version__", "sandbox", *_HOMES]

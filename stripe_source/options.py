@@ -24,6 +24,7 @@ from stripe_source.tables.table import Table
 When = datetime | date | str | int | float | None
 MODES = ("initial", "incremental", "auto")
 DELETES = ("soft", "hard")
+EMITS = ("rows", "waevents")
 DEFAULT_RATE = float("0.5")  # compared by identity: where nobody chose a rate, a loopback address gets none
 _FIRST, _LAST = -62135596800, 253402300799  # unix seconds of the years 1 to 9999; milliseconds are far beyond
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -116,6 +117,7 @@ class Options:
     contract: Contract = ANYTHING
     resync: int | None = None
     include_secrets: bool = False
+    emit: str = "rows"
     masks: Masks = NO_MASKS
     notes: list[str] = field(default_factory=list)  # what a person should know of these options
     row_steps: Mapping[str, Sequence[Callable[[Any], Any]]] = field(default_factory=dict)
@@ -217,11 +219,15 @@ def resolve(
     selected = select_tables(tables, exclude)
     low, high = bounds(start, end)
     for option, value, known in (
-        ("deletes", deletes, DELETES), ("schema_map", schema_map, ("stripe",)), ("emit", emit, ("rows",)),
+        ("deletes", deletes, DELETES), ("schema_map", schema_map, ("stripe",)), ("emit", emit, EMITS),
         ("accounts", accounts, (None,)), ("include_secrets", include_secrets, (False, True)),
     ):
         if value not in known:
             raise InvalidOption(option, value, known)
+    if emit == "waevents" and (exclude_columns or hash_columns):
+        raise InvalidOption("emit", emit, reason=(
+            "WAEvents also show values as they were before, which `exclude_columns` and `hash_columns` do not reach. "
+            "Load either without the other."))
     masks = masks_of(exclude_columns, hash_columns, hash_salt, selected, check=check_columns)
     given_credentials = credentials(api_key, client_id, client_secret, refresh_token, api_base, oauth_file)
     if rate is DEFAULT_RATE and is_loopback(api_base):
@@ -232,7 +238,7 @@ def resolve(
         api_base=api_base, api_version=api_version or API_VERSION,
         governor=governor(rate, given_credentials.livemode, api_base, given_credentials.secrets),
         refresh=_names_among(selected, refresh), history=_names_among(selected, history),
-        contract=contract_of(schema_contract), include_secrets=include_secrets,
+        contract=contract_of(schema_contract), include_secrets=include_secrets, emit=emit,
         masks=masks, notes=notes_on(masks, selected) if check_columns else [],
         resync=None if resync in (None, "none", "never") else max(duration(resync, "resync"), 1),
     )

@@ -22,10 +22,15 @@ from stripe_source.configured import (
 )
 from stripe_source.dlt_patches.apply import prepare_destination
 from stripe_source.options import DEFAULT_RATE, Options, resolve
-from stripe_source.resources.declaration.resource import StripeSource, history_resource, table_resource
+from stripe_source.resources.declaration.resource import (
+    StripeSource,
+    history_resource,
+    table_resource,
+    waevents_resource,
+)
 from stripe_source.resources.declaration.row_functions import CurrentRun
 from stripe_source.resources.declaration.selection import extracted_names
-from stripe_source.resources.read import read_changes, read_table
+from stripe_source.resources.read import read_changes, read_table, read_waevents
 from stripe_source.resources.run import Extraction
 from stripe_source.resources.table_result import CHANGES
 from stripe_source.tables.markers import EVENTS_MARKER
@@ -82,7 +87,7 @@ def stripe_source(
         deletes: "soft": a row that Stripe no longer has stays, with `_deleted` and `_deleted_at` set. "hard": it goes.
         lookback: how far behind its cursor a table is read again: "10m", "2h", "15d", seconds or a timedelta.
         schema_map: the shape of the tables; "stripe" is the native one.
-        emit: "rows".
+        emit: "rows", or "waevents": each row that a load writes is also a WAEvent in the table `<table>_waevents`.
         accounts: None, the key's own account.
         rate: share of Stripe's documented limits that may be used, 0 < rate <= 1. None: no limit of ours, the default
             where `api_base` is a loopback address.
@@ -126,6 +131,8 @@ def stripe_source(
         yield table_resource(options, shape, partial(_rows, run, shape), run)
         if table.name in options.history:
             yield history_resource(shape, partial(_history_rows, run, shape))
+        if options.emit == "waevents":
+            yield waevents_resource(shape, partial(_waevents_rows, run, shape))
     if EVENTS_MARKER in options.markers.values():
 
         def feed() -> Iterator[Any]:
@@ -148,6 +155,10 @@ def _rows(run: CurrentRun[Extraction], shape: TableMap, cursor: Any = None) -> I
 def _history_rows(run: CurrentRun[Extraction], shape: TableMap) -> Iterator[Any]:
     if shape.table.name in extracted_names():
         yield from run.extraction.history_of(shape).items()
+
+
+def _waevents_rows(run: CurrentRun[Extraction], shape: TableMap) -> Iterator[Any]:
+    yield from read_waevents(run.extraction, shape)
 
 
 def resolve_options(**given: Any) -> Options:

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "stripe_source"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("codegen",),
-    ("verification", "schema"),
+    ("verification", "schema", "striim"),
     ("load",),
     ("views",),
     ("preflight",),
@@ -27,6 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("resources",),
     ("extract",),
     ("destination", "workers", "options"),
+    ("waevent_forms",),
     ("arrow_rows", "api"),
     ("tables",),
     ("dlt_patches", "errors"),

@@ -162,3 +162,12 @@ def column_array(values: Sequence[Any], column: Column, misfit: Callable[[int, A
     if kind == "timestamp":
         return pa.array(converted, pa.int64()).cast(target)
     return pa.array(converted, target)
+
+
+def newest_second(times: pa.ChunkedArray) -> int | None:
+    """The newest of some times, in unix seconds; None where there is none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found: int | None = pc.max(times.cast(pa.int64())).as_py()
+    return None if found is None else found // 1_000_000

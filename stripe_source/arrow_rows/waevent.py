@@ -20,6 +20,7 @@ class WAEvent(NamedTuple):
         position: place in the parent's list, from 0, for children.
         pair: id of the second object that owns it, where there are two.
         before: the object as it was before an update; None where Stripe does not say.
+        event_id: id of Stripe's event that told of it; None where none did.
     """
 
     table: str
@@ -31,3 +32,4 @@ class WAEvent(NamedTuple):
     position: int | None = None
     pair: str | None = None
     before: dict[str, Any] | None = None
+    event_id: str | None = None

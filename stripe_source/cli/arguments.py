@@ -8,6 +8,7 @@ from typing import Any
 
 from stripe_source.cli import schema_commands
 from stripe_source.cli.families import views_commands
+from stripe_source.cli.striim import waevents
 from stripe_source.errors import ConfigurationError, InvalidOption
 
 Command = Callable[[argparse.Namespace], int]
@@ -79,6 +80,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
                              "discard_value, or one for each: `columns=freeze;data_type=evolve`")
     parser.add_argument("--refresh", metavar="TABLE", action="append",
                         help="read this table again from the beginning")
+    waevents.configure_out(parser)
 
 
 def _check_options(parser: argparse.ArgumentParser) -> None:
@@ -118,6 +120,10 @@ def _views_options(parser: argparse.ArgumentParser) -> None:
     views_commands.configure(parser)
 
 
+def _waevents_options(parser: argparse.ArgumentParser) -> None:
+    waevents.configure(parser, _target)
+
+
 def _sandbox_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=["serve"])
     parser.add_argument("--port", type=int, default=12111, help="default: %(default)s; 0: any free one")
@@ -146,6 +152,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "schema": ("show, print, compare and migrate the tables' columns", _schema_options),
     "views": ("make, show, print and drop views of the data in another system's shape, such as Striim's",
               _views_options),
+    "waevents": ("load WAEvents, of Striim or of `run --emit waevents`, into tables", _waevents_options),
     "sandbox": ("serve a Stripe of one's own on this machine", _sandbox_options),
 }
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from stripe_source.cli import schema_commands
@@ -10,6 +11,7 @@ from stripe_source.cli.connect import make_pipeline, quiet_dlt, set_dlt_option
 from stripe_source.cli.families import views_commands
 from stripe_source.cli.output import print_error, print_json, stderr_console, stdout_console
 from stripe_source.cli.sandbox_command import run_sandbox
+from stripe_source.cli.striim.waevents import check_out, run_waevents, write_out
 from stripe_source.errors import InvalidOption
 
 # What a command needs is imported when it runs: dlt and pyarrow take most of a second, and many commands need neither.
@@ -65,8 +67,12 @@ def run_sync(args: argparse.Namespace) -> int:
     from stripe_source.options import duration
 
     pause = duration(args.every, "every") if args.every else None
-    names = "mode", "start", "end", "deletes", "lookback", "schema_map", "history", "schema_contract", "resync", "views"
-    options = {**stripe_options(args), **given_options(args, *names, *MASKS), "refresh": args.refresh}
+    names = (
+        "mode", "start", "end", "deletes", "lookback", "schema_map", "history", "schema_contract", "resync", "views",
+        "emit", *MASKS,
+    )
+    check_out(args)
+    options = {**stripe_options(args), **given_options(args, *names), "refresh": args.refresh}
     if args.marker:
         options["marker"] = _marker(args.marker)
     if pause is None:
@@ -96,16 +102,20 @@ def _sync(args: argparse.Namespace, options: dict[str, Any]) -> Any:
     resolved = resolve_options(**checked)  # before dlt's pipeline is made: a wrong option leaves no trace
     # once for all runs of `--every`: a Stripe App's refresh token works once
     options.update(api_key=resolved.credentials, api_base=resolved.api_base)
-    return sync(make_pipeline(args), progress=_progress(args), **options)
+    pipeline = make_pipeline(args)
+    result = sync(pipeline, progress=_progress(args), **options)
+    write_out(args, pipeline)
+    return result
 
 
 def _print_sync(args: argparse.Namespace, result: Any, indent: int | None = 2) -> int:
+    beside = getattr(args, "out", None) == "-"  # standard output has the WAEvents
     if args.json:
-        print_json(result.asdict(), indent)
+        print_json(result.asdict(), indent, sys.stderr if beside else sys.stdout)
     else:
         from stripe_source.cli.views.sync import show_sync
 
-        show_sync(stdout_console(), result)
+        show_sync(stderr_console() if beside else stdout_console(), result)
     return int(result.exit_code)
 
 
@@ -186,5 +196,5 @@ def run_views(args: argparse.Namespace) -> int:
 
 COMMANDS: dict[str, Command] = {
     "demo": run_demo, "run": run_sync, "check": run_check, "verify": run_verify, "tables": run_tables,
-    "schema": run_schema, "views": run_views, "sandbox": run_sandbox,
+    "schema": run_schema, "views": run_views, "sandbox": run_sandbox, "waevents": run_waevents,
 }

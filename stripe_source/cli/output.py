@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from stripe_source.redaction import without_controls
 
@@ -57,9 +57,9 @@ def stderr_console() -> Console:
     return _console(stderr=True)
 
 
-def print_json(data: Any, indent: int | None = 2) -> None:
-    """Print a result as JSON."""
-    print(json.dumps(data, indent=indent, default=str), flush=True)
+def print_json(data: Any, indent: int | None = 2, file: IO[str] | None = None) -> None:
+    """Print a result as JSON; on standard output, unless something else has that."""
+    print(json.dumps(data, indent=indent, default=str), flush=True, file=file)
 
 
 def print_error(message: str, word: str = "Error", style: str = "bold red") -> None:

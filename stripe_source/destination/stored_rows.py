@@ -217,6 +217,16 @@ class StoredRows:
             if rows:
                 yield self._rewritten(columns, rows, {"_dlt_load_id": [load_id] * len(rows)})
 
+    def whole(self, keys: Sequence[Key]) -> Iterator[tuple[Key, dict[str, Any]]]:
+        """The rows of these keys, flagged ones too: values by column, times in microseconds since 1970."""
+        columns = self._columns()
+        places = [[column.name for column in columns].index(name) for name in self._shape.table.key] if columns else []
+        for some in self._portions(keys):
+            for row in self._select([column.name for column in columns], self._any_of(some)):
+                values = zip(columns, row, strict=True)
+                yield tuple(_key_part(row[place]) for place in places), {
+                    column.name: self.sql.python(value, column.data_type) for column, value in values}
+
     def closed(self, keys: Mapping[Key, int], until: str, since: str, load_id: str | None) -> Iterator[pa.Table]:
         """The rows that have nothing in a column with a time yet, with a unix second for each key in it.
 

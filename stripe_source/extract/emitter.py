@@ -52,6 +52,7 @@ class Emitter:
         self.earlier_versions: dict[str, list[WAEvent]] = {name: [] for name in with_history}
         self.readers: dict[str, Callable[[], int]] = {}  # by table: how many readers bring pages of it side by side
         self.before: dict[tuple[str, str], Object] = {}  # by table and id: the object as it was before its only event
+        self.event_ids: dict[tuple[str, str], str] = {}  # by table and id: the event that told of a change
         self._emitted: dict[str, set[ObjectKey]] = {}  # of tables that are reached in several ways
         self.other_kinds: dict[tuple[str, str | None], Counter[str]] = defaultdict(Counter)
         # ^ by place and the table whose rows they are: kinds of objects that no table is for
@@ -130,10 +131,11 @@ class Emitter:
         """
         if parent_column(table) is None:
             parent = position = None  # found in several ways, which must not make its row differ
-        operation, before = SELECT, None
+        operation, before, event_id = SELECT, None, None
         if table.name in self.by_change_feed:
-            operation, before = UPDATE, self.before.pop((table.name, str(thing.get("id"))), None)
-        return WAEvent(table.name, operation, read_at, thing, self.account, parent, position, pair, before)
+            key = table.name, str(thing.get("id"))
+            operation, before, event_id = UPDATE, self.before.pop(key, None), self.event_ids.get(key)
+        return WAEvent(table.name, operation, read_at, thing, self.account, parent, position, pair, before, event_id)
 
     async def put(self, table: Table, events: list[WAEvent], handle: PageHandle | None = None) -> None:
         """Hand WAEvents over.

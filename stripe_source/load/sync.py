@@ -27,15 +27,18 @@ from stripe_source.load.failures import error_of_step
 from stripe_source.load.load_loop import Loaded, load_pending, load_until_done, own_source
 from stripe_source.load.process import collect_rarely
 from stripe_source.load.progress import Progress, Silent, coverage_callback
+from stripe_source.load.striim_metrics import Columns, columns_of, run_metrics
 from stripe_source.load.sync_result import SyncResult, add_results, sum_figures
 from stripe_source.load.user_source import UserSource, refuse_without_functions
 from stripe_source.load.view_refresh import refresh_views, take_views
 from stripe_source.options import Options
 from stripe_source.redaction import redact
-from stripe_source.resources.declaration.resource import history_resource, table_resource
+from stripe_source.resources.declaration.resource import history_resource, table_resource, waevents_resource
 from stripe_source.resources.history import SUFFIX
 from stripe_source.resources.lock import pipeline_lock
+from stripe_source.resources.outbox import SUFFIX as WAEVENTS
 from stripe_source.resources.run import Extraction
+from stripe_source.resources.state import sources_of
 from stripe_source.resources.table_result import TableResult
 from stripe_source.source import resolve_options
 from stripe_source.tables.markers import EVENTS_MARKER
@@ -88,6 +91,7 @@ def sync(
             collect_rarely(),
             dlt_patches(pipeline),  # imports pyarrow while Stripe answers
         ):
+            run.columns = columns_of(pipeline)
             identity, figures = answer()  # before anything is made: a refused key leaves no table
             run.figures.append(figures)
             run.load_all(identity, began)
@@ -123,6 +127,7 @@ class _Run:
     refresh: Any = None  # dlt's, of the pipeline
     views: list[ViewsResult] = field(default_factory=list)
     counter: StatementCounter = field(default_factory=StatementCounter)
+    columns: Columns = field(default_factory=dict)  # of all tables, before it
 
     def load_all(self, identity: AccountIdentity, began: float) -> None:
         """Load everything; where that took long, load again what has happened since the first page."""
@@ -204,6 +209,10 @@ class _Run:
             statements=self.counter.number,
             notes=list(dict.fromkeys(self.notes)),
             views=self.views,
+            striim_metrics=run_metrics(
+                self.results, seconds, extractor.now if extractor else None,
+                sources_of(self.pipeline).get("stripe", {}), self.columns, columns_of(self.pipeline),
+            ),
         )
 
 
@@ -232,7 +241,9 @@ def _prepare_tables(pipeline: dlt.Pipeline, extraction: Extraction) -> None:
     histories = [
         table for table in options.tables if table.name in options.history and table.name + SUFFIX not in existing
     ]
-    if not missing and not histories and not pipeline.first_run:
+    emitted = options.tables if options.emit == "waevents" else []
+    outboxes = [table for table in emitted if table.name + WAEVENTS not in existing]
+    if not missing and not histories and not outboxes and not pipeline.first_run:
         return
     if pipeline.first_run and extraction.rows_per_load and missing:
         extraction.new_tables, extraction.creating_tables = {table.name for table in options.tables}, True
@@ -241,4 +252,5 @@ def _prepare_tables(pipeline: dlt.Pipeline, extraction: Extraction) -> None:
     create_tables(pipeline, [
         *(table_resource(options, options.shape(table), empty_table) for table in missing),
         *(history_resource(options.shape(table), empty_table) for table in histories),
+        *(waevents_resource(options.shape(table), empty_table) for table in outboxes),
     ])

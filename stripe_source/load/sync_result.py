@@ -6,6 +6,7 @@ from typing import Any
 
 from stripe_source.api.pages import Figures
 from stripe_source.extract.verdicts import FAILED
+from stripe_source.load.striim_metrics import RunMetrics
 from stripe_source.resources.table_result import TableResult
 from stripe_source.views.result import ViewsResult
 
@@ -30,6 +31,7 @@ class SyncResult:
             process loads. Statements of dlt, which load the rows and keep its state, are not counted.
         notes: what a person should know.
         views: what became of the views that the options `views` and `schema_map` ask for, map by map.
+        striim_metrics: the same under the names of Striim's metrics, by table and in all.
     """
 
     tables: dict[str, TableResult]
@@ -46,6 +48,7 @@ class SyncResult:
     statements: int = 0
     notes: list[str] = field(default_factory=list)
     views: list[ViewsResult] = field(default_factory=list)
+    striim_metrics: RunMetrics = field(default_factory=RunMetrics)
 
     @property
     def failed(self) -> dict[str, TableResult]:
@@ -76,7 +79,9 @@ def add_results(before: TableResult, later: TableResult) -> TableResult:
     counts = {name: getattr(before, name) + getattr(later, name) for name in counted}
     inferred = sorted({*before.inferred, *later.inferred})
     kinds = {**before.other_kinds, **later.other_kinds}
-    return replace(later, **counts, inferred=inferred, other_kinds=kinds)
+    added = replace(later, **counts, inferred=inferred, other_kinds=kinds)
+    added.note_activity(before.latest_activity)
+    return added
 
 
 def sum_figures(*figures: Figures) -> Figures:

@@ -12,6 +12,7 @@ from stripe_source.options import Options
 from stripe_source.resources.declaration.row_functions import CurrentRun, StripeResource, row_steps
 from stripe_source.resources.declaration.selection import extracted_names
 from stripe_source.resources.history import SUFFIX
+from stripe_source.resources.outbox import SUFFIX as WAEVENTS
 from stripe_source.resources.run import Extraction
 from stripe_source.resources.state import stored_state
 from stripe_source.resources.table_result import CHANGES
@@ -87,8 +88,8 @@ class UserSource:
         run: CurrentRun[Extraction] = self._run
         run.extraction = extraction
         feeds = {child: parent for parent, child in self._source.resources.selected_dag}
-        ours = {CHANGES, *(name for table in self._options.tables for name in (table.name, table.name + SUFFIX))}
-        left = {CHANGES, *(name for table in extraction.unfinished for name in (table, table + SUFFIX))}
+        ours = {CHANGES, *(name for table in self._options.tables for name in _resources_of(table.name))}
+        left = {CHANGES, *(name for table in extraction.unfinished for name in _resources_of(table))}
         names = []
         for name in self._source.selected_resources:
             root = name
@@ -98,3 +99,7 @@ class UserSource:
                 names.append(name)
         self.with_others = False
         return self._source.with_resources(*names)
+
+
+def _resources_of(table: str) -> tuple[str, ...]:
+    return table, table + SUFFIX, table + WAEVENTS

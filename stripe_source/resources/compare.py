@@ -20,6 +20,7 @@ from stripe_source.extract.emitter import Emitter
 from stripe_source.extract.lists.confirm import can_be_confirmed
 from stripe_source.options import Options
 from stripe_source.resources.history import Versions
+from stripe_source.resources.outbox import Outbox
 from stripe_source.tables.objects import unix_second
 from stripe_source.tables.registry import BY_NAME, pair_column, parent_column
 from stripe_source.tables.schema_map import TableMap
@@ -94,6 +95,7 @@ class TableComparison:
         self._passed_over: set[Key] = set()  # keys that were seen, and whose rows stay as they are
         self.changed_prints: set[str] = set()  # of rows that were there in another version, where some may be discarded
         self.newest: tuple[int, str] | None = None
+        self.outbox: Outbox | None = None  # is told what happens to rows
 
     @property
     def by_change_feed(self) -> bool:
@@ -179,6 +181,8 @@ class TableComparison:
             if deleted and (stored is not None or not has_content(event)):
                 if stored and not stored.deleted:
                     found.ended[key] = event.time
+                    if self.outbox:
+                        self.outbox.note_gone(event, stored.print)
                 else:
                     self._passed_over.add(key)
                 continue
@@ -199,7 +203,7 @@ class TableComparison:
                 if not self._builder.contract.evolves:
                     self.changed_prints.add(print_)
             if self._asks and not deleted:
-                event = event._replace(operation=INSERT if stored is None else UPDATE)
+                event = event._replace(operation=INSERT if stored is None or stored.deleted else UPDATE)
             found.events.append(event)
             found.prints.append(print_)
             found.keys.append(key)
@@ -208,6 +212,8 @@ class TableComparison:
     def _rows(self, compared: _Compared) -> pa.Table:
         """Rows of what is written; versions of rows go to the history."""
         versions = self._versions
+        if self.outbox:
+            self.outbox.note(compared.events, compared.prints, self._builder)
         if versions and compared.unwritten:
             events, prints, keys = zip(*compared.unwritten, strict=True)
             versions.rows(self._builder.build(events, self._load_id(), prints), keys, [event.time for event in events])

@@ -47,6 +47,20 @@ def read_table(run: Extraction, shape: TableMap, cursor: Any = None) -> Iterator
         closed = False
     finally:
         run.finish(name, closed)
+        if outbox := run.outbox_of(shape):
+            outbox.done = True
+
+
+def read_waevents(run: Extraction, shape: TableMap) -> Iterator[Any]:
+    """The items of the resource of a table's WAEvents; none where nobody takes the table itself.
+
+    Args:
+        run: the reading that all resources share.
+        shape: the map of the table.
+    """
+    outbox = run.outbox_of(shape)
+    if outbox and shape.table.name in extracted_names():
+        yield from outbox.items()
 
 
 def read_changes(run: Extraction) -> Iterator[Any]:

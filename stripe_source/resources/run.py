@@ -22,7 +22,7 @@ from stripe_source.extract.account import AccountIdentity, identify_by, run_asyn
 from stripe_source.extract.backfill.spans import BackfillProgress
 from stripe_source.extract.checkpoint import BackfillCheckpoint, new_checkpoints, resumable
 from stripe_source.extract.extractor import Extractor
-from stripe_source.extract.lists.confirm import Confirmation, confirm_gone
+from stripe_source.extract.lists.confirm import confirm_with
 from stripe_source.extract.plan import plan_lists
 from stripe_source.extract.table_request import TableRequest
 from stripe_source.options import Options
@@ -30,6 +30,7 @@ from stripe_source.resources.declaration.selection import extracted_names
 from stripe_source.resources.ground.check import Ground, check_ground, emptied_tables
 from stripe_source.resources.history import SUFFIX, Versions, versions_map
 from stripe_source.resources.lock import hold_current_run
+from stripe_source.resources.outbox import Outbox, is_taken
 from stripe_source.resources.state import SourceState, TableState, current_load_id
 from stripe_source.resources.table_load import BYTES_PER_LOAD, TableLoad
 from stripe_source.resources.table_result import TableResult
@@ -75,6 +76,7 @@ class Extraction(NotPickled):
     _requests: dict[str, TableRequest] = field(default_factory=dict)
     _loads: dict[str, TableLoad] = field(default_factory=dict)  # of the tables that are not done
     _histories: dict[str, Versions] = field(default_factory=dict)
+    _outboxes: dict[str, Outbox] = field(default_factory=dict)
     _stored: dict[str, StoredRows] = field(default_factory=dict)
     _asked: dict[str, VersionCache] = field(default_factory=lambda: defaultdict(VersionCache))
     _refused: set[str] = field(default_factory=set)
@@ -342,6 +344,11 @@ class Extraction(NotPickled):
         """What travels between the resource of a table and the one of its history."""
         return self._histories.setdefault(shape.table.name, Versions(shape))
 
+    def outbox_of(self, shape: TableMap) -> Outbox | None:
+        """What travels between the resource of a table and the one of its WAEvents; None where nobody takes these."""
+        wanted = self.options.emit == "waevents" and is_taken(shape)
+        return self._outboxes.setdefault(shape.table.name, Outbox(shape)) if wanted else None
+
     def stored_history(self, shape: TableMap) -> StoredRows | None:
         """What the destination holds of a table's history; the table itself may have been emptied."""
         if current_load_id() is None or self.extractor is None or not self.ground.of(shape.table.name).has_history:
@@ -375,20 +382,9 @@ class Extraction(NotPickled):
             ids: of the objects that its list no longer shows.
         """
         assert self.extractor is not None
-
-        async def ask() -> Confirmation:
-            async with self.options.client() as client:
-                try:
-                    return await confirm_gone(client, table, ids)
-                finally:
-                    if self.extractor and self.extractor.figures:
-                        self.extractor.figures.add(client.figures)
-
-        found = run_async(ask())
+        found = run_async(confirm_with(self.options.client, table, ids, self.extractor.figures))
         self.extractor.notes += found.notes(table.name, rows, len(ids))
         return found.gone
-
-    # ---- the destination
 
     def _sql_client(self) -> Any:
         """What reads the destination back, open until all tables are taken."""

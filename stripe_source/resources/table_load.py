@@ -3,14 +3,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import dlt
 from dlt.common.schema.utils import has_table_seen_data
 
 from stripe_source.arrow_rows.builder import RowBuilder
-from stripe_source.arrow_rows.contract import EVOLVE, FREEZE, Contract, contract_of
+from stripe_source.arrow_rows.contract import EVOLVE, FREEZE
+from stripe_source.arrow_rows.values import newest_second
 from stripe_source.arrow_rows.waevent import WAEvent
 from stripe_source.destination.create_tables import empty_table
 from stripe_source.destination.stored_rows import Key, StoredRows
@@ -23,10 +23,11 @@ from stripe_source.extract.verdicts import Verdict
 from stripe_source.options import Options
 from stripe_source.resources.compare import TableComparison
 from stripe_source.resources.declaration.row_functions import row_steps
-from stripe_source.resources.declaration.selection import is_limited
+from stripe_source.resources.declaration.selection import contract_of_table, is_limited
 from stripe_source.resources.ground.check import Ground
 from stripe_source.resources.history import TO, Versions
 from stripe_source.resources.marker import MARKERS, Outcome
+from stripe_source.resources.outbox import Outbox
 from stripe_source.resources.state import SourceState, TableState, current_load_id
 from stripe_source.resources.table_result import TableResult
 from stripe_source.tables.schema_map import TableMap
@@ -64,6 +65,9 @@ class LoadContext(Protocol):
 
     def history_of(self, shape: TableMap) -> Versions:
         """What takes the versions of a table."""
+
+    def outbox_of(self, shape: TableMap) -> Outbox | None:
+        """What takes the WAEvents of a table; None where nobody does."""
 
     def count_taken(self, rows: int, size: int) -> None:
         """So many rows, and bytes of Arrow, belong to the load that is under way."""
@@ -104,7 +108,8 @@ class TableLoad:
         self._made = run.creating_tables or (table is not None and has_table_seen_data(table))
         self._known: Mapping[str, Any] = {**table_map.hints(), **stored} if run.creating_tables else stored
         naming = type(schema.naming)()  # without the destination's limit: names that are too long are not cut
-        self._contract = _contract_of_table(run, table_map, self._known)
+        self._contract = contract_of_table(
+            table_map, run.options.contract, self._known, new=self._name in run.new_tables)
         self._mask = run.options.masks.of(table_map.table)
         self._rows = RowBuilder(
             native_map(table_map.table), self._known, lambda path: str(naming.normalize_path("__".join(path))),
@@ -124,6 +129,8 @@ class TableLoad:
             load_id=lambda: self._load_id, confirm_gone=run.confirm_gone,
             masked=self._ground.masked,
         )
+        self._outbox = run.outbox_of(table_map)
+        self._comparison.outbox = self._outbox
         if self._contract.tables != EVOLVE and not self._known:
             self._refuse(SchemaFrozen(self._name))
             if self._contract.tables != FREEZE:
@@ -251,6 +258,9 @@ class TableLoad:
     def _with_hints(self, table: pa.Table) -> Any:
         """A table with dlt's hints for the inferred columns whose type Arrow does not show."""
         self._written = True
+        self._result.note_activity(newest_second(table.column("_changed_at")))
+        if self._outbox:
+            self._outbox.add(table, self._load_id, self._rows.inferred)
         source, state = SourceState.load(self._source), TableState.load(self._own)
         source.last_load, state.held = self._load_id, True
         state.functions = self._has_functions
@@ -369,26 +379,3 @@ class TableLoad:
             opened = [key[:-1] for key in stored.keys_where(TO, [None])]  # of rows that the table itself has lost
             self._versions.end_others(opened, self._extractor.now or 0)
         self._versions.finish(stored, self._load_id, self._ground.history_masked)
-
-
-def _contract_of_table(run: LoadContext, table_map: TableMap, known: Mapping[str, Any]) -> Contract:
-    """The contract of a table: what was said to dlt of its resource or the source, or the option.
-
-    It is kept here, table by table, so that dlt is told that all may evolve: dlt would end the run at the first table
-    that is frozen, and does not count what it discards.
-    """
-    name = table_map.table.name
-    resource = dlt.current.source().resources.get(name)  # None: a transformer alone takes it, and it is no table
-    said: Any = (resource and resource.schema_contract) or dlt.current.source_schema().settings.get("schema_contract")
-    contract = contract_of(said) if said else run.options.contract
-    declared = any(column.description for column in table_map.columns if column.path)
-    if not declared and name in run.new_tables | (set() if known else {name}):
-        contract = replace(contract, columns=EVOLVE, data_type=EVOLVE)  # a private table, of which nothing is declared
-    if resource is None:
-        return contract
-    resource.apply_hints(schema_contract="evolve")
-    if known and contract.columns != EVOLVE:
-        kept: Any = {column: words for column, words in table_map.hints().items() if column in known}
-        resource.apply_hints(columns=[])
-        resource.apply_hints(columns=kept)
-    return contract

@@ -13,7 +13,8 @@ class TableResult:
     `hidden` says which rows no list of Stripe's shows, so that they could not be read. `discarded` rows were kept out
     by the schema contract, and of `left_out` fields the values, so many of each. `resync_compared` objects were read
     again beside the change feed, and it had not told of `resync_different` of them. `other_kinds` are rows of kinds
-    that no table is for, by Stripe's name of the object.
+    that no table is for, by Stripe's name of the object. `latest_activity` is the newest `_changed_at` of the rows that
+    were written, in unix seconds.
     """
 
     read: int = 0
@@ -31,3 +32,9 @@ class TableResult:
     resync_compared: int = 0
     resync_different: int = 0
     other_kinds: dict[str, int] = field(default_factory=dict)
+    latest_activity: int | None = None
+
+    def note_activity(self, second: int | None) -> None:
+        """Rows were written, the newest of which is of this unix second."""
+        if second is not None:
+            self.latest_activity = max(second, self.latest_activity or second)

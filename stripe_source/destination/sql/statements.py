@@ -195,6 +195,18 @@ def load(sql: DestinationSql, load_id: str) -> exp.Select:
     return one(sql, sql.schema.loads_table_name, sql.equals("load_id", load_id), complete)
 
 
+def complete_loads(sql: DestinationSql) -> exp.Select:
+    """The ids of all loads of the schema that are complete."""
+    return select(sql.column("load_id")).from_(sql.table(sql.schema.loads_table_name)).where(
+        sql.column("status").eq(exp.Literal.number(0)), sql.column("schema_name").eq(sql.text(sql.schema.name)))
+
+
+def of_load(sql: DestinationSql, table: str, names: Iterable[str], load_id: str, order: str) -> exp.Select:
+    """The rows of a table that a load brought, in the order of a column."""
+    return select(*map(sql.column, names)).from_(sql.table(table)).where(
+        sql.equals("_dlt_load_id", load_id)).order_by(sql.column(order))
+
+
 def schema_version(sql: DestinationSql, version_hash: str) -> exp.Select:
     """1 where the destination keeps a version of dlt's schema."""
     return one(sql, sql.schema.version_table_name, sql.equals("version_hash", version_hash))

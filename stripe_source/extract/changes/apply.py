@@ -71,6 +71,8 @@ class ChangeApplier:
         for change in mine:
             event = newest_event(change.events) if change.events and not change.refetch else None
             version = versions.get(change.id)
+            for told in (event,) if event else change.events[:1]:
+                self._emitter.event_ids[root.table.name, change.id] = str(told.get("id"))
             if event is None:
                 to_refetch.append(change)
             elif ends_object(event) and not root.table.survives_deleted_event:
@@ -233,7 +235,8 @@ class ChangeApplier:
         self._emitter.touched_ids[name].update(ids)
         if node.wanted:
             await self._emitter.put(node.table, [
-                WAEvent(name, DELETE, second, {**data, "id": id}, self._emitter.account)
+                WAEvent(name, DELETE, second, {**data, "id": id}, self._emitter.account,
+                        event_id=self._emitter.event_ids.get((name, id)))
                 for id, (second, data) in ids.items()
             ])
         for found, kinds in node.children.items():

@@ -6,11 +6,12 @@ A list may be wrong once: pages that came empty, and lists that hid objects for 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from stripe_source.api.client import Client
 from stripe_source.api.lists import OBJECTS_AT_ONCE, ListRequest, read_newest_first, read_object
+from stripe_source.api.pages import Figures
 from stripe_source.errors import AuthenticationError, InvalidRequest, NotEnabled, ResourceMissing, StripeError
 from stripe_source.tables.table import Table
 
@@ -91,6 +92,18 @@ async def confirm_gone(client: Client, table: Table, ids: Collection[str]) -> Co
     found.gone |= set(ids) - shown
     found.alive |= set(ids) & shown
     return found
+
+
+async def confirm_with(
+    make_client: Callable[[], Client], table: Table, ids: Collection[str], figures: Figures | None
+) -> Confirmation:
+    """The same with a client of its own, whose figures are added to others."""
+    async with make_client() as client:
+        try:
+            return await confirm_gone(client, table, ids)
+        finally:
+            if figures:
+                figures.add(client.figures)
 
 
 async def ask_for_each(client: Client, table: Table, ids: Iterable[str]) -> Confirmation:

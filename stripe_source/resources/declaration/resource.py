@@ -13,6 +13,7 @@ from stripe_source.options import Options
 from stripe_source.resources.declaration.row_functions import CurrentRun, StripeResource
 from stripe_source.resources.history import versions_map
 from stripe_source.resources.marker import MARKERS
+from stripe_source.resources.outbox import waevents_map
 from stripe_source.tables.schema_map import TableMap
 
 
@@ -27,17 +28,30 @@ def history_resource(shape: TableMap, rows: Callable[[], Iterator[Any]]) -> DltR
         shape: the map of the table.
         rows: makes its items.
     """
-    versions = versions_map(shape)
+    return _following_resource(versions_map(shape), rows)
 
+
+def waevents_resource(shape: TableMap, rows: Callable[[], Iterator[Any]]) -> DltResource:
+    """The resource of the WAEvents of a table.
+
+    Args:
+        shape: the map of the table.
+        rows: makes its items.
+    """
+    return _following_resource(waevents_map(shape), rows)
+
+
+def _following_resource(shape: TableMap, rows: Callable[[], Iterator[Any]]) -> DltResource:
+    """A resource that gets what another one leaves for it."""
     def items() -> Iterator[Any]:
         yield from rows()
 
-    columns: Any = versions.hints()
+    columns: Any = shape.hints()
     made: DltResource = dlt.resource(
-        items, name=versions.table.name, primary_key=list(versions.key), write_disposition="merge", columns=columns,
+        items, name=shape.table.name, primary_key=list(shape.key), write_disposition="merge", columns=columns,
         file_format="parquet", section="stripe", schema_contract="evolve",  # it follows its table
     )
-    return made.apply_hints(additional_table_hints=_table_hints(versions))
+    return made.apply_hints(additional_table_hints=_table_hints(shape))
 
 
 def table_resource(

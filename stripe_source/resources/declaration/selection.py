@@ -1,11 +1,15 @@
-"""What a user has told dlt about the resources of a run: which are extracted, how far, by which cursor."""
+"""What a user has told dlt about the resources of a run: which are extracted, how far, by which cursor, contract."""
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import dlt
 
+from stripe_source.arrow_rows.contract import EVOLVE, Contract, contract_of
 from stripe_source.errors import InvalidOption
+from stripe_source.tables.schema_map import TableMap
 
 
 def extracted_names(source: Any = None) -> set[str]:
@@ -37,3 +41,32 @@ def refuse_cursor(name: str, marker: str | None) -> None:
             f"Table `{name}` goes by marker `{marker or 'none'}`; a cursor of dlt's besides would leave out rows that "
             f"have changed. Give `marker={{\"{name}\": \"created\"}}` to go by that cursor alone, or no `incremental`."
         ))
+
+
+def contract_of_table(shape: TableMap, default: Contract, known: Mapping[str, Any], *, new: bool) -> Contract:
+    """The contract of a table: what was said to dlt of its resource or the source, or the option.
+
+    It is kept here, table by table, so that dlt is told that all may evolve: dlt would end the run at the first table
+    that is frozen, and does not count what it discards.
+
+    Args:
+        shape: the map of the table.
+        default: the option.
+        known: the columns that the destination has.
+        new: the table was made just now.
+    """
+    name = shape.table.name
+    resource = dlt.current.source().resources.get(name)  # None: a transformer alone takes it, and it is no table
+    said: Any = (resource and resource.schema_contract) or dlt.current.source_schema().settings.get("schema_contract")
+    contract = contract_of(said) if said else default
+    declared = any(column.description for column in shape.columns if column.path)
+    if not declared and (new or not known):
+        contract = replace(contract, columns=EVOLVE, data_type=EVOLVE)  # a private table, of which nothing is declared
+    if resource is None:
+        return contract
+    resource.apply_hints(schema_contract="evolve")
+    if known and contract.columns != EVOLVE:
+        kept: Any = {column: words for column, words in shape.hints().items() if column in known}
+        resource.apply_hints(columns=[])
+        resource.apply_hints(columns=kept)
+    return contract
