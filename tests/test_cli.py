@@ -26,7 +26,8 @@ from stripe_source.sandbox.world import World
 NAMES = sorted(file.stem for file in MAPS.glob("*.yaml"))
 DOCS = (ROOT / "docs" / "commands.md").read_text()
 COMMANDS = re.findall(r"^\| `(\w+)[^`|]*` \| `stripe_source\.", DOCS, re.MULTILINE)
-NO_FLAGS = {"api_key", "client_id", "client_secret", "refresh_token"} | {"emit", "accounts"}  # secrets; one value only
+SECRETS = {"api_key", "client_id", "client_secret", "hash_salt", "refresh_token"}
+NO_FLAGS = SECRETS | {"emit", "accounts"}  # the last two have one value only
 
 
 @pytest.fixture
