@@ -42,6 +42,7 @@ from stripe_source.resources.state import sources_of
 from stripe_source.resources.table_result import TableResult
 from stripe_source.source import resolve_options
 from stripe_source.tables.markers import EVENTS_MARKER
+from stripe_source.views.manage import check_destination
 from stripe_source.views.result import ViewsResult
 
 ROWS_PER_LOAD = 24_000  # what a run that is killed has to read again, and what waits in memory for the next load
@@ -92,6 +93,8 @@ def sync(
             dlt_patches(pipeline),  # imports pyarrow while Stripe answers
         ):
             run.columns = columns_of(pipeline)
+            if views:
+                check_destination(pipeline)
             identity, figures = answer()  # before anything is made: a refused key leaves no table
             run.figures.append(figures)
             run.load_all(identity, began)

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp, select
 
-from stripe_source.destination.connection import destination_errors, location_of, open_client
+from stripe_source.destination.connection import (
+    destination_errors,
+    location_of,
+    open_client,
+    without_config_trace,
+)
 from stripe_source.destination.sql.dialect import DestinationSql
 from stripe_source.errors import ConfigurationError, InvalidOption, NotOurView
 from stripe_source.views.definition import Definition, definition, drop
@@ -182,6 +187,24 @@ def _result(pipeline: dlt.Pipeline, map: str, dataset: str | None) -> ViewsResul
                        pipeline.pipeline_name)
 
 
+def check_destination(pipeline: dlt.Pipeline) -> None:
+    """See to it that views can be made where a pipeline loads to. Nothing is connected to.
+
+    Raises:
+        InvalidOption: it holds files, or views are not written for such a database.
+    """
+    with destination_errors(pipeline), without_config_trace():
+        client: Any = pipeline.destination_client()
+    _check_client(pipeline, client)
+
+
+def _check_client(pipeline: dlt.Pipeline, client: Any) -> ViewDialect:
+    name = pipeline.destination.destination_name or ""
+    if not hasattr(client, "type_mapper"):
+        raise InvalidOption("destination", name, reason="It holds files, and views need a database.")
+    return view_dialect(DestinationSql(client.sql_client, client.schema).dialect or name, "destination")
+
+
 @contextmanager
 def _place(pipeline: dlt.Pipeline, dataset: str) -> Iterator[_Place | None]:
     """The dataset of views in the destination; None where nothing was loaded yet."""
@@ -189,11 +212,8 @@ def _place(pipeline: dlt.Pipeline, dataset: str) -> Iterator[_Place | None]:
         if client is None:
             yield None
             return
-        if not hasattr(client, "type_mapper"):
-            raise InvalidOption("destination", pipeline.destination.destination_name,
-                                reason="It holds files, and views need a database.")
+        dialect = _check_client(pipeline, client)
         sql = DestinationSql(client.sql_client, client.schema)
-        dialect = view_dialect(sql.dialect or pipeline.destination.destination_name or "", "destination")
         names = DestinationNames(sql, dataset)
         yield _Place(client, sql, dialect, names, Record(sql, names), dataset)
 
