@@ -78,7 +78,7 @@ def test_a_bitmap_has_seven_columns_a_byte(flags: list[bool]) -> None:
 
     assert [bool(bits[n // 7] & 1 << n % 7) for n in range(len(flags))] == flags
     assert len(bits) == -(-len(flags) // 7) and all(byte < 128 for byte in bits)
-    assert present(bits, len(flags) + 9) == [*flags, *[False] * 9]
+    assert present(bits, len(flags) + 9) == (*flags, *[False] * 9)
 
 
 def test_a_bitmap_that_sets_nothing_says_nothing() -> None:

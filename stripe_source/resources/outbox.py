@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SUFFIX = "_waevents"
+ROWS_PER_TABLE = 8_000  # WAEvents of one Arrow table: each takes 3 kB
 Told = tuple[str, "str | None", "str | None"]  # operation, id of Stripe's event, before as JSON
 _READ: Told = (SELECT, None, None)
 _GONE: Told = (DELETE, None, None)
@@ -111,6 +112,10 @@ class Outbox:
         """
         if load_id != self._load_id:
             self._load_id, self._position = load_id, 0
+        for begin in range(0, rows.num_rows, ROWS_PER_TABLE):
+            self._add(rows.slice(begin, ROWS_PER_TABLE), inferred)
+
+    def _add(self, rows: pa.Table, inferred: Mapping[str, Column]) -> None:
         prints, gone = rows.column("_dlt_id").to_pylist(), rows.column("_deleted").to_pylist()
         told = [self._told.pop(print_, _GONE if flag else _READ) for print_, flag in zip(prints, gone, strict=True)]
         self.ready.append(waevent_rows(self.shape, rows, inferred, self._position, told))

@@ -14,9 +14,9 @@ from stripe_source.waevent_forms.form import (
     BadWAEvent,
     StriimWAEvent,
     Values,
+    all_present,
     milliseconds,
     named_values,
-    present,
     type_uuid,
 )
 from stripe_source.waevent_forms.json_form import operation_of
@@ -76,14 +76,15 @@ class ChangeReader:
             raise BadWAEvent(str(error)) from None
         time = self._time(event.metadata)
         hints = inferred_hints(event.metadata)
-        names = (*table.names, *(name for name in hints if name not in table.names))
+        names = (*table.names, *(name for name in hints if name not in table.names)) if hints else table.names
         self._check_type(event, table, names)
         source = event.data if event.data or operation != "DELETE" else event.before
         if not source:
             raise BadWAEvent("it has no `data`")
         bits = event.data_presence if source is event.data else event.before_presence
-        set_values = named_values(source, names, bits)
-        whole = operation in ("SELECT", "INSERT") or self._is_whole(source, names, bits)
+        full = bits is not None and all_present(bits, len(names))
+        set_values = source if full and isinstance(source, dict) else named_values(source, names, bits)
+        whole = full or operation in ("SELECT", "INSERT") or self._is_whole(source, names, bits)
         values = self._by_column(table, set_values, keep_nulls=not whole)
         account = values.setdefault("_account_id", self._account)
         if not isinstance(account, str) or not account:
@@ -94,7 +95,8 @@ class ChangeReader:
             before = self._by_column(table, named_values(event.before, names, event.before_presence), keep_nulls=False)
             left = self._key(table, before)
         known = {table.column(name): hint for name, hint in hints.items()}
-        types = {table.column(name): {"data_type": table.types[name]} for name in set_values if name in table.types}
+        types = {table.column(name): {"data_type": table.types[name]} for name in set_values if name in table.types
+                 } if table.types else {}
         return Change(table, account, key, time, operation, whole, values, {**types, **known},
                       left if left != key else None)
 
@@ -119,12 +121,12 @@ class ChangeReader:
     @staticmethod
     def _is_whole(values: Values, names: tuple[str, ...], bits: bytes | None) -> bool:
         """Whether all columns of the table are set."""
-        if bits is not None:
-            return all(present(bits, len(names)))
-        return len(values) >= len(names) and (isinstance(values, list) or values.keys() >= set(names))
+        return bits is None and len(values) >= len(names) and (isinstance(values, list) or values.keys() >= set(names))
 
     @staticmethod
     def _by_column(table: EventTable, values: Mapping[str, Any], keep_nulls: bool) -> dict[str, Any]:
+        if table.native and not table.given:
+            return dict(values) if keep_nulls else {name: each for name, each in values.items() if each is not None}
         column = table.column
         if keep_nulls:
             return {column(name): value for name, value in values.items()}

@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 OPERATIONS = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -55,16 +56,23 @@ def bitmap(present: Iterable[bool]) -> bytes:
     return bytes(made)
 
 
-def present(bits: bytes, columns: int) -> list[bool]:
+@lru_cache(maxsize=1_000)  # those of a table are mostly the same
+def present(bits: bytes, columns: int) -> tuple[bool, ...]:
     """Which columns a presence bitmap sets; what lies behind its end is not set.
 
     >>> present(bytes.fromhex("4101"), 9)
-    [True, False, False, False, False, False, True, True, False]
+    (True, False, False, False, False, False, True, True, False)
     """
-    return [
+    return tuple(
         place // COLUMNS_PER_BYTE < len(bits) and bool(bits[place // COLUMNS_PER_BYTE] >> place % COLUMNS_PER_BYTE & 1)
         for place in range(columns)
-    ]
+    )
+
+
+@lru_cache(maxsize=1_000)
+def all_present(bits: bytes, columns: int) -> bool:
+    """Whether a presence bitmap sets all columns."""
+    return all(present(bits, columns))
 
 
 def bitmap_text(bits: bytes | None) -> str | None:
@@ -131,7 +139,7 @@ def named_values(values: Values, names: Sequence[str], bits: bytes | None) -> di
         }
     if len(values) > len(names):
         raise BadWAEvent(f"`data` has {len(values)} values, and the table has {len(names)} columns")
-    flags_in_order = [True] * len(values) if bits is None else present(bits, len(values))
+    flags_in_order: Sequence[bool] = [True] * len(values) if bits is None else present(bits, len(values))
     return {name: value for name, value, is_set in zip(names, values, flags_in_order, strict=False) if is_set}
 
 

@@ -23,6 +23,9 @@ from stripe_source.schema.diff import schema_diff
 from stripe_source.schema.inspect import schema_history, schema_show
 from stripe_source.schema.migrate import MigrateResult, schema_migrate
 from stripe_source.source import stripe_source
+from stripe_source.striim.load import WAEventsLoaded, load_waevents
+from stripe_source.striim.out import WAEventsWritten, write_waevents
+from stripe_source.striim.resource import rows_from_waevents
 from stripe_source.tables.catalog import list_tables
 from stripe_source.tables.table import Table
 from stripe_source.verification.result import VerifyResult
@@ -149,6 +152,15 @@ def played(pipeline: dlt.Pipeline) -> SyncResult:
         stripe.world.advance(timedelta(days=1))
         stripe.world.live(20)
         return sync(pipeline, api_base=stripe.url, api_key=stripe.api_key)
+
+
+def as_waevents(pipeline: dlt.Pipeline) -> int:
+    """WAEvents out and in."""
+    sync(pipeline, emit="waevents", api_key=ApiKey("sk_test_…"))
+    written: WAEventsWritten = write_waevents(pipeline, "out/", format="json", gzip=True, roll_size="64mb")
+    pipeline.run(rows_from_waevents(iter([{"metadata": {}, "data": {}}]), columns={"Charges": {"Order": "my_order"}}))
+    loaded: WAEventsLoaded = load_waevents(pipeline, ["out/*.gz", "-"], account_id="acct_1", deletes="hard")
+    return loaded.counts.rejected + loaded.exit_code + sum(written.waevents.values())
 
 
 def in_bulk(pipeline: dlt.Pipeline) -> dict[str, int]:
