@@ -17,7 +17,7 @@ PACKAGE = ROOT / "stripe_source"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("codegen",),
-    ("verification", "schema"),
+    ("verification", "schema", "striim"),
     ("load",),
     ("preflight",),
     ("generators",),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from stripe_source.cli import schema_commands
+from stripe_source.cli.striim import tql_commands
 from stripe_source.errors import ConfigurationError, InvalidOption
 
 Command = Callable[[argparse.Namespace], int]
@@ -107,6 +108,10 @@ def _schema_options(parser: argparse.ArgumentParser) -> None:
     schema_commands.configure(parser, _selection, _target)
 
 
+def _tql_options(parser: argparse.ArgumentParser) -> None:
+    tql_commands.configure(parser, _connection)
+
+
 def _sandbox_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=["serve"])
     parser.add_argument("--port", type=int, default=12111, help="default: %(default)s; 0: any free one")
@@ -133,6 +138,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "verify": ("prove that the destination equals Stripe, row by row and value by value", _verify_options),
     "tables": ("list the tables", _tables_options),
     "schema": ("show, print, compare and migrate the tables' columns", _schema_options),
+    "tql": ("run the programs of Striim (TQL), or write them as Python", _tql_options),
     "sandbox": ("serve a Stripe of one's own on this machine", _sandbox_options),
 }
 

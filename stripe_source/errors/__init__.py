@@ -11,6 +11,8 @@
     │   ├── InvalidOption
     │   ├── RowFunctionFailed           of `add_map`, `add_filter` or `add_yield_map`
     │   ├── NewerState                  a later release wrote the state of the pipeline
+    │   ├── TqlSyntaxError              a program of Striim's that cannot be read, with line and column
+    │   ├── TqlUnsupported              one that asks for what cannot be carried over
     │   └── MixedData                   the dataset holds another account's data, or the other mode's
     ├── StripeError                     1: Stripe answered with an error, or not at all
     │   ├── AuthenticationError         3: 401
@@ -41,6 +43,8 @@ from stripe_source.errors.configuration import (
     NewerState,
     PublishableKey,
     RowFunctionFailed,
+    TqlSyntaxError,
+    TqlUnsupported,
     UnknownMarker,
     UnknownTable,
 )
@@ -93,6 +97,8 @@ __all__ = [
     "StripeError",
     "StripeSourceError",
     "TablesNotRead",
+    "TqlSyntaxError",
+    "TqlUnsupported",
     "UnknownMarker",
     "UnknownTable",
     "Unreachable",

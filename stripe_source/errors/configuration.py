@@ -163,3 +163,33 @@ class MixedData(ConfigurationError):
             f"{where} holds data of {kind} `{stored}`, and the key reads {kind} `{read}`. "
             f"Use the key of `{stored}`, or load `{read}` into a dataset of its own (`--dataset`)."
         )
+
+
+class TqlSyntaxError(ConfigurationError):
+    """A TQL program that cannot be read.
+
+    Args:
+        reason: what is wrong there.
+        line: from 1.
+        column: from 1, in characters.
+        file: its name, where there is one.
+    """
+
+    def __init__(self, reason: str, line: int, column: int, file: str | None = None) -> None:
+        self.reason, self.line, self.column, self.file = redact(reason), line, column, file
+        where = f"{file}, line {line}, column {column}" if file else f"Line {line}, column {column}"
+        super().__init__(f"{where}: {reason}")
+
+
+class TqlUnsupported(ConfigurationError):
+    """A TQL program asks for something that cannot be carried over.
+
+    Args:
+        problems: one line for each, with statement, property, line and column.
+        way_out: what can be done all the same.
+    """
+
+    def __init__(self, problems: Iterable[str], way_out: str) -> None:
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  {problem}" for problem in self.problems)
+        super().__init__(f"This program cannot be carried over as it stands:\n{lines}\n{way_out}")
