@@ -29,9 +29,9 @@ def pipeline_script(flow: Flow, file: str) -> str:
     incremental = any(reader.incremental for reader in flow.readers)
     poll = "    # poll=True: goes on, poll after poll\n" if incremental else ""
     title = f"What Striim's application {_plain(flow.name)} does, made from {_plain(file)}."
-    return f'''"""{title} Copy this file and make it yours.
+    return f'''"""{title}
 
-Secrets come from the configuration, and stand nowhere in here:
+Copy this file and make it yours. Secrets come from the configuration, and stand nowhere in here:
 {about}
 """
 from __future__ import annotations

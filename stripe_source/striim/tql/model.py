@@ -36,12 +36,12 @@ class StripeReader:
     start: Mapping[str, int] = field(default_factory=dict)
     polling_interval: int = 300
     migrate_schema: bool = False
-    api_key: Secret | None = None
+    api_key: Secret | None = field(default=None, repr=False)
     account_id: str | None = None
     api_base: str | None = None
     client_id: str | None = None
-    client_secret: Secret | None = None
-    refresh_token: Secret | None = None
+    client_secret: Secret | None = field(default=None, repr=False)
+    refresh_token: Secret | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class DatabaseWriter:
     destination: str
     tables: tuple[TableMapping, ...]
     connection: Mapping[str, str] = field(default_factory=dict)
-    password: Secret | None = None
+    password: Secret | None = field(default=None, repr=False)
     append: bool = False
 
 

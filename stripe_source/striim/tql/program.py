@@ -109,7 +109,24 @@ def tql_run(
         plan.problems.stop()
     from stripe_source.striim.tql.run.flow import run_flow
 
+    for reader in plan.flow.readers:
+        if reader.api_base and reader.api_key is None:
+            _check_address(reader.api_base, str(file), options)
     return run_flow(with_api_base(plan.flow, api_base), **options)
+
+
+def _check_address(api_base: str, file: str, options: dict[str, Any]) -> None:
+    """Refuse a program that would send the key of the configuration to another host than Stripe's.
+
+    Raises:
+        InvalidOption: it would.
+    """
+    from stripe_source.configured import Setting, check_host
+    from stripe_source.source import resolve_options
+
+    given = {name: options[name] for name in ("api_key", "oauth_file") if options.get(name)}
+    resolved = resolve_options(api_base=api_base, **given)
+    check_host(Setting(api_base, file, in_file=True), resolved.credentials, None)
 
 
 def tql_convert(file: str | Path, *, ignore_unsupported: bool = False) -> str:

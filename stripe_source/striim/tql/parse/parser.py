@@ -83,7 +83,7 @@ class _Parser:
         kind = cursor.token
         if kind.is_word(*self._made):
             cursor.take()
-            return self._made[kind.value.upper()](kind)
+            return self._made[kind.value.upper()](replace(kind, place=first.place))
         if cursor.skip_words("NAMESPACE"):
             return self._other(first, 0, what="CREATE NAMESPACE", harmless=True)
         if cursor.skip_words("OPEN", "PROCESSOR"):

@@ -31,7 +31,7 @@ class Property:
     """
 
     key: str
-    value: str
+    value: str = field(repr=False)
     quoted: bool
     place: Place
     value_place: Place

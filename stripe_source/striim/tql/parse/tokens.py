@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from stripe_source.errors import TqlSyntaxError
@@ -44,7 +44,7 @@ class Token:
     """
 
     kind: Kind
-    value: str
+    value: str = field(repr=False)
     start: int
     end: int
     place: Place

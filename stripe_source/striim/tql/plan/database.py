@@ -4,6 +4,7 @@ from __future__ import annotations
 import re
 from urllib.parse import parse_qs, urlsplit
 
+from stripe_source.api.credentials import Secret
 from stripe_source.redaction import redact
 from stripe_source.striim.tql.columns import match_striim
 from stripe_source.striim.tql.model import DatabaseWriter, TableMapping
@@ -37,7 +38,7 @@ _TUNING = (
     "ApplicationName", "DatabaseProviderType", "CheckPointTable", "CheckpointTable",
 )
 _ELSEWHERE = (
-    "ServiceAccountKey", "S3IAMRole", "AccessKeyID", "SecretAccessKey", "BucketName", "PersonalAccessToken",
+    "ServiceAccountKey", "ProjectId", "S3IAMRole", "AccessKeyID", "SecretAccessKey", "BucketName", "PersonalAccessToken",
     "AccountName", "AccountAccessKey", "StageLocation", "AuthenticationType", "Hostname", "HttpPath", "Warehouse",
     "Role", "AccessToken", "StorageAccessDriverType", "TargetTablePrefix",
 )
@@ -59,10 +60,10 @@ def make_database_writer(statement: TargetStatement, given: Properties) -> Datab
             if url else "It is missing.", given.place("ConnectionURL"))
         destination = "duckdb"
     user, password = given.text("Username", "User"), given.secret("Password")
+    in_url = connection.pop("password", "")
+    password = password or (Secret(in_url) if in_url else None)
     if user and set(user) != {"*"}:
         connection["username"] = user
-    if project := given.text("ProjectId"):
-        connection["project_id"] = project
     for name in _ELSEWHERE:
         given.note(name, f"It comes from dlt's configuration, `[destination.{destination}.credentials]`.")
     for name in _TUNING:
@@ -98,8 +99,9 @@ def _connection(given: Properties, url: str) -> tuple[str | None, dict[str, str]
         return destination, {}
     connection = {"drivername": driver, "host": host or "", "port": str(port or "")}
     connection["database"] = parts.path.strip("/") or query.get("databasename", "") or query.get("db", "")
-    if query.get("sslmode"):
-        connection["sslmode"] = query["sslmode"]
+    connection["host"] = connection["host"].removesuffix(".snowflakecomputing.com")
+    connection |= {name: query.get(name, "") for name in ("sslmode", "warehouse", "role")}
+    connection["username"], connection["password"] = query.get("user", ""), query.get("password", "")
     return destination, {key: value for key, value in connection.items() if value}
 
 

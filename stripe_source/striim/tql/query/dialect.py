@@ -32,6 +32,8 @@ class Tql(Dialect):
     """Texts in single or double quotes, `==` and `&&`, lists that begin with 0; every function by its own name."""
 
     INDEX_OFFSET = 0
+    UNESCAPED_SEQUENCES = {  # noqa: RUF012 - sqlglot declares it so
+        "\\n": "\n", "\\t": "\t", "\\r": "\r", '\\"': '"', "\\'": "'", "\\/": "/", "\\\\": "\\"}
 
     class Tokenizer(tokens.Tokenizer):
         """Words of Striim's SELECT."""

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from stripe_source.configured import named_value
 from stripe_source.destination.dlt_errors import our_error
@@ -29,7 +29,8 @@ class DatabaseSink:
     Args:
         writer: where to.
         application: name of the program, for the names of pipelines.
-        tables: what the readers of the program read; their tables are made before the first row.
+        tables: what the readers of the program read; their tables are made also where they stay empty.
+        migrate: whether the tables are made before the first row.
         destination: of the command line, in the place of the writer's; None: the writer's.
         dataset: for tables without a schema of their own.
         pipelines_dir: where dlt keeps its pipelines; None: where it does so anyway.
@@ -37,8 +38,9 @@ class DatabaseSink:
 
     def __init__(
         self, writer: DatabaseWriter, application: str, tables: Sequence[StriimTable], *, destination: Any = None,
-        dataset: str = "stripe_data", pipelines_dir: str | None = None,
+        dataset: str = "stripe_data", pipelines_dir: str | None = None, migrate: bool = False,
     ) -> None:
+        self._migrate = migrate
         self._writer = writer
         self._application = application
         self._destination = destination
@@ -55,7 +57,7 @@ class DatabaseSink:
                     self._rows(mapping, table)
 
     def prepare(self) -> None:
-        """Find out whether the destination is configured, and make the tables.
+        """Find out whether the destination is configured, and make the tables where the program says so.
 
         Raises:
             ConfigurationError: it is not.
@@ -63,7 +65,8 @@ class DatabaseSink:
         """
         for dataset in {dataset for dataset, _ in self._waiting} or {self._dataset}:
             self._pipeline(dataset)
-        self.flush()
+        if self._migrate:
+            self.flush()
 
     def write(self, events: Sequence[Event]) -> None:
         """Take a batch; it is loaded when there is enough.
@@ -233,6 +236,12 @@ def _destination(writer: DatabaseWriter) -> Any:
     if not parts.get("host"):
         return factory()  # all of it comes from dlt's configuration
     sections = ("destination", writer.destination, "credentials")
+    host = named_value("host", sections)
+    if writer.password is None and host and host != parts["host"]:
+        raise ConfigurationError(  # somebody else may have written the program
+            f"CREATE TARGET {writer.name} names another host than `[{'.'.join(sections)}]`, whose password it would "
+            "get."
+        )
     password = writer.password or named_value("password", sections)
     user = parts.get("username") or named_value("username", sections)
     if not password or not user:
@@ -242,6 +251,6 @@ def _destination(writer: DatabaseWriter) -> Any:
             f"`.dlt/secrets.toml`, or in `{'__'.join(sections).upper()}__{missing.upper()}`."
         )
     port = f":{parts['port']}" if parts.get("port") else ""
-    mode = f"?sslmode={quote(parts['sslmode'])}" if parts.get("sslmode") else ""
-    place = f"{parts['host']}{port}/{quote(parts.get('database', ''))}{mode}"
+    query = urlencode({name: parts[name] for name in ("sslmode", "warehouse", "role") if parts.get(name)})
+    place = f"{parts['host']}{port}/{quote(parts.get('database', ''))}{'?' if query else ''}{query}"
     return factory(f"{driver}://{quote(user, safe='')}:{quote(password, safe='')}@{place}")

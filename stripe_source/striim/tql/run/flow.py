@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import orjson
 
 from stripe_source.api.credentials import ApiKey
+from stripe_source.errors import ConfigurationError
 from stripe_source.extract.verdicts import FAILED
 from stripe_source.striim.tql.model import DatabaseWriter, FileWriter, Flow, StripeReader, SysOut
 from stripe_source.striim.tql.plan.streams import Columns, stream_key
@@ -145,7 +146,8 @@ class _Run:
                 sink = FileSink(target)
             else:
                 assert isinstance(target, DatabaseWriter)
-                sink = DatabaseSink(target, flow.name, tables, **database)
+                migrate = any(reader.migrate_schema for reader in flow.readers)
+                sink = DatabaseSink(target, flow.name, tables, migrate=migrate, **database)
             self._targets[target.name] = sink
             self._sinks[stream_key(target.stream)].append(sink)
 
@@ -266,8 +268,13 @@ class _Positions:
     def _load(self) -> None:
         if self._file is None or not self._file.exists():
             return
-        said = orjson.loads(self._file.read_bytes())
-        self._by_reader = {
-            reader: {table: Position(each["created"], each["recent"]) for table, each in positions.items()}
-            for reader, positions in said.items()
-        }
+        try:
+            said = orjson.loads(self._file.read_bytes())
+            self._by_reader = {
+                reader: {table: Position(each["created"], each["recent"]) for table, each in positions.items()}
+                for reader, positions in said.items()
+            }
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise ConfigurationError(
+                f"The positions in `{self._file}` cannot be read. Remove the file, and the program begins anew."
+            ) from None
