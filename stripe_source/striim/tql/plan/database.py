@@ -38,9 +38,9 @@ _TUNING = (
     "ApplicationName", "DatabaseProviderType", "CheckPointTable", "CheckpointTable",
 )
 _ELSEWHERE = (
-    "ServiceAccountKey", "ProjectId", "S3IAMRole", "AccessKeyID", "SecretAccessKey", "BucketName", "PersonalAccessToken",
-    "AccountName", "AccountAccessKey", "StageLocation", "AuthenticationType", "Hostname", "HttpPath", "Warehouse",
-    "Role", "AccessToken", "StorageAccessDriverType", "TargetTablePrefix",
+    "ServiceAccountKey", "ProjectId", "S3IAMRole", "AccessKeyID", "SecretAccessKey", "BucketName",
+    "PersonalAccessToken", "AccountName", "AccountAccessKey", "StageLocation", "AuthenticationType", "Hostname",
+    "HttpPath", "Warehouse", "Role", "AccessToken", "StorageAccessDriverType", "TargetTablePrefix",
 )
 _PAIR = re.compile(
     r"^(?P<names>[^()]*?)(?P<clauses>(?:\s*\b(?:ColumnMap|KeyColumns)\s*\([^()]*\)\s*)*)$", re.IGNORECASE)

@@ -65,6 +65,8 @@ class DatabaseSink:
         """
         for dataset in {dataset for dataset, _ in self._waiting} or {self._dataset}:
             self._pipeline(dataset)
+        for (dataset, name), rows in self._waiting.items():
+            rows.forget_new(self._pipeline(dataset), name)
         if self._migrate:
             self.flush()
 
@@ -96,7 +98,7 @@ class DatabaseSink:
         for dataset, each in by_dataset.items():
             pipeline = self._pipeline(dataset)
             try:
-                pipeline.run([rows.resource() for rows in each])
+                pipeline.run([rows.resource() for rows in each], loader_file_format=_file_format(pipeline))
             except Exception as error:  # dlt wraps whatever a driver raises
                 raise our_error(pipeline, error) from None
             self.written += sum(rows.loaded() for rows in each)
@@ -153,6 +155,12 @@ class _Rows:
     def waits(self) -> bool:
         """Whether there are rows, or the table has to be made."""
         return bool(self._rows) or self._new
+
+    def forget_new(self, pipeline: dlt.Pipeline, name: str) -> None:
+        """Note that the table is there, where an earlier run has made it."""
+        if pipeline.default_schema_name:
+            schema = pipeline.default_schema
+            self._new = self._new and schema.naming.normalize_table_identifier(name) not in schema.tables
 
     def add(self, event: Event) -> None:
         """Take an event."""
@@ -216,6 +224,12 @@ def _means(pattern: str, name: str) -> bool:
     """Whether a pattern of `Tables`, with or without a schema before it, means a table."""
     words = re.split("%+", pattern.rsplit(".", 1)[-1])
     return re.fullmatch(".*".join(map(re.escape, words)), name, re.IGNORECASE) is not None
+
+
+def _file_format(pipeline: dlt.Pipeline) -> Any:
+    """Parquet, where the destination takes it: dlt's own choice is slow where a table has many columns."""
+    known = pipeline.destination.capabilities().supported_loader_file_formats or ()
+    return "parquet" if "parquet" in known else None
 
 
 def _destination(writer: DatabaseWriter) -> Any:
