@@ -81,6 +81,33 @@ def test_damaged_programs_are_answered_with_a_place() -> None:
     check(seed=20261130, number=300)
 
 
+@pytest.mark.parametrize("query", [
+    "SELECT {}data[0]{} AS x FROM o s".format("(" * 1_000, ")" * 1_000),
+    "SELECT {}data[0]{} AS x FROM o s".format("UPPER(" * 1_000, ")" * 1_000),
+    "SELECT data[0] AS x FROM o s WHERE " + "NOT " * 1_000 + "data[0] == 1",
+    "SELECT " + "- " * 1_000 + "data[0] AS x FROM o s",
+    "SELECT * FROM " + "(SELECT * FROM " * 1_000 + "o" + ")" * 1_000,
+])
+def test_a_bottomless_query_is_answered_with_a_place(query: str) -> None:
+    """Python's own limit is no error of the program."""
+    reader = "CREATE SOURCE S USING StripeReader ( Tables: 'Charges' ) OUTPUT TO o;\n"
+    how, seen = said_about(f"{reader}CREATE CQ Q INSERT INTO p {query};")
+
+    assert how in ("broken", "refused")
+    assert any("ine 2, column " in each for each in seen)
+
+
+def test_many_conditions_are_no_depth() -> None:
+    """500 of them, one after the other; and a hundred clauses where two are meant are answered at once."""
+    reader = "CREATE SOURCE S USING StripeReader ( Tables: 'Charges' ) OUTPUT TO o;\n"
+    where = " OR ".join(f"data[1] == {number}" for number in range(500))
+    how, _ = said_about(f"{reader}CREATE CQ Q INSERT INTO p SELECT * FROM o WHERE {where};")
+    clauses = "   KeyColumns()" * 100
+    wrong, _ = said_about(f"{reader}CREATE TARGET T USING BigQueryWriter ( Tables: 'a,b{clauses}x' ) INPUT FROM o;")
+
+    assert (how, wrong) == ("taken", "refused")
+
+
 @pytest.mark.soak
 def test_many_damaged_programs() -> None:
     """Likewise 5,000, with another seed each time that one is given."""

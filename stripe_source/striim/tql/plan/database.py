@@ -42,9 +42,7 @@ _ELSEWHERE = (
     "PersonalAccessToken", "AccountName", "AccountAccessKey", "StageLocation", "AuthenticationType", "Hostname",
     "HttpPath", "Warehouse", "Role", "AccessToken", "StorageAccessDriverType", "TargetTablePrefix",
 )
-_PAIR = re.compile(
-    r"^(?P<names>[^()]*?)(?P<clauses>(?:\s*\b(?:ColumnMap|KeyColumns)\s*\([^()]*\)\s*)*)$", re.IGNORECASE)
-_CLAUSE = re.compile(r"(ColumnMap|KeyColumns)\s*\(([^()]*)\)", re.IGNORECASE)
+_CLAUSE = re.compile(r"\b(ColumnMap|KeyColumns)\s*\(([^()]*)\)", re.IGNORECASE)
 
 
 def make_database_writer(statement: TargetStatement, given: Properties) -> DatabaseWriter:
@@ -111,13 +109,12 @@ def _mappings(given: Properties) -> tuple[TableMapping, ...]:
     for said in re.split(r";(?![^()]*\))", given.text("Tables")):
         if not said.strip():
             continue
-        match = _PAIR.match(said.strip())
-        names = [name.strip() for name in match["names"].split(",")] if match else []
-        if not match or not 1 <= len(names) <= 2 or not all(names):
+        names, whole = _names(said)
+        if not whole or not 1 <= len(names) <= 2 or not all(names):
             given.refuse_named("Tables", "It is `source,target ColumnMap(target=source,…) KeyColumns(column,…)`, with "
                                          "`;` between tables.")
             continue
-        columns, keys = _clauses(given, match["clauses"])
+        columns, keys = _clauses(given, said)
         source = names[0] if len(names) == 2 else None
         *dataset, table = [part.strip('"`[] ') for part in names[-1].split(".")]
         if source and "%" not in source and match_striim(source.rsplit(".", 1)[-1]) == ([], []):
@@ -131,6 +128,14 @@ def _mappings(given: Properties) -> tuple[TableMapping, ...]:
         given.problems.add(given.statement, "Tables", "It is missing: say where events go, such as "
                            "`Tables: 'Charges,public.charges'`.", given.place("Tables"))
     return tuple(found)
+
+
+def _names(said: str) -> tuple[list[str], bool]:
+    """The names before the clauses of a pair, and whether nothing but clauses follows."""
+    first = _CLAUSE.search(said)
+    begin = first.start() if first else len(said)
+    rest = _CLAUSE.sub("", said[begin:])
+    return [name.strip() for name in said[:begin].split(",")], not rest.strip() and "(" not in said[:begin]
 
 
 def _clauses(given: Properties, text: str) -> tuple[dict[str, str], tuple[str, ...]]:

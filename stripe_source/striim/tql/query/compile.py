@@ -280,7 +280,10 @@ class _Compiler:
         return Part(f"({' '.join(words)} END)", "text" if types == {"text"} else "any")
 
     def _binary(self, node: exp.Expr) -> Part:
-        left, right, sign = self.part(node.this), self.part(node.expression), _BINARY[type(node)]
+        sign = _BINARY[type(node)]
+        if isinstance(node, exp.Connector):  # as many as there are stand beside one another
+            return Part("(" + f" {sign} ".join(self.part(each).sql for each in node.flatten()) + ")", "bool")
+        left, right = self.part(node.this), self.part(node.expression)
         if isinstance(node, _COUNTING):
             return Part(f"({_number(left).sql} {sign} {_number(right).sql})", "number")
         if isinstance(node, _COMPARING):

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 from stripe_source.configured import named_value
 from stripe_source.destination.dlt_errors import our_error
+from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.errors import ConfigurationError
 from stripe_source.striim.tql.columns import StriimColumn, StriimTable
 from stripe_source.striim.tql.model import DatabaseWriter, TableMapping
@@ -98,7 +99,8 @@ class DatabaseSink:
         for dataset, each in by_dataset.items():
             pipeline = self._pipeline(dataset)
             try:
-                pipeline.run([rows.resource() for rows in each], loader_file_format=_file_format(pipeline))
+                with dlt_patches(pipeline, to_the_end=False):
+                    pipeline.run([rows.resource() for rows in each], loader_file_format=_file_format(pipeline))
             except Exception as error:  # dlt wraps whatever a driver raises
                 raise our_error(pipeline, error) from None
             self.written += sum(rows.loaded() for rows in each)
@@ -227,9 +229,8 @@ def _means(pattern: str, name: str) -> bool:
 
 
 def _file_format(pipeline: dlt.Pipeline) -> Any:
-    """Parquet, where the destination takes it: dlt's own choice is slow where a table has many columns."""
-    known = pipeline.destination.capabilities().supported_loader_file_formats or ()
-    return "parquet" if "parquet" in known else None
+    """Parquet for DuckDB: dlt's own choice is slow there where a table has many columns. None: dlt's choice."""
+    return "parquet" if pipeline.destination.destination_type.endswith(".duckdb") else None
 
 
 def _destination(writer: DatabaseWriter) -> Any:
