@@ -37,7 +37,7 @@ def perform(args: argparse.Namespace) -> int:
         return 0
     except (Exception, KeyboardInterrupt) as error:
         if number := _signal(error):
-            loads = args.stripe_command in ("run", "demo", "tql")
+            loads = args.stripe_command in ("run", "demo")
             kept = " What was loaded is kept; the next run goes on from there." if loads else ""
             stderr_console().print(f"Stopped.{kept}", highlight=False)
             return 128 + number
