@@ -1,6 +1,7 @@
 """Striim's programs: each oddity of their language, run against the sandbox or refused with its place."""
 from __future__ import annotations
 
+import base64
 import csv
 import importlib.util
 import json
@@ -158,6 +159,9 @@ def test_the_programs_of_striims_documentation_print_waevents(
         assert {"TableName": "Customers", "OperationName": operation, "ColumnCount": 53} == {
             key: each["metadata"][key] for key in ("TableName", "OperationName", "ColumnCount")}
         assert each["before"] is None and each["typeUUID"] is None and len(each["data"]) == 53
+        bits = [byte >> bit & 1 for byte in base64.b64decode(each["dataPresenceBitMap"]) for bit in range(7)]
+        assert [value is not None for value in each["data"]] == list(map(bool, bits[:53])) and not any(bits[53:])
+        assert set(base64.b64decode(each["beforePresenceBitMap"])) == {0}
 
 
 def test_every_value_of_a_charge_is_at_its_place(shop: Any) -> None:
@@ -263,18 +267,20 @@ def test_a_database_is_merged_into(shop: Any, tmp_path: Path, monkeypatch: pytes
 def test_another_destination_can_take_the_place_of_a_warehouse(
     shop: Any, tmp_path: Path, write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`--destination`: a program for Snowflake, tried in DuckDB; a pattern names the tables."""
+    """`--destination`: a program for Snowflake, tried in DuckDB; a pattern names the tables. No file keeps the key."""
     import dlt
 
     monkeypatch.chdir(tmp_path)
-    file = write(source() + "CREATE TARGET W USING SnowflakeWriter ( Tables: '%,shop.stripe_%' )\n"
+    file = write(source(key=shop.api_key) + "CREATE TARGET W USING SnowflakeWriter ( Tables: '%,shop.stripe_%' )\n"
                  "INPUT FROM Charges_Out;")
-    tql_run(file, api_base=shop.url, api_key=shop.api_key, destination=dlt.destinations.duckdb("w.duckdb"),
+    tql_run(file, api_base=shop.url, destination=dlt.destinations.duckdb("w.duckdb"),
             pipelines_dir=str(tmp_path / "pipelines"))
     with duckdb.connect("w.duckdb", read_only=True) as connection:
         found = connection.execute("SELECT count(*), sum(amount) FROM shop.stripe_charges").fetchone()
 
     charges = objects(shop, "charges")
+    files = [each for each in tmp_path.rglob("*") if each.is_file()]
+    assert [file] == [each for each in files if shop.api_key[8:].encode() in each.read_bytes()] and len(files) > 5
     assert (len(charges), sum(each["amount"] for each in charges)) == found
 
 
