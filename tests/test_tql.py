@@ -179,6 +179,25 @@ def test_every_value_of_a_charge_is_at_its_place(shop: Any) -> None:
         assert charge["metadata"] == json.loads(each[30])
 
 
+def test_what_is_inside_of_an_object_does_not_depend_on_other_tables(shop: Any) -> None:
+    """Subscriptions with and without their items: the columns that are about the items, and the items as JSON."""
+    target = "CREATE TARGET O USING SysOut ( ) INPUT FROM Charges_Out;"
+    said: list[dict[str, Any]] = []
+    for tables in ("Subscriptions", "Subscriptions;SubscriptionItems"):
+        printed: list[str] = []
+        run_flow(make_plan(source(tables=tables) + target).flow, output=printed.append, as_json=True,
+                 api_base=shop.url, api_key=shop.api_key)
+        events = [json.loads(line) for line in printed]
+        said.append({each["data"]["Id"]: each["data"] for each in events
+                     if each["metadata"]["TableName"] == "Subscriptions"})
+    truth = {each["id"]: each["items"]["data"][0] for each in objects(shop, "subscriptions")}
+
+    assert said[0] == said[1]
+    assert {name: (item["quantity"], item["id"]) for name, item in truth.items()} == {
+        name: (data["Quantity"], json.loads(data["ItemsAggregate"])[0]["id"]) for name, data in said[1].items()}
+    assert len(events) == len(objects(shop, "subscriptions")) + len(objects(shop, "subscription_items"))
+
+
 def test_queries_select_and_convert(shop: Any) -> None:
     """Each function of a query, against the same in Python."""
     printed: list[str] = []

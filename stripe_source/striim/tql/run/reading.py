@@ -12,6 +12,7 @@ from stripe_source.generators import waevents
 from stripe_source.striim.tql.columns import StriimTable, match_striim
 from stripe_source.striim.tql.model import StripeReader
 from stripe_source.striim.tql.run.events import TableEvent, table_event
+from stripe_source.tables.registry import embedded_tables
 
 LOOKBACK = 600  # seconds behind a position that are read again: Stripe's lists show some objects late
 
@@ -81,7 +82,7 @@ class Reading:
             AuthenticationError: Stripe refuses the key.
         """
         self.problems.clear()
-        for start, names in self._by_start().items():
+        for start, names in self._together():
             problems: dict[str, str] = {}
             begun = {name: Position(start or 0, dict(self._positions[name].recent) if name in self._positions else {})
                      for name in names}
@@ -115,6 +116,18 @@ class Reading:
                 begin = max(position.created - LOOKBACK if position else 0, first) or None
             found[begin].append(native)
         return dict(found)
+
+    def _together(self) -> Iterator[tuple[int | None, list[str]]]:
+        """The tables that are read together, with where that begins.
+
+        A table is not read with those whose objects are in lists of its objects: these lists would be taken out of
+        them, and columns of Striim's have what is in them.
+        """
+        for start, names in self._by_start().items():
+            inside = {child for name in names for child in embedded_tables(name)}
+            for some in ([name for name in names if name not in inside], [name for name in names if name in inside]):
+                if some:
+                    yield start, some
 
     def _stripe_options(self) -> dict[str, Any]:
         reader = self._reader
