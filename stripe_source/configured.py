@@ -58,6 +58,15 @@ def configured_key() -> Setting | None:
     return _settings(_PlainKey, ()).get("stripe_api_key")
 
 
+def named_value(name: str, sections: tuple[str, ...] = ()) -> str | None:
+    """A value that somebody asks for by name, such as a variable of a TQL program; None where there is none."""
+    import dlt
+
+    with _own_notes():
+        value: Any = dlt.secrets.get(".".join((*sections, name)))
+    return None if value is None else Secret(value)
+
+
 def check_host(base: Setting | None, key: Credentials, key_place: str | None) -> None:
     """Refuse a host that a file names for a key that stands elsewhere.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from stripe_source.cli import schema_commands
 from stripe_source.cli.families import views_commands
-from stripe_source.cli.striim import waevents
+from stripe_source.cli.striim import tql_commands, waevents
 from stripe_source.errors import ConfigurationError, InvalidOption
 
 Command = Callable[[argparse.Namespace], int]
@@ -124,6 +124,10 @@ def _waevents_options(parser: argparse.ArgumentParser) -> None:
     waevents.configure(parser, _target)
 
 
+def _tql_options(parser: argparse.ArgumentParser) -> None:
+    tql_commands.configure(parser, _connection)
+
+
 def _sandbox_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=["serve"])
     parser.add_argument("--port", type=int, default=12111, help="default: %(default)s; 0: any free one")
@@ -153,6 +157,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "views": ("make, show, print and drop views of the data in another system's shape, such as Striim's",
               _views_options),
     "waevents": ("load WAEvents, of Striim or of `run --emit waevents`, into tables", _waevents_options),
+    "tql": ("run the programs of Striim (TQL), or write them as Python", _tql_options),
     "sandbox": ("serve a Stripe of one's own on this machine", _sandbox_options),
 }
 

@@ -11,6 +11,7 @@ from stripe_source.cli.connect import make_pipeline, quiet_dlt, set_dlt_option
 from stripe_source.cli.families import views_commands
 from stripe_source.cli.output import print_error, print_json, stderr_console, stdout_console
 from stripe_source.cli.sandbox_command import run_sandbox
+from stripe_source.cli.striim import tql_commands
 from stripe_source.cli.striim.waevents import check_out, run_waevents, write_out
 from stripe_source.errors import InvalidOption
 
@@ -26,8 +27,12 @@ def given_options(args: argparse.Namespace, *names: str) -> dict[str, Any]:
 
 def stripe_options(args: argparse.Namespace) -> dict[str, Any]:
     """The options of the connection and of the selection that were given."""
-    names = "tables", "exclude", "account_id", "api_base", "api_version", "oauth_file", "include_secrets"
-    options = given_options(args, *names)
+    return {**given_options(args, "tables", "exclude"), **connection_options(args)}
+
+
+def connection_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of the connection that were given."""
+    options = given_options(args, "account_id", "api_base", "api_version", "oauth_file", "include_secrets")
     if args.rate is not UNSET:
         options["rate"] = args.rate
     return options
@@ -194,7 +199,13 @@ def run_views(args: argparse.Namespace) -> int:
     return exit_code
 
 
+def run_tql(args: argparse.Namespace) -> int:
+    """Run a command of the `tql` family."""
+    quiet_dlt()
+    return tql_commands.perform(args, connection_options)
+
+
 COMMANDS: dict[str, Command] = {
     "demo": run_demo, "run": run_sync, "check": run_check, "verify": run_verify, "tables": run_tables,
-    "schema": run_schema, "views": run_views, "sandbox": run_sandbox, "waevents": run_waevents,
+    "schema": run_schema, "views": run_views, "sandbox": run_sandbox, "waevents": run_waevents, "tql": run_tql,
 }

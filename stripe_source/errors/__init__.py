@@ -14,6 +14,8 @@
     │   ├── NewerState                  a later release wrote the state of the pipeline
     │   ├── ViewMapError                a file of a schema map of views says something that cannot be
     │   ├── NotOurView                  the dataset has tables or views of the names of ours
+    │   ├── TqlSyntaxError              a program of Striim's that cannot be read, with line and column
+    │   ├── TqlUnsupported              one that asks for what cannot be carried over
     │   └── MixedData                   the dataset holds another account's data, or the other mode's
     ├── StripeError                     1: Stripe answered with an error, or not at all
     │   ├── AuthenticationError         3: 401
@@ -47,6 +49,8 @@ from stripe_source.errors.configuration import (
     NotPickled,
     PublishableKey,
     RowFunctionFailed,
+    TqlSyntaxError,
+    TqlUnsupported,
     UnknownMarker,
     UnknownTable,
     ViewMapError,
@@ -103,6 +107,8 @@ __all__ = [
     "StripeError",
     "StripeSourceError",
     "TablesNotRead",
+    "TqlSyntaxError",
+    "TqlUnsupported",
     "UnknownMarker",
     "UnknownTable",
     "Unreachable",

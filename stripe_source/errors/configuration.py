@@ -215,3 +215,33 @@ class NotOurView(ConfigurationError):
             f"Dataset `{dataset}` has {quoted(self.names)}, which `views create` has not made, so nothing was changed. "
             "Make the views in a dataset of their own (`--dataset`), or remove what is there."
         )
+
+
+class TqlSyntaxError(ConfigurationError):
+    """A TQL program that cannot be read.
+
+    Args:
+        reason: what is wrong there.
+        line: from 1.
+        column: from 1, in characters.
+        file: its name, where there is one.
+    """
+
+    def __init__(self, reason: str, line: int, column: int, file: str | None = None) -> None:
+        self.reason, self.line, self.column, self.file = redact(reason), line, column, file
+        where = f"{file}, line {line}, column {column}" if file else f"Line {line}, column {column}"
+        super().__init__(f"{where}: {reason}")
+
+
+class TqlUnsupported(ConfigurationError):
+    """A TQL program asks for something that cannot be carried over.
+
+    Args:
+        problems: one line for each, with statement, property, line and column.
+        way_out: what can be done all the same.
+    """
+
+    def __init__(self, problems: Iterable[str], way_out: str) -> None:
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  {problem}" for problem in self.problems)
+        super().__init__(f"This program cannot be carried over as it stands:\n{lines}\n{way_out}")

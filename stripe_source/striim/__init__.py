@@ -1,0 +1,1 @@
+"""What people know from Striim, carried over: its programs."""

@@ -41,6 +41,12 @@ MUTANTS = (
         "return answer is not None\n\n    def _of_rows", "return True\n\n    def _of_rows",
         "tests/test_row_functions.py -k made_for",
     ),
+    Mutant("return iso_time(value * 1000)", "return iso_time(value)", "tests/test_tql.py -k every_value_of_a_charge"),
+    Mutant("{name}[{self._index(node) + 1}]", "{name}[{self._index(node)}]", "tests/test_tql.py -k queries_select"),
+    Mutant("if name in self.recent:", "if False:", "tests/test_tql.py -k incremental_loads"),
+    Mutant('path.open("xb")', 'path.open("wb")', "tests/test_tql.py -k files_roll"),
+    Mutant("if reader.api_base and reader.api_key is None:", "if False:", "tests/test_tql.py -k key_to_stripe"),
+    Mutant("1 << place % _BITS", "1 << place % 8", "tests/test_tql.py -k programs_of_striims"),
     Mutant("if cursor is not None:\n        raise", "if False:\n        raise", "tests/test_dlt_habits.py -k another"),
     Mutant("name in self._copied - mine for", "name in set() for", "tests/test_copied_objects.py"),
     Mutant(

@@ -1,0 +1,1 @@
+"""Striim's programs (TQL): read, shown, run and converted."""

@@ -1,0 +1,1 @@
+"""Continuous queries: SELECT and WHERE over a stream, read by sqlglot and answered by DuckDB."""
