@@ -116,7 +116,10 @@ HOMONYMS = {
     ("codegen/sandbox_lists.py", "events"): "a word of the sandbox's description of the API",
     ("options.py", "accounts"): "an option of the source",
     ("resources/read.py", "events"): "a metric of dlt's resource",
+    ("striim/inputs.py", "files"): "an argument, in an error",
+    ("striim/tql/plan/targets.py", "events"): "a rolling policy of Striim's, and the name of a file",
     ("tables/markers.py", "events"): "a marker",
+    ("waevent_forms/rows.py", "quotes"): "characters that JSON escapes",
 }
 
 

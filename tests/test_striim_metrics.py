@@ -93,6 +93,6 @@ def test_the_result_as_json_has_them(
 
     assert said["total"] == {**said["tables"]["plans"], "source_rate": said["total"]["source_rate"]}
     assert said["total"]["number_of_ddls"] == 1 and said["total"]["number_of_inserts"] > 0
-    from stripe_source.load.striim_metrics import Metrics
+    from stripe_source.load.extras.striim_metrics import Metrics
 
     assert asdict(Metrics()).keys() == said["total"].keys()

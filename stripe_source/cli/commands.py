@@ -98,8 +98,8 @@ def run_sync(args: argparse.Namespace) -> int:
 
 def _sync(args: argparse.Namespace, options: dict[str, Any]) -> Any:
     quiet_dlt()
+    from stripe_source.load.extras.view_refresh import take_views
     from stripe_source.load.sync import sync
-    from stripe_source.load.view_refresh import take_views
     from stripe_source.source import resolve_options
 
     checked = dict(options)

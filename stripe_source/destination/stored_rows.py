@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stripe_source.arrow_rows.fingerprint import flagged_fingerprint
 from stripe_source.arrow_rows.masking.masks import TableMask
 from stripe_source.destination.fingerprint_index import FingerprintIndex
 from stripe_source.destination.sql import statements
@@ -20,6 +19,7 @@ from stripe_source.destination.sql.dialect import (
     StatementCounter,
     portions,
 )
+from stripe_source.destination.sql.rewrite import flags, rewritten_columns
 from stripe_source.destination.sql.values import texts_in, unix_second
 from stripe_source.destination.version_index import DUPLICATE, Key, StoredVersion, VersionCache
 from stripe_source.tables.schema_map import Column, TableMap
@@ -204,7 +204,7 @@ class StoredRows:
                     rows.append(row)
                     times.append(second)
             if rows:
-                yield self._rewritten(columns, rows, _flags(columns, rows, times, load_id))
+                yield self._rewritten(columns, rows, flags(columns, rows, times, load_id))
 
     def whole_rows(self, skip: Callable[[Key], bool], load_id: str | None) -> Iterator[pa.Table]:
         """The rows of all keys but some, flagged ones too, as they are stored, as Arrow tables."""
@@ -259,7 +259,7 @@ class StoredRows:
         self, columns: Sequence[Column], rows: Sequence[tuple[Any, ...]], others: Mapping[str, Sequence[Any]]
     ) -> pa.Table:
         """Rows with other values in some columns, and masked where they were not yet."""
-        made = _rewritten_columns(self.sql, columns, rows, others)
+        made = rewritten_columns(self.sql, columns, rows, others)
         if not self._mask:
             return made
         made = self._mask.read_back(made, {column.name: column.data_type for column in columns})
@@ -373,36 +373,3 @@ def _key_part(value: Any) -> str:
     if isinstance(value, datetime):
         value = int((value if value.tzinfo else value.replace(tzinfo=timezone.utc)).timestamp())
     return str(value)
-
-
-def _flags(
-    columns: Sequence[Column], rows: Sequence[tuple[Any, ...]], times: Sequence[int], load_id: str | None
-) -> dict[str, Sequence[Any]]:
-    """The values of rows that are flagged as deleted at a unix second each, in the columns that change by that."""
-    moments = [second * 1_000_000 for second in times]
-    place = [column.name for column in columns].index("_dlt_id")
-    return {
-        "_deleted": [True] * len(rows), "_deleted_at": moments, "_changed_at": moments,
-        "_dlt_load_id": [load_id] * len(rows), "_dlt_id": [flagged_fingerprint(str(row[place])) for row in rows],
-    }
-
-
-def _rewritten_columns(
-    sql: DestinationSql, columns: Sequence[Column], rows: Sequence[tuple[Any, ...]], others: Mapping[str, Sequence[Any]]
-) -> pa.Table:
-    """Rows as a database driver gave them as an Arrow table, with other values in some columns."""
-    import pyarrow as pa
-
-    from stripe_source.arrow_rows.values import arrow_type
-
-    arrays, fields = [], []
-    for place, column in enumerate(columns):
-        if column.name in others:
-            values = list(others[column.name])
-        else:
-            values = [sql.python(row[place], column.data_type) for row in rows]
-        kind = arrow_type(column)
-        array = pa.array(values, pa.int64()).cast(kind) if column.data_type == "timestamp" else pa.array(values, kind)
-        arrays.append(array)
-        fields.append(pa.field(column.name, kind, nullable=column.nullable))
-    return pa.table(arrays, schema=pa.schema(fields))

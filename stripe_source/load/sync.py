@@ -23,14 +23,14 @@ from stripe_source.destination.sql.dialect import StatementCounter
 from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.errors import Busy
 from stripe_source.extract.account import AccountIdentity, identify, run_async, run_async_beside
+from stripe_source.load.extras.striim_metrics import Columns, columns_of, run_metrics
+from stripe_source.load.extras.view_refresh import refresh_views, take_views
 from stripe_source.load.failures import error_of_step
 from stripe_source.load.load_loop import Loaded, load_pending, load_until_done, own_source
 from stripe_source.load.process import collect_rarely
 from stripe_source.load.progress import Progress, Silent, coverage_callback
-from stripe_source.load.striim_metrics import Columns, columns_of, run_metrics
 from stripe_source.load.sync_result import SyncResult, add_results, sum_figures
 from stripe_source.load.user_source import UserSource, refuse_without_functions
-from stripe_source.load.view_refresh import refresh_views, take_views
 from stripe_source.options import Options
 from stripe_source.redaction import redact
 from stripe_source.resources.declaration.resource import history_resource, table_resource, waevents_resource

@@ -6,7 +6,7 @@ from typing import Any
 
 from stripe_source.api.pages import Figures
 from stripe_source.extract.verdicts import FAILED
-from stripe_source.load.striim_metrics import RunMetrics
+from stripe_source.load.extras.striim_metrics import RunMetrics
 from stripe_source.resources.table_result import TableResult
 from stripe_source.views.result import ViewsResult
 
