@@ -69,7 +69,7 @@ class StriimTable:
 def _declared() -> dict[str, Any]:
     import yaml
 
-    file = MAPS / "striim" / "columns.yaml"
+    file = MAPS / "striim_columns.yaml"
     read: dict[str, Any] = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     return read
 
