@@ -100,6 +100,7 @@ DIALECTS: dict[str, ViewDialect] = {dialect.name: dialect for dialect in (
         "clickhouse", "toJSONString({x})", "toUnixTimestamp({x})", "JSONExtract({x}, {path}, 'Nullable(String)')",
         "NULLIF(JSONExtractRaw({x}, {path}), '')",
         json_text="{x}", path="numbers", json="String", joins="___",
+        types=(("TIMESTAMPTZ", "Nullable(DateTime64(6, 'UTC'))"),),
         listed="arrayStringConcat(arrayMap(p -> p.2, arraySort(p -> p.1, groupArray((tuple({o}), {x})))), ',')"),
     ViewDialect(
         "mysql", "JSON_QUOTE({x})", "TIMESTAMPDIFF(SECOND, CAST('1970-01-01' AS DATETIME), {x})",
@@ -128,6 +129,8 @@ def in_dialect(query: exp.Expr, dialect: ViewDialect) -> exp.Expr:
     """A resolved query in the words of a dialect; sqlglot does the rest when it is written."""
     if dialect.name == "sqlite":
         _order_groups(query)
+    if dialect.name == "clickhouse":  # what a LEFT JOIN does not find would be "" and 0 there
+        query.set("settings", [exp.EQ(this=exp.column("join_use_nulls"), expression=exp.Literal.number(1))])
     types = {"JSON": dialect.json, **dict(dialect.types)}
     for cast in query.find_all(exp.Cast):
         kind = cast.to.sql("duckdb")

@@ -174,7 +174,7 @@ def _check(view: View, column: ViewColumn | None, query: exp.Select, what: str) 
 def _resolved(query: exp.Select) -> exp.Select:
     used = {table.name for table in query.find_all(exp.Table)}
     schema = MappingSchema({name: _column_types(name) for name in used}, dialect=LANGUAGE, normalize=False)
-    resolved = qualify(query.copy(), schema=schema, dialect=LANGUAGE, expand_stars=False, infer_schema=False)
+    resolved = qualify(query.copy(), schema=schema, dialect=LANGUAGE, expand_stars=False)
     typed = annotate_types(resolved, schema=schema, dialect=LANGUAGE)
     assert isinstance(typed, exp.Select)
     return typed
