@@ -340,6 +340,37 @@ def test_incremental_loads_go_on(small: Any, tmp_path: Path, monkeypatch: pytest
     assert len(anew) == before + 3
 
 
+def test_a_poll_that_failed_is_tried_again(shop: Any) -> None:
+    """Where whoever runs the program says so; nothing of it is missing then."""
+    flow = make_plan(source(", IncrementalLoadMarker: 'Created', PollingInterval: '1s'", mode="IncrementalLoad")
+                     + "CREATE TARGET O USING SysOut ( ) INPUT FROM Charges_Out;").flow
+    printed: list[str] = []
+    failures: list[Exception] = []
+
+    def output(text: str) -> None:
+        if not failures and len(printed) == 5:
+            raise OSError("The pipe is full")
+        printed.append(text)
+
+    class EnoughError(Exception):
+        pass
+
+    def on_poll(result: Any) -> None:
+        raise EnoughError
+
+    with pytest.raises(EnoughError):
+        run_flow(flow, output=output, poll=True, on_poll=on_poll, api_base=shop.url, api_key=shop.api_key,
+                 on_failure=lambda error: failures.append(error) is None)
+    truth = {each["id"] for each in objects(shop, "charges")}
+
+    assert ["The pipe is full"] == [str(error) for error in failures]
+    assert truth == {each["data"][0] for each in waevents(printed)} and len(printed) == 5 + len(truth)
+    failures.clear()
+    printed.clear()
+    with pytest.raises(OSError, match="pipe"):
+        run_flow(flow, output=output, poll=True, api_base=shop.url, api_key=shop.api_key)
+
+
 def test_a_literal_key_works_and_is_never_seen(
     shop: Any, write: Callable[[str], Path], say: Say, caplog: pytest.LogCaptureFixture
 ) -> None:

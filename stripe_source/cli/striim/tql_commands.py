@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stripe_source.cli.output import print_json, stderr_console, stdout_console
+from stripe_source.cli.output import print_error, print_json, stderr_console, stdout_console
 from stripe_source.errors import InvalidOption
 from stripe_source.redaction import CONTROL_CHARACTERS
 
@@ -94,6 +94,7 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, options: Callable[[argparse.Namespace], dict[str, Any]]) -> int:
+    from stripe_source.cli.repeat import may_be_mended
     from stripe_source.cli.views.tql import show_problems, show_result
     from stripe_source.striim.tql.program import tql_run
 
@@ -112,9 +113,16 @@ def _run(args: argparse.Namespace, options: Callable[[argparse.Namespace], dict[
     def output(event: str) -> None:
         print(event if args.json else CONTROL_CHARACTERS.sub("\ufffd", event), flush=True)
 
+    def on_failure(error: Exception) -> bool:
+        mended = may_be_mended(error)
+        if mended:
+            print_error(f"{' '.join(str(error).split())} The next poll tries again; Ctrl-C ends it")
+        return mended
+
     result = tql_run(
         args.file, ignore_unsupported=args.ignore_unsupported, on_problems=None if args.json else on_problems,
-        on_poll=on_poll, output=output, as_json=args.json, poll=args.poll, destination=args.destination,
+        on_poll=on_poll, on_failure=on_failure, output=output, as_json=args.json, poll=args.poll,
+        destination=args.destination,
         dataset=args.dataset, **options(args),
     )
     return result.exit_code

@@ -84,7 +84,8 @@ class TqlResult:
 def run_flow(
     flow: Flow, *, output: Callable[[str], object] = print, as_json: bool = False, poll: bool = False,
     destination: Any = None, dataset: str = "stripe_data", pipelines_dir: str | None = None,
-    on_poll: Callable[[TqlResult], object] | None = None, **options: Any,
+    on_poll: Callable[[TqlResult], object] | None = None, on_failure: Callable[[Exception], bool] | None = None,
+    **options: Any,
 ) -> TqlResult:
     """Run a program.
 
@@ -97,6 +98,7 @@ def run_flow(
         dataset: for tables without a schema of their own.
         pipelines_dir: where dlt keeps its pipelines, and this the positions; None: where dlt does so anyway.
         on_poll: called after each poll, with the result so far.
+        on_failure: called where a poll failed and `poll` is given; whether another one is tried.
         options: of the connection, such as `api_base`, `api_key` and `rate`, as for `waevents`.
 
     Raises:
@@ -110,7 +112,7 @@ def run_flow(
             ApiKey(reader.api_key)  # before anything is made: what is no key leaves no trace
     run = _Run(flow, output, as_json, options, {
         "destination": destination, "dataset": dataset, "pipelines_dir": pipelines_dir})
-    return run.go(poll, on_poll)
+    return run.go(poll, on_poll, on_failure)
 
 
 class _Run:
@@ -151,7 +153,10 @@ class _Run:
             self._targets[target.name] = sink
             self._sinks[stream_key(target.stream)].append(sink)
 
-    def go(self, poll: bool, on_poll: Callable[[TqlResult], object] | None) -> TqlResult:
+    def go(
+        self, poll: bool, on_poll: Callable[[TqlResult], object] | None,
+        on_failure: Callable[[Exception], bool] | None,
+    ) -> TqlResult:
         """Poll once, or again and again."""
         began = time.monotonic()
         try:
@@ -160,15 +165,20 @@ class _Run:
                     sink.prepare()
             again = list(self._readings)
             while again:
-                for _, reading in again:
-                    self._poll(reading)
-                self._store.save()
-                self._result.polls += 1
-                self._result.seconds = time.monotonic() - began
-                self._sum_up()
-                if on_poll:
-                    on_poll(self._result)
-                again = [each for each in self._readings if each[0].incremental] if poll else []
+                try:
+                    for _, reading in again:
+                        self._poll(reading)
+                except Exception as error:
+                    if not (poll and on_failure and on_failure(error)):
+                        raise  # else all of it is tried again
+                else:
+                    self._store.save()
+                    self._result.polls += 1
+                    self._result.seconds = time.monotonic() - began
+                    self._sum_up()
+                    if on_poll:
+                        on_poll(self._result)
+                    again = [each for each in self._readings if each[0].incremental] if poll else []
                 if again:
                     time.sleep(min(reader.polling_interval for reader, _ in again))
             return self._result
@@ -188,6 +198,7 @@ class _Run:
                 self._send(stream, batch)
         for sink in self._targets.values():
             sink.flush()
+        reading.commit()
         self._result.problems.update(reading.problems)
 
     def _send(self, stream: str, events: Sequence[Event]) -> None:

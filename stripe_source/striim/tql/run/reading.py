@@ -69,6 +69,7 @@ class Reading:
             for table in match_striim(name)[0]:
                 self._tables[table.table.name].append(table)
         self.problems: dict[str, str] = {}
+        self._reached: dict[str, Position] = {}
 
     @property
     def tables(self) -> list[StriimTable]:
@@ -76,12 +77,13 @@ class Reading:
         return [table for tables in self._tables.values() for table in tables]
 
     def poll(self) -> Iterator[TableEvent]:
-        """One poll: everything, or what came since the last one.
+        """One poll: everything, or what came since the last one. Positions move with `commit`.
 
         Raises:
             AuthenticationError: Stripe refuses the key.
         """
         self.problems.clear()
+        self._reached.clear()
         for start, names in self._together():
             problems: dict[str, str] = {}
             begun = {name: Position(start or 0, dict(self._positions[name].recent) if name in self._positions else {})
@@ -97,7 +99,11 @@ class Reading:
                     before = self._positions.get(name)
                     begun[name].created = max(begun[name].created, before.created if before else 0)
                     begun[name].prune()
-                    self._positions[name] = begun[name]
+                    self._reached[name] = begun[name]
+
+    def commit(self) -> None:
+        """Move the positions: all targets have what the poll has read."""
+        self._positions.update(self._reached)
 
     def _marker(self, native: str) -> str | None:
         """What a native table goes by; several tables of Striim's may be one of ours: the whole is read for one."""
