@@ -23,11 +23,11 @@ from stripe_source.extract.table_request import TableRequest
 from stripe_source.extract.verdicts import Verdict
 from stripe_source.options import Options
 from stripe_source.resources.compare import TableComparison
-from stripe_source.resources.declaration.selection import is_limited
+from stripe_source.resources.declaration.selection import extracted_names, is_limited
 from stripe_source.resources.ground.check import Ground
 from stripe_source.resources.history import TO, Versions
 from stripe_source.resources.marker import MARKERS, Outcome
-from stripe_source.resources.outbox import Outbox
+from stripe_source.resources.outbox import Outbox, waevents_map
 from stripe_source.resources.state import SourceState, TableState, current_load_id
 from stripe_source.resources.table_result import TableResult
 from stripe_source.tables.schema_map import TableMap
@@ -121,7 +121,8 @@ class TableLoad:
             keeps_newest=self._result.marker == "id", refuse=self._tell,
             load_id=lambda: self._load_id, confirm_gone=run.confirm_gone,
         )
-        self._outbox: Outbox | None = run.outboxes.get(self._name)
+        wanted = waevents_map(table_map).table.name in extracted_names()
+        self._outbox: Outbox | None = run.outboxes.get(self._name) if wanted else None
         self._comparison.outbox = self._outbox
         if self._contract.tables != EVOLVE and not self._known:
             self._refuse(SchemaFrozen(self._name))
