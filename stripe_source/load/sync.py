@@ -148,7 +148,7 @@ class _Run:
                 with signals.intercepted_signals():
                     _prepare_tables(self.pipeline, extraction)
                     signals.raise_if_signalled()
-                with DuckDBSession(self.pipeline, len(options.tables)) as database:
+                with DuckDBSession(self.pipeline, len(options.tables), options.emit == "waevents") as database:
                     loaded = load_until_done(self.pipeline, extraction, self.progress, database, self.refresh)
             finally:
                 extraction.stop()
