@@ -137,7 +137,7 @@ def test_thousands_of_altered_waevents_never_crash(tmp_path: Path) -> None:
 def test_ten_thousand_waevents_go_out_and_come_in(
     new_pipeline: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """Both dialects and Avro: what comes in is what went out."""
+    """Both dialects and Avro, all tables of a business: what comes in is what went out."""
     import duckdb
 
     from stripe_source import load_waevents, sandbox, sync, write_waevents

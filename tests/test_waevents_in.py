@@ -23,13 +23,13 @@ from stripe_source.waevent_forms.form import StriimWAEvent, bitmap
 from stripe_source.waevent_forms.json_form import json_texts, positional
 from stripe_source.waevent_forms.rows import column_names, waevent_rows, waevents_of
 
-SOME = {"customers", "charges", "invoice_line_items", "prices", "balance_available", "payout_balance_transactions"}
+SOME = "customers;charges;invoices;invoice_line_items;discounts;prices;balance_available;payout_balance_transactions"
 Query = Callable[[str], list[tuple[Any, ...]]]
 
 
 @pytest.fixture(scope="module")
 def business(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[StriimWAEvent], Path]]:
-    """The WAEvents of a first load of all tables of a small business, and the tables that `sync` makes of it."""
+    """The WAEvents of a first load of a small business, and the tables that `sync` makes of it."""
     import dlt
 
     folder = tmp_path_factory.mktemp("business")
@@ -37,8 +37,7 @@ def business(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[St
     with sandbox.serve(seed=7, scale=0.02) as stripe:
         stripe.world.create("customer", email="a\u0001\"\\é@example.com", new_field={"a": 1, "b": [1, "x"]}, other="5")
         stripe.world.create("customer", new_field={"a": 2}, other=None, metadata={"k": 'quo"te\\', "n": "\u0007"})
-        tables = [name for name, objects in stripe.world.counts().items() if objects]
-        given: dict[str, Any] = {"tables": tables, "api_base": stripe.url, "api_key": stripe.api_key}
+        given: dict[str, Any] = {"tables": SOME, "api_base": stripe.url, "api_key": stripe.api_key}
         for name, table in rows(problems={}, **given):
             shape = table_map(BY_NAME[name])
             columns = column_names(shape)
@@ -96,13 +95,14 @@ def query(tmp_path: Path) -> Query:
 
 
 @pytest.mark.parametrize("form", ["named", "positional", "array", "avro"])
-def test_the_rows_of_all_tables_come_back(
+def test_rows_come_back(
     form: str, business: tuple[list[StriimWAEvent], Path], new_pipeline: Any, tmp_path: Path
 ) -> None:
-    """Every value, of declared columns and others, of children too, with the same types, from every dialect."""
+    """Every value, of declared columns and others, of children too, with the same types, from every dialect.
+
+    Those of all tables do, in a longer test: `test_ten_thousand_waevents_go_out_and_come_in`.
+    """
     events, truth = business
-    if form != "named":
-        events = [event for event in events if event.metadata["TableName"] in SOME]
     file = tmp_path / "events"
     if form == "avro":
         pytest.importorskip("fastavro")
@@ -119,8 +119,7 @@ def test_the_rows_of_all_tables_come_back(
 
     assert (result.counts.read, result.counts.rejected, result.exit_code) == (len(events), 0, 0)
     assert sum(table.rows for table in result.counts.tables.values()) == len(events) > 200
-    wrong = differences(truth, tmp_path / "test.duckdb")
-    assert [each for each in wrong if form == "named" or "is missing" not in each] == []
+    assert differences(truth, tmp_path / "test.duckdb") == []
 
 
 def waevent(operation: str, time: int, data: Any, **more: Any) -> str:

@@ -13,12 +13,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from stripe_source import load_waevents, sync, write_waevents
+from stripe_source import load_waevents, stripe_source, sync, write_waevents
 from stripe_source.cli.main import main
 from stripe_source.errors import InvalidOption
 from stripe_source.striim import files
 
-TABLES = "customers;charges;invoices;invoice_line_items;subscriptions"
+TABLES = "customers;invoices;invoice_line_items"
 Rows = dict[str, list[dict[str, Any]]]
 
 
@@ -135,7 +135,7 @@ def test_a_killed_writer_neither_loses_nor_doubles(
     def write(name: str) -> None:
         write_waevents(pipeline, f"{tmp_path / name}{'/' if folder else ''}", **options)
 
-    monkeypatch.setattr(files, "EVENTS_PER_CHECK", 40)
+    monkeypatch.setattr(files, "EVENTS_PER_CHECK", 110)
     write("quiet")
     steps, append, note = 0, files.Files._append, files.write_position
 
@@ -265,3 +265,17 @@ def test_a_run_killed_in_its_load_emits_each_waevent_once(
 
     assert held == []
     assert newest == dict(ask(tmp_path / "test.duckdb", "SELECT id, _dlt_id FROM customers"))
+
+
+def test_plain_dlt_runs_emit_too_and_what_nobody_takes_is_not_kept(
+    small: Any, new_pipeline: Callable[..., Any], tmp_path: Path
+) -> None:
+    """`pipeline.run(stripe_source(emit="waevents"))`; of resources that are not selected there are no WAEvents."""
+    pipeline, given = new_pipeline(), {"emit": "waevents", "api_base": small.url, "api_key": small.api_key}
+    source = stripe_source("customers;plans", **given)
+    pipeline.run(source.with_resources("customers", "plans", "customers_waevents"))
+    tables = {row[0] for row in ask(tmp_path / "test.duckdb", "SHOW TABLES") if not row[0].startswith("_")}
+
+    assert tables == {"customers", "plans", "customers_waevents"}
+    assert ask(tmp_path / "test.duckdb", "SELECT id, _dlt_id FROM customers ORDER BY 1") == ask(
+        tmp_path / "test.duckdb", "SELECT data->>'id', data->>'_dlt_id' FROM customers_waevents ORDER BY 1")

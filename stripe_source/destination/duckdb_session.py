@@ -32,18 +32,21 @@ class DuckDBSession:
     Args:
         pipeline: whose destination it is.
         tables: how many are loaded.
+        documents: each row is loaded as a JSON document of some 3 kB as well.
     """
 
     LIMIT = "150MB"  # a block of each of 216 columns takes 55 MB; with 100 MB a first load takes 2 % longer
     LIMIT_OF_CHANGES = "100MB"  # once rows are replaced: then the process needs more for what it reads back
+    LIMIT_WITH_DOCUMENTS = "300MB"  # those of a load take 75 MB, which have to be in one piece
     LOG = 96_000_000  # bytes that may wait in the log while more is read: what three loads write
     FURTHER = 16_000_000  # bytes more for each further table: groups of a few thousand rows take twice the room
     MANY = 160_000_000  # but no more than so many: the last of it is written when all has been read
     MOST = 4  # times as many, after which DuckDB writes them itself
 
-    def __init__(self, pipeline: dlt.Pipeline, tables: int = 1) -> None:
+    def __init__(self, pipeline: dlt.Pipeline, tables: int = 1, documents: bool = False) -> None:
         self._pipeline = pipeline
         self._log = min(self.LOG + self.FURTHER * (tables - 1), self.MANY)
+        self._limit = self.LIMIT_WITH_DOCUMENTS if documents else self.LIMIT
         self._client: Any = None
         self._limited = self._has_final_limit = False
         self._writing: threading.Thread | None = None
@@ -64,7 +67,7 @@ class DuckDBSession:
         credentials: Any = self._client.credentials
         chosen = {**(credentials.global_config or {}), **(credentials.local_config or {})}
         if _OURS.isdisjoint(chosen) and not credentials.pragmas:
-            for statement in engines.settings(self.LIMIT, self.MOST * self._log // 1_000_000):
+            for statement in engines.settings(self._limit, self.MOST * self._log // 1_000_000):
                 self._client.execute_sql(statement)
             self._limited = True
 
@@ -91,7 +94,7 @@ class DuckDBSession:
             at_last: few loads follow, so that what is not written now is written when all has been read.
             changes: rows were replaced, which takes twice the memory until it is written.
         """
-        if self._limited and changes and not self._has_final_limit:
+        if self._limited and changes and not self._has_final_limit and self._limit == self.LIMIT:
             self._client.execute_sql(engines.memory_limit(self.LIMIT_OF_CHANGES))
             self._has_final_limit = True
         if self._limited and (at_last or self._waiting() >= (self._log // 4 if changes else self._log)):

@@ -169,7 +169,7 @@ class _Run:
                     else:
                         self.source.with_others = not self.load_ids
                     signals.raise_if_signalled()
-                with DuckDBSession(self.pipeline, len(options.tables)) as database:
+                with DuckDBSession(self.pipeline, len(options.tables), options.emit == "waevents") as database:
                     loaded = load_until_done(
                         self.pipeline, extraction, self.progress, database, self.refresh,
                         self.source.extracted if self.source else own_source)
