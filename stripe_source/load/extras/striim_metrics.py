@@ -83,8 +83,8 @@ def run_metrics(
                        _ddls(name, before, after))
         for name, result in results.items()
     }
-    feed = state.get("feed", {}).get("at")
-    total = _metrics(list(results.values()), seconds, read_at, _iso(feed), sum(
+    newest = max((each.last_event_position for each in tables.values() if each.last_event_position), default=None)
+    total = _metrics(list(results.values()), seconds, read_at, newest, sum(
         each.number_of_ddls for each in tables.values()))
     return RunMetrics(total, tables)
 
