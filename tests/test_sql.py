@@ -79,6 +79,8 @@ def every_statement(sql: DestinationSql) -> dict[str, exp.Expr]:
         "one": statements.one(sql, "charges", sql.ours()),
         "exist": statements.exist(sql, [statements.one(sql, "charges", sql.ours()), statements.load(sql, NASTY)]),
         "load": statements.load(sql, NASTY),
+        "complete_loads": statements.complete_loads(sql),
+        "of_load": statements.of_load(sql, "charges_waevents", ["position", "event"], NASTY, "position"),
         "schema_version": statements.schema_version(sql, NASTY),
         "owners": statements.owners(sql, {"charges": ["id", "livemode"], "balance_available": []}),
     }
@@ -188,9 +190,12 @@ def test_statements_are_made_in_one_place() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             texts = [node] if isinstance(node, ast.Constant) else node.values if isinstance(node, ast.JoinedStr) else []
             if any(isinstance(each, ast.Constant) and str(each.value).lstrip().startswith(verbs) for each in texts):
-                found.add(str(path.relative_to(PACKAGE)))
+                found.add(path.relative_to(PACKAGE).as_posix())
+    found = {name for name in found if not name.startswith("striim/tql/")}  # Striim's language, and a DuckDB of our own
 
     assert found == {
+        "striim/newest.py",  # a DuckDB of our own
+        "waevent_forms/rows.py",  # names of operations
         "destination/sql/engines.py",
         "destination/version_index.py",  # a file of SQLite's of our own
         "verification/compare/scratch_db.py", "verification/compare/sides.py",  # a DuckDB of our own

@@ -26,17 +26,18 @@ def mapping_hash(shape: TableMap) -> str:
 
 def mapping_mark(table: str, data: Mapping[str, Any]) -> str:
     """The mark of what the map of a table declares otherwise than in 0.1.0 and that an object holds; "" if nothing."""
-    changes = _changes(table)
+    known = BY_NAME.get(table)
+    changes = _changes(table_map(known)) if known else ()
     return ",".join(mark for path, mark in changes if _holds(data, path)) if changes else ""
 
 
 @cache
-def _changes(table: str) -> tuple[tuple[Path, str], ...]:
+def _changes(shape: TableMap) -> tuple[tuple[Path, str], ...]:
     """What a map declares otherwise: the path of a value, and a mark. Columns that are gone concern every row."""
-    known, before = BY_NAME.get(table), first_columns().get(table)
-    if known is None or before is None:
+    before = first_columns().get(shape.table.name)
+    if before is None:
         return ()
-    now = dict(declared(table_map(known)))
+    now = dict(declared(shape))
     changed = [(path, mark) for mark, path in now.items() if mark not in before]
     gone = sorted(before - now.keys())
     return (*changed, *([((), _hash(gone))] if gone else []))
