@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import dlt
+import pyarrow as pa
 import pytest
 from account import Account
 from later import later
@@ -30,7 +31,7 @@ def run(account: Account, limit: int | None = None, **options: Any) -> None:
     account.new_pipeline().run(made)
 
 
-def slowly(rows: Any) -> Any:
+def slowly(rows: pa.Table) -> Any:
     """More is read meanwhile than dlt takes."""
     time.sleep(0.3)
     return rows
