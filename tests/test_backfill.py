@@ -10,6 +10,7 @@ import pytest
 from fake_clock import FakeTimeLoop, busiest_second
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from later import later
 
 from stripe_source.api.client import Client
 from stripe_source.api.endpoints import endpoint_of
@@ -217,10 +218,10 @@ class Limited(Stripe):
     ("pages", "a_span", "factor"),
     [
         ([150] * 8, 96, 1.3),
-        ([200] + [100] * 7, 96, 1.3),
-        ([30, 30, 200, 200, 200, 60, 60, 20], 96, 1.3),
+        later([200] + [100] * 7, 96, 1.3),
+        later([30, 30, 200, 200, 200, 60, 60, 20], 96, 1.3),
         ([100] * 3, 96, 1.3),
-        ([250] * 8, 12, 1.1),  # many spans for each reader: nobody is idle, and sees how little the oldest one holds
+        later([250] * 8, 12, 1.1),  # many spans a reader: nobody is idle, and sees how little the oldest one holds
     ],
 )
 def test_lists_of_an_account_end_together(

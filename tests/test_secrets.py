@@ -102,7 +102,7 @@ def holders(folder: Path, secrets: list[str], *besides: str) -> list[str]:
 
 
 @pytest.mark.parametrize("way", [
-    later("argument"), "STRIPE_API_KEY", later("SOURCES__STRIPE__API_KEY"), "secrets.toml", later("oauth")
+    later("argument"), later("STRIPE_API_KEY"), later("SOURCES__STRIPE__API_KEY"), "secrets.toml", later("oauth")
 ])
 def test_nothing_that_a_run_leaves_behind_holds_a_secret(way: str, tmp_path: Path) -> None:
     """By each way to give it, at log level DEBUG, after success and after failures of each step."""

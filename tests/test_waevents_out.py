@@ -200,6 +200,7 @@ def test_standard_output_has_waevents_and_nothing_else(
     assert second.out.count("WAEvent{\n") == result["new"] + result["changed"] + result["gone"] > 0
 
 
+@pytest.mark.soak
 def test_every_format_is_read_again(
     small: Any, new_pipeline: Callable[..., Any], tmp_path: Path
 ) -> None:
