@@ -58,8 +58,12 @@ class DuckDBSession:
         destination = self._pipeline.destination
         return destination is not None and destination.destination_type == "dlt.destinations.duckdb"
 
-    def keep_open(self) -> None:
-        """Open the file, as a further load follows."""
+    def keep_open(self, changes: bool = False) -> None:
+        """Open the file, as a further load follows.
+
+        Args:
+            changes: rows are replaced, or read back.
+        """
         if self._client or not self._is_duckdb():
             return
         self._client = sql_client(self._pipeline)
@@ -67,7 +71,9 @@ class DuckDBSession:
         credentials: Any = self._client.credentials
         chosen = {**(credentials.global_config or {}), **(credentials.local_config or {})}
         if _OURS.isdisjoint(chosen) and not credentials.pragmas:
-            for statement in engines.settings(self._limit, self.MOST * self._log // 1_000_000):
+            self._has_final_limit = changes and self._limit == self.LIMIT
+            limit = self.LIMIT_OF_CHANGES if self._has_final_limit else self._limit
+            for statement in engines.settings(limit, self.MOST * self._log // 1_000_000):
                 self._client.execute_sql(statement)
             self._limited = True
 
@@ -75,7 +81,7 @@ class DuckDBSession:
     def limited(self) -> Iterator[None]:
         """Keep the file open in little memory: DuckDB would keep all that is read of it."""
         with self:
-            self.keep_open()
+            self.keep_open(changes=True)
             yield
 
     @contextmanager
