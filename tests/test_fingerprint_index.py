@@ -1,18 +1,29 @@
 """The index of a table's fingerprints says what a dictionary of them would say."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stripe_source.arrow_rows.fingerprint import flagged_fingerprint
+from stripe_source.destination import fingerprint_index
 from stripe_source.destination.fingerprint_index import FingerprintIndex
 
 KEYS = st.lists(st.text(max_size=3), min_size=1, max_size=2).map(tuple)
 PRINTS = st.one_of(st.integers(0, 3).map(lambda number: flagged_fingerprint(str(number))),
                    st.sampled_from(["", "dlt's own", "+" * 20, "=" * 20, "ключ" * 5, "x" * 19 + "="]))
 ROWS = st.lists(st.tuples(KEYS, PRINTS, st.booleans()), max_size=40)
+
+
+@pytest.fixture(params=["few", "many"], autouse=True, scope="module")
+def sorted_as(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Few rows are sorted in another way than many."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "many":
+            patch.setattr(fingerprint_index, "_FEW", -1)
+        yield
 
 
 def index_of(rows: Sequence[tuple[tuple[str, ...], str, bool]]) -> FingerprintIndex:

@@ -1,6 +1,7 @@
 """Steps of dlt that cost too much in a run, and what does the same in less time."""
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from copy import deepcopy
@@ -191,6 +192,46 @@ def _partial_configuration(destination: Any) -> Any:
     return config
 
 
+@patch("a schema is read from its file each time", {
+    "dlt.common.storages.live_schema_storage:LiveSchemaStorage.__getitem__": "fe2f7f7b77a09055",
+    "dlt.common.storages.schema_storage:SchemaStorage.load_schema": "0d59eba387a02265",
+})
+def remember_schema_files() -> Iterator[None]:
+    """Let dlt read the file of a schema again only where it is another file than before.
+
+    dlt 1.31 reads, checks and takes over the file each time that the schema is asked for and has no changes of its own:
+    24 times in a run of 68 tables that finds nothing new: 0.3 of 2.9 s of CPU (measured 2026-11-30).
+    """
+    from dlt.common.storages.live_schema_storage import LiveSchemaStorage
+
+    theirs = LiveSchemaStorage.__getitem__
+    known: WeakKeyDictionary[Any, tuple[int, ...]] = WeakKeyDictionary()  # by schema: the file that it was read from
+
+    def getitem(self: Any, name: str) -> Any:
+        schema = self.live_schemas.get(name)
+        file = None if self.config.import_schema_path else _file_stamp(self, name)
+        if schema is not None and file is not None and known.get(schema) == file and not schema.is_modified:
+            return schema
+        found = theirs(self, name)
+        if file is None or found.is_modified:
+            known.pop(found, None)
+        else:
+            known[found] = file
+        return found
+
+    with replaced(LiveSchemaStorage, "__getitem__", getitem):
+        yield
+
+
+def _file_stamp(storage: Any, name: str) -> tuple[int, ...] | None:
+    """What tells the file of a schema from another one in its place; None where there is none."""
+    try:
+        found = os.stat(storage.storage.make_full_path(storage._file_name_in_store(name, "json")))
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def _memoized(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same function of an annotation, which remembers its answers."""
     known: dict[Any, Any] = {}
@@ -233,5 +274,5 @@ def short_traces() -> Iterator[None]:
 
 PATCHES = (
     fast_hint_notes, fast_schema_copies, remember_schema_hashes, remember_type_hints,
-    remember_destination_settings, short_traces, large_parquet_writes,
+    remember_destination_settings, remember_schema_files, short_traces, large_parquet_writes,
 )

@@ -24,7 +24,7 @@ from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.errors import Busy
 from stripe_source.extract.account import AccountIdentity, identify, run_async, run_async_beside
 from stripe_source.load.extras.striim_metrics import Columns, columns_of, run_metrics
-from stripe_source.load.extras.view_refresh import refresh_views, take_views
+from stripe_source.load.extras.view_refresh import check_views, refresh_views, take_views
 from stripe_source.load.failures import error_of_step
 from stripe_source.load.load_loop import Loaded, load_pending, load_until_done, own_source
 from stripe_source.load.process import collect_rarely
@@ -42,7 +42,6 @@ from stripe_source.resources.state import sources_of
 from stripe_source.resources.table_result import TableResult
 from stripe_source.source import resolve_options
 from stripe_source.tables.markers import EVENTS_MARKER
-from stripe_source.views.manage import check_destination
 from stripe_source.views.result import ViewsResult
 
 ROWS_PER_LOAD = 24_000  # what a run that is killed has to read again, and what waits in memory for the next load
@@ -93,8 +92,7 @@ def sync(
             dlt_patches(pipeline),  # imports pyarrow while Stripe answers
         ):
             run.columns = columns_of(pipeline)
-            if views:
-                check_destination(pipeline)
+            check_views(pipeline, views)
             identity, figures = answer()  # before anything is made: a refused key leaves no table
             run.figures.append(figures)
             run.load_all(identity, began)
