@@ -13,5 +13,6 @@ def later(*values: Any, id: str | None = None) -> Any:
 
 
 def some_later(values: Iterable[Any], soon: Collection[Any]) -> list[Any]:
-    """Cases of one value each, of which the quick suite runs those in `soon`."""
-    return [value if value in soon else later(value) for value in values]
+    """Cases, of which the quick suite runs those in `soon`: of one value each, or a tuple with those of several."""
+    cases = [(value, value if isinstance(value, tuple) else (value,)) for value in values]
+    return [value if value in soon else later(*each) for value, each in cases]

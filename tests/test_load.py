@@ -80,7 +80,7 @@ class Loaded:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
     """The demo's business, and some of every other object that Stripe has, loaded twice; tests only look at it."""
-    loaded = Loaded(tmp_path_factory.mktemp("whole"), seed=1)
+    loaded = Loaded(tmp_path_factory.mktemp("whole"), seed=1, scale=0.6)
     loaded.stripe.world.populate_all(3)
     loaded.results = [loaded.run(tables="%"), loaded.run(tables="%")]
     loaded.keep()
