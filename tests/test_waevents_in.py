@@ -17,6 +17,7 @@ from stripe_source import load_waevents, rows, rows_from_waevents, sandbox, sync
 from stripe_source.cli.main import main
 from stripe_source.errors import InvalidOption
 from stripe_source.striim.names import EventTables, striim_columns
+from stripe_source.striim.tql.columns import striim_tables, unavailable_tables
 from stripe_source.tables.registry import BY_NAME
 from stripe_source.tables.schema_map import table_map
 from stripe_source.waevent_forms.avro_form import write_avro
@@ -284,6 +285,17 @@ def test_most_of_striims_columns_have_a_native_one() -> None:
             every += len(columns)
     assert (len(striim_columns()), sum(map(len, striim_columns().values()))) == (60, 1752)
     assert found / every > 0.74
+
+
+def test_columns_by_position_are_those_of_the_views() -> None:
+    """What a TQL program reads as `data[n]` and the map `striim` agree in names, order and type."""
+    types = {"String": "text", "Integer": "bigint", "Datetime": "timestamp", "Boolean": "bool", "Decimal": "decimal",
+             "Double": "double"}
+    read = {table.name: {column.name: types[column.type] for column in table.columns} for table in striim_tables()}
+
+    assert {*read, *unavailable_tables()} == {*striim_columns()}
+    for name, columns in read.items():
+        assert list(columns.items()) == list(striim_columns()[name].items()), name
 
 
 def test_without_a_pipeline_the_resource_yields_arrow_tables() -> None:

@@ -1,12 +1,10 @@
 """Names of tables and columns in WAEvents: the native ones, and those of Striim's Stripe Reader."""
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from stripe_source.errors import UnknownTable
@@ -14,22 +12,17 @@ from stripe_source.tables.registry import TABLES
 from stripe_source.tables.schema_map import Column, TableMap, table_map
 from stripe_source.tables.selection import match_tables
 from stripe_source.tables.table import Table
+from stripe_source.views.view_map import view_map
 from stripe_source.waevent_forms.rows import column_names
 
-_TYPES = {"String": "text", "Integer": "bigint", "Datetime": "timestamp", "Boolean": "bool", "Decimal": "decimal",
-          "Double": "double"}
 ColumnMap = Mapping[str, Mapping[str, str]]  # by table and name in a WAEvent: the column of the destination
 
 
 @cache
 def striim_columns() -> dict[str, dict[str, str]]:
-    """The columns of the 60 tables of Striim's Stripe Reader in their order, by table, with the driver's types.
-
-    Names and order are those of the diagram that Striim publishes (2024-04-04).
-    """
-    text = (Path(__file__).parent / "columns.json").read_text(encoding="utf-8")
-    found: dict[str, dict[str, str]] = json.loads(text)
-    return found
+    """The columns of the 60 tables of Striim's Stripe Reader in their order, by table, with dlt's types: `striim`'s."""
+    return {name: {column.name: column.type for column in view.columns}
+            for name, view in view_map("striim").views.items()}
 
 
 def _plain(name: str) -> str:
@@ -130,7 +123,7 @@ class EventTables:
         if not found and not columns:
             raise UnknownTable(name, [table.name for table in TABLES], striim_columns())
         shape = table_map(found[0]) if found else _private(last, tuple(columns))
-        types = {each: "json" if each.endswith("Aggregate") else _TYPES[kind] for each, kind in columns.items()}
+        types = {each: "json" if each.endswith("Aggregate") else kind for each, kind in columns.items()}
         return EventTable(shape, tuple(columns) or column_names(shape), types, not columns, given)
 
 
