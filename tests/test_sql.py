@@ -68,6 +68,7 @@ def every_statement(sql: DestinationSql) -> dict[str, exp.Expr]:
         "count": statements.count(sql, "charges", *tests),
         "count_of_others": statements.count_of_others(sql, "charges"),
         "newest": statements.newest(sql, "charges"),
+        "contents": statements.contents(sql, ["charges", "balance_available"]),
         "oldest": statements.oldest(sql, "charges", "created"),
         "places": statements.places(sql, "charges", "created", [1, 200]),
         "ledger": statements.ledger(sql, "balance_transactions"),

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "stripe_source"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("codegen",),
-    ("verification", "schema", "striim"),
+    ("verification", "schema", "striim", "monitoring"),
     ("load",),
     ("views",),
     ("preflight",),

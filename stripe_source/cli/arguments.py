@@ -108,6 +108,10 @@ def _verify_options(parser: argparse.ArgumentParser) -> None:
     _target(parser)
 
 
+def _status_options(parser: argparse.ArgumentParser) -> None:
+    _target(parser)
+
+
 def _tables_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pattern", nargs="*", help="only these: names, or patterns with %%")
 
@@ -152,6 +156,8 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "run": ("load a Stripe account, or what changed in it since the last run", _run_options),
     "check": ("find out which tables a key may read", _check_options),
     "verify": ("prove that the destination equals Stripe, row by row and value by value", _verify_options),
+    "status": ("say what a pipeline holds, how far it is current, and what its last run did; asks Stripe nothing",
+               _status_options),
     "tables": ("list the tables", _tables_options),
     "schema": ("show, print, compare and migrate the tables' columns", _schema_options),
     "views": ("make, show, print and drop views of the data in another system's shape, such as Striim's",

@@ -163,6 +163,21 @@ def run_verify(args: argparse.Namespace) -> int:
     return result.exit_code
 
 
+def run_status(args: argparse.Namespace) -> int:
+    """Say what a pipeline holds."""
+    quiet_dlt()
+    from stripe_source.monitoring.status import status
+
+    result = status(make_pipeline(args))
+    if args.json:
+        print_json(result.asdict())
+    else:
+        from stripe_source.cli.views.status import show_status
+
+        show_status(stdout_console(), result)
+    return result.exit_code
+
+
 def run_tables(args: argparse.Namespace) -> int:
     """List tables."""
     from stripe_source.tables.catalog import list_tables
@@ -206,6 +221,7 @@ def run_tql(args: argparse.Namespace) -> int:
 
 
 COMMANDS: dict[str, Command] = {
-    "demo": run_demo, "run": run_sync, "check": run_check, "verify": run_verify, "tables": run_tables,
-    "schema": run_schema, "views": run_views, "sandbox": run_sandbox, "waevents": run_waevents, "tql": run_tql,
+    "demo": run_demo, "run": run_sync, "check": run_check, "verify": run_verify, "status": run_status,
+    "tables": run_tables, "schema": run_schema, "views": run_views, "sandbox": run_sandbox, "waevents": run_waevents,
+    "tql": run_tql,
 }

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,8 +23,9 @@ from stripe_source.destination.sql.dialect import StatementCounter
 from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.errors import Busy
 from stripe_source.extract.account import AccountIdentity, identify, run_async, run_async_beside
+from stripe_source.load.extras.last_run import failures_kept, keep_result
 from stripe_source.load.extras.striim_metrics import Columns, columns_of, run_metrics
-from stripe_source.load.extras.view_refresh import check_views, refresh_views, take_views
+from stripe_source.load.extras.view_refresh import WantedViews, check_views, refresh_views, take_views
 from stripe_source.load.failures import error_of_step
 from stripe_source.load.load_loop import Loaded, load_pending, load_until_done, own_source
 from stripe_source.load.process import collect_rarely
@@ -83,6 +84,15 @@ def sync(
     resolved = own.options(refresh) if own else resolve_options(**options, refresh=refresh)
     run = _Run(pipeline, resolved, progress or Silent(), own)
     use_few_malloc_arenas()
+    with failures_kept(pipeline):
+        result = _perform(run, views, began)
+    keep_result(pipeline, result)
+    return result
+
+
+def _perform(run: _Run, views: Sequence[WantedViews], began: float) -> SyncResult:
+    """Load, and make the views; errors of dlt and the destination become ours."""
+    pipeline = run.pipeline
     try:
         with (
             pipeline_lock(pipeline),

@@ -83,6 +83,21 @@ def newest(sql: DestinationSql, table: str) -> exp.Select:
     return select(exp.Max(this=sql.column("_changed_at"))).from_(sql.table(table)).where(sql.ours())
 
 
+def contents(sql: DestinationSql, tables: Iterable[str]) -> exp.Query:
+    """For each of some tables: name, number of rows, how many are flagged as deleted, newest `_changed_at`."""
+    queries: list[exp.Query] = []
+    for name in tables:
+        flagged = exp.If(this=sql.equals("_deleted", True), true=exp.Literal.number(1))
+        figures = {
+            "name": sql.text(name), "number": exp.Count(this=exp.Star()),
+            "flagged": exp.Sum(this=exp.Case(ifs=[flagged], default=exp.Literal.number(0))),
+            "newest": exp.Max(this=sql.column("_changed_at")),
+        }
+        named = [exp.alias_(each, alias) for alias, each in figures.items()]
+        queries.append(select(*named).from_(sql.table(name)).where(sql.ours()))
+    return exp.union(*queries, distinct=False) if len(queries) > 1 else queries[0]
+
+
 def oldest(sql: DestinationSql, table: str, time: str) -> exp.Select:
     """The oldest time in a column."""
     return select(exp.Min(this=sql.column(time))).from_(sql.table(table)).where(sql.ours())

@@ -79,7 +79,7 @@ def run_metrics(
         after: likewise after it.
     """
     tables = {
-        name: _metrics([result], seconds, read_at, _position(state.get("resources", {}).get(name, {})),
+        name: _metrics([result], seconds, read_at, iso_time(position_of(state.get("resources", {}).get(name, {}))),
                        _ddls(name, before, after))
         for name, result in results.items()
     }
@@ -94,14 +94,14 @@ def _metrics(
 ) -> Metrics:
     latest = max((each.latest_activity for each in results if each.latest_activity is not None), default=None)
     return Metrics(
-        read_timestamp=_iso(read_at),
+        read_timestamp=iso_time(read_at),
         number_of_inserts=sum(each.new for each in results),
         number_of_updates=sum(each.changed for each in results),
         number_of_deletes=sum(each.gone for each in results),
         number_of_ddls=ddls,
         source_rate=round(sum(each.read for each in results) / seconds, 2) if seconds else 0.0,
         last_event_position=position,
-        latest_activity=_iso(latest),
+        latest_activity=iso_time(latest),
         read_lag=read_at - latest if read_at is not None and latest is not None else None,
     )
 
@@ -115,16 +115,21 @@ def _ddls(name: str, before: Columns, after: Columns) -> int:
     return made
 
 
-def _position(own: Mapping[str, Any]) -> str | None:
-    """How far a table was read, as its state says: by the change feed, by a cursor, or when it was read whole."""
+def position_of(own: Mapping[str, Any]) -> int | None:
+    """How far a table was read, as dlt's state of its resource says: the unix second; None: it was not.
+
+    That of the change feed, of a cursor, or of the last time that it was read whole.
+    """
     for cursor in own.get("incremental", {}).values():
         if value := cursor.get("last_value"):
             moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-            return _iso(int(moment.timestamp()))
-    return _iso(own.get("position") or own.get("last_full_read"))
+            return int(moment.timestamp())
+    found: int | None = own.get("position") or own.get("last_full_read")
+    return found
 
 
-def _iso(second: int | None) -> str | None:
+def iso_time(second: int | None) -> str | None:
+    """A unix second as ISO text in UTC."""
     if second is None:
         return None
     return datetime.fromtimestamp(second, timezone.utc).isoformat().replace("+00:00", "Z")
