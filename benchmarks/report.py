@@ -80,15 +80,15 @@ def table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
 
 def chart(figures: Figures, file: Path) -> bool:
     """Rows a second of all contenders, a panel for each setting; answers whether there was something to draw."""
+    rows = figures.get("peers", {}).get("rows", [])
+    settings = list(dict.fromkeys(row["setting"] for row in rows))
+    if not settings:
+        return False
     import matplotlib  # not before all is measured: a child's peak memory is at least what its parent has
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    rows = figures.get("peers", {}).get("rows", [])
-    settings = list(dict.fromkeys(row["setting"] for row in rows))
-    if not settings:
-        return False
     tallest = max(sum(row["setting"] == setting for row in rows) for setting in settings)
     drawing, axes = pyplot.subplots(
         1, len(settings), figsize=(6.2 * len(settings), 1.2 + 0.5 * tallest), squeeze=False, layout="constrained",
