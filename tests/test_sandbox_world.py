@@ -225,7 +225,7 @@ def test_every_change_is_told_but_those_that_stripe_is_silent_about() -> None:
     silent = {"balance", "balance_transactions", "balance_available", "balance_pending", "payout_balance_transactions",
               "events", "invoice_payments", "customer_balance_transactions", "transfer_reversals", "subscription_items",
               "invoice_line_items", "credit_note_line_items", "checkout_session_line_items", "discounts",
-              "balance_settings", "tax_settings"}
+              "balance_settings", "tax_settings", "reporting_report_types"}
     world = sandbox.World(scale=0.2)
 
     def state() -> dict[tuple[str, str], tuple[Any, bool]]:

@@ -9,6 +9,7 @@ import orjson
 
 from stripe_source.sandbox.business.ledger import balance
 from stripe_source.sandbox.business.singletons import settings, summary
+from stripe_source.sandbox.reports import report_types
 from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.catalog import CHILDREN, LISTS
 from stripe_source.sandbox.state.records import Data, Record
@@ -47,6 +48,7 @@ _LISTED = {
 
 def dump(books: Books) -> dict[str, list[Truth]]:
     """Return the objects of every table of one account."""
+    report_types.refresh(books)
     theirs = reversed(books.all("account")) if books is books.world.books else ()
     tables: dict[str, list[Truth]] = {"accounts": [
         Truth(own(books)), *(Truth(books.to_dict(record)) for record in theirs), *_deleted(books, "account")]}

@@ -14,6 +14,8 @@ from stripe_source.sandbox import dump
 from stripe_source.sandbox.dump import Truth
 from stripe_source.sandbox.history import plan
 from stripe_source.sandbox.populate import tables
+from stripe_source.sandbox.reports import report_types
+from stripe_source.sandbox.reports.settings import Reports
 from stripe_source.sandbox.scenario import event_payloads, life, mutate
 from stripe_source.sandbox.state.accounts import connect, profile
 from stripe_source.sandbox.state.books import Books
@@ -75,6 +77,7 @@ class World:
         self.idempotency_key: str | None = None
         self.requests: list[Request] = []
         self.faults = Faults(seed)
+        self.reports = Reports(seed)
         self.on_request: Callable[[int], object] | None = None
         self.populated: set[str] = set()
         self._calendar: list[tuple[int, int, Callable[..., Any], tuple[Any, ...]]] = []
@@ -242,6 +245,12 @@ class World:
         with self.lock:
             self.catch_up()
             return tables.populate_all(self._books(account), n)
+
+    def announce_report_types(self, account: str | None = None) -> None:
+        """Emit `reporting.report_type.updated` at every cut-off of reports from now on, for each report type."""
+        with self.lock:
+            self.catch_up()
+            report_types.schedule_announcement(self._books(account))
 
     def dump(self, account: str | None = None) -> dict[str, list[Truth]]:
         """Return the rows that every table should have now, for tests to compare a load with."""

@@ -14,6 +14,7 @@ from stripe_source.sandbox.business.customers import remove_discount
 from stripe_source.sandbox.business.ledger import balance
 from stripe_source.sandbox.dump import own
 from stripe_source.sandbox.endpoints import expand, list_parameters, lists, product_access, v2, writes
+from stripe_source.sandbox.reports import download, report_runs
 from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.catalog import API_VERSION, BY_PARAMETER, CHILDREN, LISTS, SINGLETONS, V2_SECTIONS
 from stripe_source.sandbox.state.keys import Key, OAuthRefusal
@@ -49,6 +50,7 @@ def _routes() -> dict[str, tuple[str, dict[str, Any]]]:
     found["/v1/charges/{id}/refunds"] = ("list", {
         "table": "refunds", "objects": ["refund"], "params": _CHARGE_REFUNDS, "required": [],
         "permission": "rak_charge_read", "retrieve": None})
+    found[download.PATTERN] = ("contents", {"permission": download.PERMISSION})
     found["/v1/customers/{id}/subscriptions"] = ("list", {**LISTS["/v1/subscriptions"], "retrieve": None})
     return found
 
@@ -166,6 +168,10 @@ class Router:
         if method == "GET":
             if route is None:
                 raise unknown_path(method, path)
+            if route[0] == download.PATTERN:
+                self.world.keys.require(key, download.PERMISSION, books.account)
+                return download.contents(books, route[1][0], headers)
+            report_runs.before_read(books, path)
             return self._get(books, key, path, *route, list_parameters.parse(query))
         if method not in ("POST", "DELETE"):
             raise unknown_path(method, path)
@@ -180,7 +186,7 @@ class Router:
                 return Answer(first_reply[1].status, first_reply[1].body, {"Idempotent-Replayed": "true"})
         world.request_id, world.idempotency_key = request_id, idempotency
         try:
-            answer = self._write(books, key, method, path, body)
+            answer = self._write(books, key, method, path, body, headers)
         except Refusal as refusal:
             answer = refusal.answer(request_id)
         finally:
@@ -336,13 +342,16 @@ class Router:
 
     # --- writing
 
-    def _write(self, books: Books, key: Key, method: str, path: str, body: bytes) -> Answer:
+    def _write(self, books: Books, key: Key, method: str, path: str, body: bytes, headers: Any) -> Answer:
         params = list_parameters.parse(body.decode(errors="replace"))
         wanted = params.pop("expand", [])
         route = find(path)
         entry = _ROUTES[route[0]][1] if route else {}
         permission = entry.get("permission")
-        self.world.keys.require(key, permission and permission.replace("_read", "_write"), books.account)
+        runs_report = (method, path) == ("POST", report_runs.PATH)  # the one POST that a key with read access may send
+        if permission and not runs_report:
+            permission = permission.replace("_read", "_write")
+        self.world.keys.require(key, permission, books.account)
         record: Record | None = None
         if route is not None and _ROUTES[route[0]][0] == "object":
             record = next((found for object in entry["objects"] if (found := books.find(object, route[1][-1]))), None)
@@ -351,6 +360,8 @@ class Router:
             if method == "DELETE":
                 return Answer(200, orjson.dumps(writes.remove(books, record)), {})
             record = writes.update(books, record, params)
+        elif runs_report:
+            record = report_runs.create(books, params, headers.get("Host"))
         elif method == "POST" and route is not None and not route[1]:
             record = writes.create(books, path, params)
         elif method == "DELETE" and path.endswith("/discount"):

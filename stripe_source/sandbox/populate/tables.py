@@ -7,6 +7,7 @@ from stripe_source.sandbox.populate import business_objects, generated_objects
 from stripe_source.sandbox.populate.business_objects import Maker, filled
 from stripe_source.sandbox.populate.request import TABLES, PopulateRequest
 from stripe_source.sandbox.populate.singletons import SINGLETONS
+from stripe_source.sandbox.reports import report_types
 from stripe_source.sandbox.scenario import mutate
 from stripe_source.sandbox.scenario.fabricate import make
 from stripe_source.sandbox.state.books import Books
@@ -30,6 +31,8 @@ def populate(books: Books, table: str, n: int, fields: Data | None = None, paren
         raise KeyError(f"There is no table `{table}` that could be populated.")
     if books is not books.world.books and _of_platform(table):
         raise ValueError(f"Connected accounts have none of their own: table `{table}` is the platform's.")
+    if table == "reporting_report_types":
+        report_types.remove_stored(books)  # made-up ones take the place of the real ones
     request = PopulateRequest(books, table, parent, dict(fields or {}), partial(populate, books))
     books.world.populated.add(table)
     return [books.to_dict(_MAKERS.get(table, _any)(request, number)) for number in range(n)]

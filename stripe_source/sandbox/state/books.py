@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from stripe_source.sandbox.reports.settings import Reports
 from stripe_source.sandbox.state.catalog import (
     EMBEDDED,
     INLINE,
@@ -35,6 +36,7 @@ class WorldState(Protocol):
 
     rng: Random
     faults: Faults
+    reports: Reports
     clock: int
     seq: int
     revision: int

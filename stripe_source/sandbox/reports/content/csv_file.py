@@ -1,0 +1,45 @@
+"""The CSV file of a report, as Stripe writes it: a header, UTF-8, empty values for null."""
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timezone, tzinfo
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from stripe_source.sandbox.reports.catalog import column_type
+from stripe_source.sandbox.reports.settings import Parameters
+
+_UTC = timezone.utc
+
+
+def write(columns: Sequence[str], rows: Iterable[Sequence[Any]], parameters: Parameters) -> bytes:
+    """Return the file of rows: times are text in the time zone of the parameters, `*_utc` columns in UTC."""
+    zone = ZoneInfo(parameters["timezone"]) if "timezone" in parameters else _UTC
+    show = [_formatter(name, zone, parameters.get("decimal_separator", ".")) for name in columns]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([form(value) if form else value for form, value in zip(show, row, strict=True)] for row in rows)
+    return buffer.getvalue().encode()
+
+
+def _formatter(name: str, zone: tzinfo, separator: str) -> Callable[[Any], Any] | None:
+    """Return what turns a value into text; None where the value is written as it is."""
+    kind = column_type(name)
+    if kind in ("timestamp", "date"):
+        form = "%Y-%m-%d %H:%M:%S" if kind == "timestamp" else "%Y-%m-%d"
+        shown_in = _UTC if name.endswith("_utc") else zone
+
+        @lru_cache(maxsize=1024)
+        def moment(value: int | None) -> str | None:
+            return None if value is None else datetime.fromtimestamp(value, shown_in).strftime(form)
+
+        return moment
+    if kind == "bool":
+        return lambda value: None if value is None else "true" if value else "false"
+    if kind == "decimal" and separator != ".":
+        return lambda value: None if value is None else str(value).replace(".", separator)
+    return None
