@@ -11,7 +11,9 @@ from random import Random
 from typing import Any, Literal
 
 from stripe_source.sandbox import dump
+from stripe_source.sandbox.business import ledger
 from stripe_source.sandbox.dump import Truth
+from stripe_source.sandbox.errors import InvalidSetting
 from stripe_source.sandbox.history import plan
 from stripe_source.sandbox.populate import tables
 from stripe_source.sandbox.reports import report_types
@@ -29,6 +31,15 @@ from stripe_source.sandbox.state.requests import Request
 NOW = 1_793_534_400  # 2026-11-01T12:00:00Z; fixed, so that a world is the same whenever it is made
 
 
+def _checked_currencies(currencies: Sequence[str]) -> tuple[str, ...]:
+    for each in currencies:
+        if each not in ledger.CURRENCIES:
+            raise InvalidSetting("currencies", each, ledger.CURRENCIES)
+    if "usd" not in currencies:
+        raise InvalidSetting("currencies", ",".join(currencies), reason="Other currencies are converted to `usd`.")
+    return tuple(dict.fromkeys(currencies))
+
+
 class World:
     """A simulated Stripe: accounts with objects, a clock, keys and faults.
 
@@ -38,6 +49,8 @@ class World:
         now: where the clock starts, unix seconds.
         ticking: the clock goes on with real time; otherwise it moves with `advance` only.
         livemode: whether keys and objects are live ones.
+        currencies: the currencies that the accounts hold a balance in: `usd` and any of eur, gbp, jpy, kwd. Payments in
+            others are converted to US dollars.
         prices_bare: which prices `/v1/prices` lists without `active`: the reference says active ones, users report all.
         unpopulated: whether lists of Stripe products without any object are empty, or refused as not enabled.
         payout_lists_itself: whether the balance transactions of a payout include that of the payout itself.
@@ -59,13 +72,12 @@ class World:
 
     def __init__(
         self, seed: int = 1, scale: float = 1.0, now: int | None = None, *, ticking: bool = False,
-        livemode: bool = False, prices_bare: Literal["active", "all"] = "active",
-        unpopulated: Literal["empty", "refuse"] = "empty", payout_lists_itself: bool = True,
-        expand_forbidden: Literal["refuse", "id"] = "refuse",
-        clocks_tell: bool = False, event_version: str = API_VERSION, schema_maps: Path | str | None = None,
-        empty: bool = False,
+        livemode: bool = False, currencies: Sequence[str] = ("usd", "eur"),
+        prices_bare: Literal["active", "all"] = "active", unpopulated: Literal["empty", "refuse"] = "empty",
+        payout_lists_itself: bool = True, expand_forbidden: Literal["refuse", "id"] = "refuse",
+        clocks_tell: bool = False, event_version: str = API_VERSION, schema_maps: Path | str | None = None, empty: bool = False,
     ) -> None:
-        self.seed, self.scale = seed, scale
+        self.seed, self.scale, self.currencies = seed, scale, _checked_currencies(currencies)
         self.livemode, self.prices_bare, self.unpopulated = livemode, prices_bare, unpopulated
         self.payout_lists_itself, self.event_version = payout_lists_itself, event_version
         self.expand_forbidden, self.clocks_tell = expand_forbidden, clocks_tell
@@ -94,6 +106,9 @@ class World:
         self.books.account = self.books.new_id("account")
         self.books.profile = profile(self.books.account, "Lighthouse Goods Inc.", "US", "usd", start)
         self.books.profile["bank"] = {each: f"ba_1{self.rng.getrandbits(90):023x}" for each in ("usd", "eur")}
+        more = Random(f"banks/{seed}")  # another generator, so that the ids of all other objects stay the same
+        for each in self.currencies:
+            self.books.profile["bank"].setdefault(each, f"ba_1{more.getrandbits(90):023x}")
         self.accounts[self.books.account] = self.books
         self.keys = Keys(self)
         others = plan.connected_profiles(self.books, start)

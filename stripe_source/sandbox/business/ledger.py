@@ -10,16 +10,18 @@ from stripe_source.sandbox.state.records import Data, Record
 DAY = 86400
 WEEK = 7 * DAY
 EXPONENT = {"jpy": 0, "krw": 0, "kwd": 3, "bhd": 3}
-_TO_USD = {"jpy": 0.006713, "kwd": 3.254101, "gbp": 1.27115, "usd": 1.0}
-_FEES = {"usd": (0.029, 30), "eur": (0.015, 25)}
+_TO_USD = {"eur": 1.08235, "jpy": 0.006713, "kwd": 3.254101, "gbp": 1.27115, "usd": 1.0}
+# currencies that an account can hold -> share and fixed part of the fee
+_FEES = {"usd": (0.029, 30), "eur": (0.015, 25), "gbp": (0.015, 20), "jpy": (0.036, 0), "kwd": (0.029, 100)}
+CURRENCIES = tuple(_FEES)
 _CATEGORIES = {"charge": "charge", "payment": "charge", "refund": "refund", "payment_refund": "refund",
                "adjustment": "dispute", "payout": "payout", "payout_failure": "payout_reversal", "topup": "topup",
                "transfer": "transfer", "transfer_refund": "transfer_reversal", "stripe_fee": "fee"}
 
 
-def to_settlement_currency(amount: int, currency: str) -> tuple[int, str, float | None]:
+def to_settlement_currency(books: Books, amount: int, currency: str) -> tuple[int, str, float | None]:
     """Return amount, currency and exchange rate of a payment in the currency that the account settles in."""
-    if currency in _FEES:
+    if currency in books.world.currencies:
         return amount, currency, None
     rate = _TO_USD[currency]
     return round(amount * rate * 10 ** (2 - EXPONENT.get(currency, 2))), "usd", rate

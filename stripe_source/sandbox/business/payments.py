@@ -130,7 +130,7 @@ def _charge_fields(
 
 def _paid(books: Books, charge: Record, amount: int | None = None) -> None:
     amount = charge.data["amount"] if amount is None else amount
-    settled, currency, rate = to_settlement_currency(amount, charge.data["currency"])
+    settled, currency, rate = to_settlement_currency(books, amount, charge.data["currency"])
     type = "payment" if charge.id.startswith("py_") else "charge"
     entry = record_transaction(books, type, settled, currency, charge.id, fee=fee(settled, currency), days=2, rate=rate,
                                description=charge.data["description"])
@@ -215,7 +215,7 @@ def refund(books: Books, charge: Record, amount: int | None = None, **fields: An
     """Refund a charge, in full or in part."""
     data = charge.data
     amount = refundable(charge) if amount is None else amount
-    settled, currency, rate = to_settlement_currency(amount, data["currency"])
+    settled, currency, rate = to_settlement_currency(books, amount, data["currency"])
     card = data["payment_method_details"]["type"] == "card"
     record = books.add("refund", **{
         "amount": amount, "charge": charge.id, "currency": data["currency"], "payment_intent": data["payment_intent"],
@@ -238,7 +238,7 @@ def refund(books: Books, charge: Record, amount: int | None = None, **fields: An
 def dispute(books: Books, charge: Record, *, reason: str = "fraudulent", ends: str | None = "lost") -> Record:
     """Create a dispute of a charge; it is decided 30 days later, unless `ends` is None."""
     data = charge.data
-    settled, currency, rate = to_settlement_currency(data["amount"], data["currency"])
+    settled, currency, rate = to_settlement_currency(books, data["amount"], data["currency"])
     record = books.add(
         "dispute", amount=data["amount"], charge=charge.id, currency=data["currency"], reason=reason,
         payment_intent=data["payment_intent"], status="needs_response", is_charge_refundable=False,
@@ -263,7 +263,7 @@ def close_dispute(books: Books, record: Record, ends: str) -> None:
     if record.data["status"] not in ("needs_response", "under_review"):
         return
     if ends == "won":
-        settled, currency, rate = to_settlement_currency(record.data["amount"], record.data["currency"])
+        settled, currency, rate = to_settlement_currency(books, record.data["amount"], record.data["currency"])
         entry = record_transaction(books, "adjustment", settled, currency, record.id, rate=rate,
                                    category="dispute_reversal",
                                    description=f"Chargeback reversal for {record.data['charge']}")

@@ -47,6 +47,9 @@ def plan_history(books: Books, start: int, end: int, scale: float) -> None:
         business.call_at(end - days * DAY, edge_case, business)
     monday = start - (start - 4 * DAY) % ledger.WEEK + ledger.WEEK + 1800
     business.call_at(monday, ledger.weekly_payout, books, "usd")
+    for currency in books.world.currencies:
+        if currency not in ("usd", "eur"):  # euros are paid out manually, see above
+            business.call_at(monday, ledger.weekly_payout, books, currency)
 
 
 def plan_small_history(books: Books, start: int, end: int) -> None:
