@@ -75,7 +75,8 @@ class World:
         livemode: bool = False, currencies: Sequence[str] = ("usd", "eur"),
         prices_bare: Literal["active", "all"] = "active", unpopulated: Literal["empty", "refuse"] = "empty",
         payout_lists_itself: bool = True, expand_forbidden: Literal["refuse", "id"] = "refuse",
-        clocks_tell: bool = False, event_version: str = API_VERSION, schema_maps: Path | str | None = None, empty: bool = False,
+        clocks_tell: bool = False, event_version: str = API_VERSION, schema_maps: Path | str | None = None,
+        empty: bool = False,
     ) -> None:
         self.seed, self.scale, self.currencies = seed, scale, _checked_currencies(currencies)
         self.livemode, self.prices_bare, self.unpopulated = livemode, prices_bare, unpopulated

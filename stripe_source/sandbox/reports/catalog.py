@@ -22,6 +22,9 @@ _NAMES = {
 _COLUMNS_OF = {"failed_payouts.itemized.2": "payouts.itemized.3"}
 
 
+Parameters = dict[str, Any]  # parameters of a run by their name; times are unix seconds, `columns` is a list
+
+
 @dataclass(frozen=True)
 class ReportType:
     """One type of report.
@@ -49,7 +52,7 @@ class ReportType:
     @property
     def name(self) -> str:
         """The name that people read."""
-        return f"{_NAMES[self.family]}: {self.shape} (version {self.version})"
+        return f"{_NAMES.get(self.family, self.family)}: {self.shape} (version {self.version})"
 
     def has_column(self, name: str) -> bool:
         """Return whether a run may ask for a column, such as `gross` or `payment_metadata[order]`."""
@@ -62,6 +65,13 @@ class ReportType:
 def column_type(name: str) -> str:
     """Return the type of a column: text, bigint, decimal, bool, timestamp or date."""
     return COLUMN_TYPES.get(name, "text")
+
+
+def new_type(id: str, columns: tuple[str, ...]) -> ReportType:
+    """Return a report type that Stripe does not have; raise ValueError if its id has not three parts."""
+    family, shape, version = id.rsplit(".", 2)
+    return ReportType(id, family, shape, int(version), ("interval_start", "interval_end"), ("timezone", "columns"),
+                      columns, columns)
 
 
 def _parse(id: str, entry: dict[str, Any]) -> ReportType:

@@ -5,9 +5,8 @@ from datetime import datetime, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from stripe_source.sandbox.reports.catalog import REPORT_TYPES, REPORTING_CATEGORIES, ReportType
+from stripe_source.sandbox.reports.catalog import REPORTING_CATEGORIES, Parameters, ReportType
 from stripe_source.sandbox.reports.report_types import available_end, available_start
-from stripe_source.sandbox.reports.settings import Parameters
 from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.requests import Refusal
 
@@ -26,7 +25,7 @@ def check(books: Books, params: dict[str, Any]) -> tuple[ReportType, Parameters]
     id = params.get("report_type")
     if not id:
         raise Refusal(400, "Missing required param: report_type.", code="parameter_missing", param="report_type")
-    report = REPORT_TYPES.get(id) if isinstance(id, str) else None
+    report = books.world.reports.find_type(id) if isinstance(id, str) else None
     if report is None:
         raise Refusal(400, f"No such report type: '{id}'", code="resource_missing", param="report_type")
     if not books.world.livemode:

@@ -3,10 +3,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from stripe_source.sandbox.reports import parameters, report_types
-from stripe_source.sandbox.reports.catalog import REPORT_TYPES
+from stripe_source.sandbox.reports import report_types
+from stripe_source.sandbox.reports.catalog import Parameters
 from stripe_source.sandbox.reports.content import csv_file
 from stripe_source.sandbox.reports.content.rows import rows
+from stripe_source.sandbox.reports.parameters import check
 from stripe_source.sandbox.reports.settings import PendingRun
 from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.events import change, emit
@@ -25,7 +26,7 @@ def create(books: Books, params: dict[str, Any], host: str | None) -> Record:
         params: the parsed body.
         host: the address that the request was sent to; the URL of the file is below it.
     """
-    report, checked = parameters.check(books, params)
+    report, checked = check(books, params)
     settings = books.world.reports
     run = books.add(
         OBJECT, id=books.new_id(OBJECT, settings.rng), created=books.now, error=None, livemode=books.world.livemode,
@@ -61,11 +62,20 @@ def _finish(books: Books, run: Record) -> None:
     if pending.error is not None:
         change(books, run, "reporting.report_run.failed", status="failed", error=pending.error)
         return
-    report, checked = REPORT_TYPES[run.data["report_type"]], run.data["parameters"]
-    columns = checked.get("columns") or report.default_columns
-    content = csv_file.write(columns, rows(books, report, checked, columns), checked)
+    content = _content(books, run.data["report_type"], run.data["parameters"])
     change(books, run, "reporting.report_run.succeeded", status="succeeded", succeeded_at=books.now,
            result=_file(books, run, pending.files_base, content))
+
+
+def _content(books: Books, report_type: str, parameters: Parameters) -> bytes:
+    settings = books.world.reports
+    report = settings.find_type(report_type)
+    assert report is not None, "runs have a report type"
+    answer = settings.answers.get(report_type)
+    if answer is not None:
+        return csv_file.pick(answer, parameters.get("columns") or csv_file.header(answer))
+    columns = parameters.get("columns") or report.default_columns
+    return csv_file.write(columns, rows(books, report, parameters, columns), parameters)
 
 
 def _file(books: Books, run: Record, base: str, content: bytes) -> Data:

@@ -32,11 +32,10 @@ def refresh(books: Books) -> None:
     start, end = available_start(books), available_end(books)
     fields: Data = {"data_available_start": start, "data_available_end": end,
               "updated": end + books.world.reports.lateness}
-    if not len(collection):
-        for report in REPORT_TYPES.values():
+    for report in (*([] if len(collection) else REPORT_TYPES.values()), *books.world.reports.added.values()):
+        if report.id not in collection.records:
             books.add(OBJECT, id=report.id, default_columns=list(report.default_columns),
                       livemode=books.world.livemode, name=report.name, version=report.version, **fields)
-        return
     for record in _stored(books):
         if any(record.data[name] != value for name, value in fields.items()):
             record.data.update(fields)
@@ -65,6 +64,7 @@ def schedule_announcement(books: Books) -> None:
 
 
 def _stored(books: Books) -> list[Record]:
-    """Return the report types that are not made up."""
+    """Return the report types that `populate` has not made up."""
+    known = {**REPORT_TYPES, **books.world.reports.added}
     return [record for record in books.collection(OBJECT)
-            if record.id in REPORT_TYPES and record.data.get("name") == REPORT_TYPES[record.id].name]
+            if record.id in known and record.data.get("name") == known[record.id].name]

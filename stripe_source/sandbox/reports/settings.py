@@ -3,7 +3,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+
+from stripe_source.sandbox.reports.catalog import REPORT_TYPES, ReportType, new_type
+from stripe_source.sandbox.reports.content import csv_file
 
 
 @dataclass
@@ -47,6 +49,8 @@ class Reports:
         files_base: what the URLs of files begin with; None takes the address that the run was requested at.
         pending: the runs that are not done yet, by their id.
         contents: the CSV files, by the id of the file.
+        answers: the files that `answer` has set, by report type.
+        added: the report types that `answer` has added, by their id.
     """
 
     def __init__(self, seed: int) -> None:
@@ -55,8 +59,29 @@ class Reports:
         self.files_base: str | None = None
         self.pending: dict[str, PendingRun] = {}
         self.contents: dict[str, bytes] = {}
+        self.answers: dict[str, bytes] = {}
+        self.added: dict[str, ReportType] = {}
         self.rng = Random(f"reports/{seed}")  # of ids, so that a report leaves the business as it is
         self._failures: list[PlannedFailure] = []
+
+    def answer(self, report_type: str, content: bytes | str) -> None:
+        """Let runs of a report type answer this file from now on, whatever the ledger says.
+
+        A report type that Stripe does not have is added: it takes the parameters `interval_start`, `interval_end`,
+        `timezone` and `columns`, and its columns are those of the file.
+
+        Args:
+            report_type: id of the report type, such as `payouts.itemized.3`.
+            content: a CSV file with a header; runs that name columns get these columns of it.
+        """
+        file = content.encode() if isinstance(content, str) else content
+        self.answers[report_type] = file
+        if report_type not in REPORT_TYPES:
+            self.added[report_type] = new_type(report_type, csv_file.header(file))
+
+    def find_type(self, id: str) -> ReportType | None:
+        """Return the report type with that id, or None."""
+        return self.added.get(id) or REPORT_TYPES.get(id)
 
     def fail(self, message: str = "An internal error occurred.", report_type: str | None = None, *,
              times: int = 1) -> None:
@@ -76,6 +101,3 @@ class Reports:
                 planned.times -= 1
                 return planned.message
         return None
-
-
-Parameters = dict[str, Any]  # parameters of a run by their name; times are unix seconds, `columns` is a list

@@ -9,8 +9,7 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from stripe_source.sandbox.reports.catalog import column_type
-from stripe_source.sandbox.reports.settings import Parameters
+from stripe_source.sandbox.reports.catalog import Parameters, column_type
 
 _UTC = timezone.utc
 
@@ -23,6 +22,23 @@ def write(columns: Sequence[str], rows: Iterable[Sequence[Any]], parameters: Par
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows([form(value) if form else value for form, value in zip(show, row, strict=True)] for row in rows)
+    return buffer.getvalue().encode()
+
+
+def header(content: bytes) -> tuple[str, ...]:
+    """Return the columns of a CSV file."""
+    return tuple(next(csv.reader(io.StringIO(content.decode(), newline=""))))
+
+
+def pick(content: bytes, columns: Sequence[str]) -> bytes:
+    """Return a CSV file with these columns of another one; columns that it does not have are empty."""
+    if tuple(columns) == header(content):
+        return content
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([row.get(name) for name in columns]
+                     for row in csv.DictReader(io.StringIO(content.decode(), newline="")))
     return buffer.getvalue().encode()
 
 

@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
-from stripe_source.sandbox.reports.settings import Parameters
+from stripe_source.sandbox.reports.catalog import Parameters
 from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.records import Record
 

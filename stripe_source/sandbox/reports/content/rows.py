@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from stripe_source.sandbox.reports.catalog import ReportType
+from stripe_source.sandbox.reports.catalog import Parameters, ReportType
 from stripe_source.sandbox.reports.content.columns import (
     ACTIVITY_COLUMNS,
     PAYOUT_COLUMNS,
@@ -16,7 +16,6 @@ from stripe_source.sandbox.reports.content.columns import (
 from stripe_source.sandbox.reports.content.ledger_view import LedgerView
 from stripe_source.sandbox.reports.content.related import Invoices, Transaction, major_units
 from stripe_source.sandbox.reports.content.tax_rows import tax_rows
-from stripe_source.sandbox.reports.settings import Parameters
 from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.records import Record
 

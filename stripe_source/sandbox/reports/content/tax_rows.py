@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from stripe_source.sandbox.endpoints.filters import value_at
+from stripe_source.sandbox.reports.catalog import Parameters
 from stripe_source.sandbox.reports.content.related import major_units
-from stripe_source.sandbox.reports.settings import Parameters
 from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.records import Data, Record
 
