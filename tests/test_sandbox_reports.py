@@ -278,6 +278,15 @@ def test_report_types_announce_themselves_when_asked_to(fresh: Client) -> None:
     assert all(each["data"]["object"]["data_available_end"] == each["created"] for each in told)
 
 
+def test_lists_that_lag_show_report_types_at_once(fresh: Client) -> None:
+    """They are no news; when their data go further, they say so at once."""
+    fresh.world.faults.lag = sandbox.Lag(lists=3600)
+
+    assert len(fresh.get(TYPES)["data"]) == 36
+    fresh.world.advance(DAY)
+    assert fresh.get(TYPES)["data"][0]["data_available_end"] == fresh.world.now
+
+
 def test_made_up_report_types_take_the_place_of_the_others() -> None:
     """`populate` fills the table as it fills every other one."""
     world = sandbox.World(scale=0.01)

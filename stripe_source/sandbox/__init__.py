@@ -12,9 +12,12 @@ from __future__ import annotations
 from stripe_source.sandbox.bulk.world import Bulk
 from stripe_source.sandbox.dump import Truth
 from stripe_source.sandbox.errors import InvalidSetting
+from stripe_source.sandbox.reports.settings import Reports
 from stripe_source.sandbox.server import Sandbox, serve
 from stripe_source.sandbox.state.faults import Fault, Faults, Lag
 from stripe_source.sandbox.state.requests import Request
 from stripe_source.sandbox.world import World
 
-__all__ = ["Bulk", "Fault", "Faults", "InvalidSetting", "Lag", "Request", "Sandbox", "Truth", "World", "serve"]
+__all__ = [
+    "Bulk", "Fault", "Faults", "InvalidSetting", "Lag", "Reports", "Request", "Sandbox", "Truth", "World", "serve",
+]

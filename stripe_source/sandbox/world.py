@@ -63,6 +63,7 @@ class World:
         empty: whether the accounts start without any object.
 
     Attributes:
+        reports: how its reports behave.
         on_request: called with 1, 2, 3 … before each request is answered; no other request changes the world meanwhile.
 
     >>> world = World(scale=0.01)

@@ -34,8 +34,13 @@ def refresh(books: Books) -> None:
               "updated": end + books.world.reports.lateness}
     for report in (*([] if len(collection) else REPORT_TYPES.values()), *books.world.reports.added.values()):
         if report.id not in collection.records:
-            books.add(OBJECT, id=report.id, default_columns=list(report.default_columns),
-                      livemode=books.world.livemode, name=report.name, version=report.version, **fields)
+            # not by `Books.add`: lists that lag behind changes show report types at once
+            books.world.seq += 1
+            books.world.revision += 1
+            collection.put(Record(OBJECT, {
+                "id": report.id, "object": OBJECT, "default_columns": list(report.default_columns),
+                "livemode": books.world.livemode, "name": report.name, "version": report.version, **fields,
+            }, books.now, books.world.seq, None))
     for record in _stored(books):
         if any(record.data[name] != value for name, value in fields.items()):
             record.data.update(fields)

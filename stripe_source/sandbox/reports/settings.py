@@ -71,7 +71,8 @@ class Reports:
         `timezone` and `columns`, and its columns are those of the file.
 
         Args:
-            report_type: id of the report type, such as `payouts.itemized.3`.
+            report_type: id of the report type, such as `payouts.itemized.3`. Another one needs three parts, too: a new
+                one that has not raises ValueError.
             content: a CSV file with a header; runs that name columns get these columns of it.
         """
         file = content.encode() if isinstance(content, str) else content

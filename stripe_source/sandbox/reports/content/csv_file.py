@@ -27,7 +27,7 @@ def write(columns: Sequence[str], rows: Iterable[Sequence[Any]], parameters: Par
 
 def header(content: bytes) -> tuple[str, ...]:
     """Return the columns of a CSV file."""
-    return tuple(next(csv.reader(io.StringIO(content.decode(), newline=""))))
+    return tuple(next(csv.reader(_text(content))))
 
 
 def pick(content: bytes, columns: Sequence[str]) -> bytes:
@@ -37,9 +37,12 @@ def pick(content: bytes, columns: Sequence[str]) -> bytes:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([row.get(name) for name in columns]
-                     for row in csv.DictReader(io.StringIO(content.decode(), newline="")))
+    writer.writerows([row.get(name) for name in columns] for row in csv.DictReader(_text(content)))
     return buffer.getvalue().encode()
+
+
+def _text(content: bytes) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", newline="")
 
 
 def _formatter(name: str, zone: tzinfo, separator: str) -> Callable[[Any], Any] | None:
