@@ -155,7 +155,7 @@ SILENT = {
     "accounts", "balance", "balance_available", "balance_pending", "balance_transactions",
     "checkout_session_line_items", "checkout_sessions", "credit_note_line_items", "customer_balance_transactions",
     "discounts", "invoice_items", "invoice_line_items", "invoice_payments", "payment_intents",
-    "payout_balance_transactions", "subscription_items", "transfer_reversals",
+    "payout_balance_transactions", "reporting_report_types", "subscription_items", "transfer_reversals",
 }
 QUIET = {  # with `silent`, these too
     "file_links", "invoices", "payment_methods", "radar_value_list_items", "radar_value_lists", "setup_intents",
