@@ -17,6 +17,7 @@ from urllib.request import Request, urlopen
 from zoneinfo import ZoneInfo
 
 import pytest
+import stripe
 
 from stripe_source import sandbox
 
@@ -869,6 +870,29 @@ def test_the_default_business_is_the_same_as_with_more_currencies_in_part() -> N
     for wrong in (("usd", "xau"), ("eur", "jpy")):
         with pytest.raises(sandbox.InvalidSetting):
             sandbox.World(scale=0.01, currencies=wrong)
+
+
+def test_stripes_own_client_runs_reports(fresh: Client) -> None:
+    """With its way to send lists and times, and its objects."""
+    reporting = stripe.StripeClient(fresh.box.api_key, base_addresses={"api": fresh.box.url}).v1.reporting
+    types = {each.id: each for each in reporting.report_types.list().data}
+    start = types["payouts.summary.1"].data_available_start
+    end = reporting.report_types.retrieve("payouts.summary.1").data_available_end
+    run = reporting.report_runs.create({"report_type": "payouts.summary.1", "parameters": {
+        "interval_start": start, "interval_end": end, "columns": ["currency", "net"], "timezone": "Europe/Berlin"}})
+    while run.status == "pending":
+        run = reporting.report_runs.retrieve(run.id)
+
+    assert run.result is not None and run.result.url is not None
+    assert run.parameters.columns == ["currency", "net"]
+    header, *lines = fresh.send(run.result.url)[1].decode().splitlines()
+    sums = of_truths([each for each in truths(fresh, start, end) if each["reporting_category"] in PAYOUTS])
+    assert header == "currency,net"
+    assert Counter(lines) == Counter(f"{currency},{values[3]}" for (_, currency), values in sums.items())
+    assert [each.id for each in reporting.report_runs.list().data] == [run.id]
+    with pytest.raises(stripe.InvalidRequestError, match="available until"):
+        reporting.report_runs.create({"report_type": "payouts.summary.1", "parameters": {
+            "interval_start": start, "interval_end": end + 60}})
 
 
 # --- files

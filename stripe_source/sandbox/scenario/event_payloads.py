@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from stripe_source.sandbox.business import singletons, subscriptions
 from stripe_source.sandbox.business.ledger import balance
+from stripe_source.sandbox.reports import report_types
 from stripe_source.sandbox.state.books import Books
 from stripe_source.sandbox.state.catalog import OBJECTS, event_types
 from stripe_source.sandbox.state.records import Data, Record
@@ -91,11 +92,9 @@ def _request(books: Books) -> Data:
             "status": "pending", "transactions": []}
 
 
-def _report(books: Books) -> Data:
-    day = books.now - books.now % 86400
-    return {"id": "balance.summary.1", "object": "reporting.report_type", "data_available_end": day,
-            "data_available_start": day - 86400 * 365, "default_columns": ["category", "net_amount", "currency"],
-            "livemode": books.world.livemode, "name": "Balance summary", "updated": books.now, "version": 1}
+def _report(books: Books) -> Record:
+    report_types.refresh(books)
+    return books.find(report_types.OBJECT, "balance.summary.1") or books.all(report_types.OBJECT)[-1]
 
 
 def _source_transaction(books: Books) -> Data:

@@ -45,18 +45,23 @@ def _text(content: bytes) -> io.TextIOWrapper:
     return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", newline="")
 
 
+@lru_cache(maxsize=8)
+def _moments(zone: tzinfo, date_only: bool) -> Callable[[int | None], str | None]:
+    """Return what shows a moment in a time zone; the columns of a row often have the same one."""
+    form = "%Y-%m-%d" if date_only else "%Y-%m-%d %H:%M:%S"
+
+    @lru_cache(maxsize=1024)
+    def moment(value: int | None) -> str | None:
+        return None if value is None else datetime.fromtimestamp(value, zone).strftime(form)
+
+    return moment
+
+
 def _formatter(name: str, zone: tzinfo, separator: str) -> Callable[[Any], Any] | None:
     """Return what turns a value into text; None where the value is written as it is."""
     kind = column_type(name)
     if kind in ("timestamp", "date"):
-        form = "%Y-%m-%d %H:%M:%S" if kind == "timestamp" else "%Y-%m-%d"
-        shown_in = _UTC if name.endswith("_utc") else zone
-
-        @lru_cache(maxsize=1024)
-        def moment(value: int | None) -> str | None:
-            return None if value is None else datetime.fromtimestamp(value, shown_in).strftime(form)
-
-        return moment
+        return _moments(_UTC if name.endswith("_utc") else zone, kind == "date")
     if kind == "bool":
         return lambda value: None if value is None else "true" if value else "false"
     if kind == "decimal" and separator != ".":
