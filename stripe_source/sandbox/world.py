@@ -276,9 +276,12 @@ class World:
             return dump.dump(self._books(account))
 
     def counts(self, account: str | None = None) -> dict[str, int]:
-        """Return the number of objects of each table that ever had one; deleted objects do not count."""
-        return {table: sum(not each.deleted for each in truths)
-                for table, truths in self.dump(account).items() if truths}
+        """Return the number of objects of each table that ever had one.
+
+        Deleted objects do not count, nor do the report types that Stripe gives every account.
+        """
+        return {table: sum(not each.deleted for each in truths) for table, truths in self.dump(account).items()
+                if truths and (table != report_types.TABLE or table in self.populated)}
 
     def _books(self, account: str | None) -> Books:
         if account is None:

@@ -31,7 +31,7 @@ def populate(books: Books, table: str, n: int, fields: Data | None = None, paren
         raise KeyError(f"There is no table `{table}` that could be populated.")
     if books is not books.world.books and _of_platform(table):
         raise ValueError(f"Connected accounts have none of their own: table `{table}` is the platform's.")
-    if table == "reporting_report_types":
+    if table == report_types.TABLE:
         report_types.remove_stored(books)  # made-up ones take the place of the real ones
     request = PopulateRequest(books, table, parent, dict(fields or {}), partial(populate, books))
     books.world.populated.add(table)

@@ -7,6 +7,7 @@ from stripe_source.sandbox.state.events import emit
 from stripe_source.sandbox.state.records import Data, Record
 
 PATH = "/v1/reporting/report_types"
+TABLE = "reporting_report_types"
 OBJECT = "reporting.report_type"
 HALF_DAY = 43_200  # data are prepared for cut-offs at 00:00 and 12:00 UTC (Stripe's page on reports, 2026-11-30)
 _DAY = 86_400
