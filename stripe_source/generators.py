@@ -158,6 +158,9 @@ def _reading(
         if name not in ReadOptions.__annotations__:
             raise TypeError(f"{what}() got an unexpected keyword argument '{name}'")
     options = resolve_options(tables=tables, **given)
+    if options.reports:
+        raise InvalidOption("tables", options.reports[0].name, reason=(
+            f"`{what}` brings objects, and a report is a file: load it with `sync` or `stripe-source run`."))
     if options.masks and not builds_rows:
         reason = f"`{what}` brings Stripe's objects as they are; `rows` leaves out and hashes columns."
         for name in ("exclude_columns", "hash_columns"):

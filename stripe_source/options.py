@@ -4,7 +4,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ When = datetime | date | str | int | float | None
 MODES = ("initial", "incremental", "auto")
 DELETES = ("soft", "hard")
 EMITS = ("rows", "waevents")
+INTERVALS = ("month", "day")
 DEFAULT_RATE = float("0.5")  # compared by identity: where nobody chose a rate, a loopback address gets none
 _FIRST, _LAST = -62135596800, 253402300799  # unix seconds of the years 1 to 9999; milliseconds are far beyond
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -96,9 +97,61 @@ def duration(value: str | int | float | timedelta, option: str) -> int:
     return int(match[1]) * _UNITS[match[2] or "s"]
 
 
+@dataclass(frozen=True)
+class ReportOptions:
+    """The option `reports`: what Stripe's financial reports are asked for.
+
+    Args:
+        interval: "month" or "day": what one report run is about.
+        timezone: name of the zone of the times that are not UTC, as in the database of time zones; None: Stripe's
+            default, UTC.
+        columns: further columns beside Stripe's default ones, such as `payment_metadata[order_id]`; `all` among them
+            stands for all that this release knows.
+        currency: of the rows that are wanted.
+        reporting_category: likewise.
+        connected_account: likewise, in reports on connected accounts.
+        payout: the one payout that reports by payout are about; None: all of them.
+    """
+
+    interval: str = "month"
+    timezone: str | None = None
+    columns: tuple[str, ...] = ()
+    currency: str | None = None
+    reporting_category: str | None = None
+    connected_account: str | None = None
+    payout: str | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any] | str | None) -> ReportOptions:
+        """The options of a mapping, or of a text such as `interval=day;currency=eur;columns=gross,net`.
+
+        Raises:
+            InvalidOption: there is no such option, or it cannot have that value.
+        """
+        if isinstance(given, str):
+            pairs = [part.partition("=") for part in given.split(";") if part.strip()]
+            given = {name.strip(): value.strip() for name, _, value in pairs}
+        known = [each.name for each in fields(cls)]
+        values = dict(given or {})
+        for name, value in values.items():
+            if name not in known:
+                raise InvalidOption("reports", name, known)
+            if name == "columns":
+                words = value.split(",") if isinstance(value, str) else value
+                values[name] = tuple(dict.fromkeys(str(word).strip() for word in words or ()))
+            elif value is not None and not (isinstance(value, str) and re.fullmatch(r"[\w/+-]+", value)):
+                raise InvalidOption(f"reports[{name}]", value, reason="It is a name, an id or a code.")
+        if values.get("interval", "month") not in INTERVALS:
+            raise InvalidOption("reports[interval]", values["interval"], INTERVALS)
+        return cls(**values)
+
+
 @dataclass
 class Options:
-    """The options of `stripe_source`, resolved and checked."""
+    """The options of `stripe_source`, resolved and checked.
+
+    `tables` has no financial reports; these are `reports`, asked for as `report_options` says.
+    """
 
     tables: list[Table]
     mode: str
@@ -122,6 +175,8 @@ class Options:
     notes: list[str] = field(default_factory=list)  # what a person should know of these options
     row_steps: Mapping[str, Sequence[Callable[[Any], Any]]] = field(default_factory=dict)
     # ^ by table: functions that a user has given to its resource
+    reports: list[Table] = field(default_factory=list)
+    report_options: ReportOptions = ReportOptions()
 
     def shape(self, table: Table) -> TableMap:
         """The map of a table as it is loaded: without what is left out, and with hashes as text."""
@@ -207,6 +262,7 @@ def resolve(
     exclude_columns: Any = None,
     hash_columns: Any = None,
     hash_salt: str | None = None,
+    reports: Mapping[str, Any] | str | None = None,
     check_columns: bool = True,
 ) -> Options:  # long: it has an option a line
     """Check all options of `stripe_source` before anything is read.
@@ -216,7 +272,8 @@ def resolve(
     Raises:
         ConfigurationError: one of its kinds; it names the option, the value and what to do.
     """
-    selected = select_tables(tables, exclude)
+    everything = select_tables(tables, exclude)
+    selected, of_reports = [[each for each in everything if bool(each.report) is kind] for kind in (False, True)]
     low, high = bounds(start, end)
     for option, value, known in (
         ("deletes", deletes, DELETES), ("schema_map", schema_map, ("stripe",)), ("emit", emit, EMITS),
@@ -228,6 +285,9 @@ def resolve(
         raise InvalidOption("emit", emit, reason=(
             "WAEvents also show values as they were before, which `exclude_columns` and `hash_columns` do not reach. "
             "Load either without the other."))
+    if of_reports:
+        _refuse_for_reports(of_reports, history, emit=None if emit == "rows" else emit, exclude_columns=exclude_columns,
+                            hash_columns=hash_columns)
     masks = masks_of(exclude_columns, hash_columns, hash_salt, selected, check=check_columns)
     given_credentials = credentials(api_key, client_id, client_secret, refresh_token, api_base, oauth_file)
     if rate is DEFAULT_RATE and is_loopback(api_base):
@@ -237,11 +297,27 @@ def resolve(
         deletes=deletes, lookback=duration(lookback, "lookback"), account_id=account_id, credentials=given_credentials,
         api_base=api_base, api_version=api_version or API_VERSION,
         governor=governor(rate, given_credentials.livemode, api_base, given_credentials.secrets),
-        refresh=_names_among(selected, refresh), history=_names_among(selected, history),
+        refresh=_names_among(everything, refresh), history=_names_among(selected, history),
         contract=contract_of(schema_contract), include_secrets=include_secrets, emit=emit,
         masks=masks, notes=notes_on(masks, selected) if check_columns else [],
         resync=None if resync in (None, "none", "never") else max(duration(resync, "resync"), 1),
+        reports=of_reports, report_options=ReportOptions.of(reports),
     )
+
+
+def _refuse_for_reports(reports: list[Table], history: Tables, **options: Any) -> None:
+    """Refuse options that are about rows of objects, and that do nothing for the rows of reports.
+
+    Raises:
+        InvalidOption: there is one.
+    """
+    for option, value in options.items():
+        if value:
+            raise InvalidOption(option, value, reason=(
+                f"It does not reach financial reports such as `{reports[0].name}`: load these in a run without it."))
+    words = history.split(";") if isinstance(history, str) else history or ()
+    if named := [word for word in words if isinstance(word, str) and any(word == each.name for each in reports)]:
+        raise InvalidOption("history", named[0], reason="A report has no versions: a later reading replaces it.")
 
 
 def _names_among(selected: list[Table], names: Tables) -> frozenset[str]:

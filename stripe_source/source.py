@@ -25,16 +25,19 @@ from stripe_source.options import DEFAULT_RATE, Options, resolve
 from stripe_source.resources.declaration.resource import (
     StripeSource,
     history_resource,
+    report_resource,
     table_resource,
     waevents_resource,
 )
 from stripe_source.resources.declaration.row_functions import CurrentRun
 from stripe_source.resources.declaration.selection import extracted_names
 from stripe_source.resources.read import read_changes, read_table, read_waevents
+from stripe_source.resources.reports.load import read_report
 from stripe_source.resources.run import Extraction
 from stripe_source.resources.table_result import CHANGES
 from stripe_source.tables.markers import EVENTS_MARKER
 from stripe_source.tables.schema_map import TableMap
+from stripe_source.tables.table import Table
 
 
 @dlt.source(name="stripe", section="stripe", _impl_cls=StripeSource)
@@ -66,6 +69,7 @@ def stripe_source(
     exclude_columns: Any = None,
     hash_columns: Any = None,
     hash_salt: TSecretStrValue | None = None,
+    reports: Any = None,
     _run: Any = None,
 ) -> Any:  # long: it has an option a line, and the description of each
     """The tables of a Stripe account, one dlt resource each.
@@ -110,6 +114,9 @@ def stripe_source(
             letters, as a list or as text with `;` between them.
         hash_columns: likewise, columns of text that are loaded as their HMAC-SHA-256.
         hash_salt: the secret with which is hashed, of 16 characters or more.
+        reports: what Stripe's financial reports are asked for, where tables `report_…` are selected: a mapping such as
+            `{"interval": "day", "timezone": "Europe/Berlin", "columns": ["payment_metadata[order_id]"]}`, or text such
+            as `interval=day;currency=eur`.
 
     Returns:
         A `DltSource` whose resources are named as the tables. One more, `changes`, stands for the change feed: it has
@@ -133,6 +140,9 @@ def stripe_source(
             yield history_resource(shape, partial(_history_rows, run, shape))
         if options.emit == "waevents":
             yield waevents_resource(shape, partial(_waevents_rows, run, shape))
+    for table in options.reports:
+        if not first.unfinished or table.name in first.unfinished:
+            yield report_resource(table, partial(_report_rows, run, table), run)
     if EVENTS_MARKER in options.markers.values():
 
         def feed() -> Iterator[Any]:
@@ -150,6 +160,10 @@ def _prepare_active_pipeline() -> None:
 
 def _rows(run: CurrentRun[Extraction], shape: TableMap, cursor: Any = None) -> Iterator[Any]:
     yield from read_table(run.extraction, shape, cursor)
+
+
+def _report_rows(run: CurrentRun[Extraction], table: Table) -> Iterator[Any]:
+    yield from read_report(run.extraction, table)
 
 
 def _history_rows(run: CurrentRun[Extraction], shape: TableMap) -> Iterator[Any]:

@@ -1,13 +1,13 @@
-"""The client reads one object or one page by GET; limits, retries, version and account are handled here only."""
+"""The client reads one object, page or file; limits, retries, version and account are handled here only."""
 from __future__ import annotations
 
-import functools
 import logging
 import random
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import urlencode
 
 from stripe_source.api.credentials import Credentials, check_url, pause
 from stripe_source.api.endpoints import endpoint_of
@@ -26,7 +26,7 @@ from stripe_source.api.pages import (
     not_the_object,
 )
 from stripe_source.api.paging import ListWalk, OnSkip, pages_v2
-from stripe_source.api.query import Params, request_url
+from stripe_source.api.query import Params, encode, request_url
 from stripe_source.api.rate_limits import Governor
 from stripe_source.errors import (
     AnswerTooLarge,
@@ -106,14 +106,14 @@ class Client:
     async def __aenter__(self) -> Client:
         import asyncio
 
-        from stripe_source.api.http.session import open_session, proxy_of  # aiohttp: 150 ms; some commands read nothing
+        from stripe_source.api.http.session import open_session, proxy_of, release  # aiohttp: 150 ms
 
         if self._session is not None:
             raise RuntimeError("this client is open already; each `async with` wants a client of its own")
         # we wait here and not in the pool's queue: waiting in that counts towards the time-out of a request
         self._free_connections = asyncio.Semaphore(self._connections)
         self._session = open_session(
-            self.api_base, self._connections, self._timeout, f"dlt-source-stripe/{_release()}")
+            self.api_base, self._connections, self._timeout, f"dlt-source-stripe/{release()}")
         self._proxy = proxy_of(self.api_base)
         return self
 
@@ -152,6 +152,38 @@ class Client:
             StripeError: one of its kinds, when all attempts have failed.
         """
         return await self._get(path, params, None, not_the_object(id, kinds))
+
+    async def create(self, path: str, form: Params, idempotency_key: str) -> Answer:
+        """Have an object made: a report run, and nothing else; all else is only read.
+
+        Args:
+            path: of the list that it goes to.
+            form: its parameters.
+            idempotency_key: Stripe answers the same to what is sent again with it, so that no second one is made.
+        """
+        return await self._get(path, None, None, None, form=urlencode(encode(form)).encode(), key=idempotency_key)
+
+    async def download(self, url: str, file: BinaryIO, size: int | None) -> None:
+        """Read a file of Stripe's to its end; where it is cut, the rest is asked for.
+
+        Args:
+            url: of its contents, as Stripe names it.
+            file: where to; empty, and open for reading and writing.
+            size: its bytes; None where Stripe does not say.
+
+        Raises:
+            BrokenAnswer: the URL is not one of Stripe's files, or what comes is not of that size.
+            StripeError: one of its kinds, when all attempts have failed.
+        """
+        from stripe_source.api.http.download import download
+
+        session = self._open_session
+        headers = self._headers(await self.credentials.header(session), self.account)
+        self.figures.requests += 1
+        self.figures.bytes += await download(
+            session, self.api_base, url, headers, file, size, secrets=self.credentials.secrets,
+            attempts=self._attempts, timeout=self._timeout, pause=self._sleep,
+        )
 
     async def page(
         self, path: str, params: Params | None = None, *, account: str | None = None,
@@ -232,11 +264,10 @@ class Client:
     async def _get(
         self, path: str, params: Params | None, account: str | None, check: Check | None,
         decode: PageDecoder | None = None, attempts: int | None = None, salvage: bool = False,
+        form: bytes | None = None, key: str = "",
     ) -> Answer:
         """Send a request until it is answered, or no further attempt is worth it."""
-        if self._session is None:
-            raise RuntimeError("this client is not open; use it inside `async with Client(…) as client:`")
-        session = self._session
+        session = self._open_session
         acting = self.account if account is None else _header_value("account", account)
         if self.credentials.organization and acting is None:
             reason = "An organization's key acts on one account at a time: name it."
@@ -246,11 +277,11 @@ class Client:
         attempt, most = 1, min(attempts or self._attempts, self._attempts)
         while True:
             authorization = await self.credentials.header(session)
-            headers = {"Authorization": authorization, "Stripe-Version": self.api_version}
-            if acting is not None:
-                headers["Stripe-Context" if self.credentials.organization else "Stripe-Account"] = acting
+            headers = self._headers(authorization, acting)
+            if form is not None:
+                headers.update({"Idempotency-Key": key, "Content-Type": "application/x-www-form-urlencoded"})
             outcome = await self._send_within_limits(
-                session, Request(bare, url, headers, acting, attempt, check, decode)
+                session, Request(bare, url, headers, acting, attempt, check, decode, form)
             )
             if isinstance(outcome, Answer):
                 return outcome
@@ -272,6 +303,19 @@ class Client:
             self.figures.retries += 1
             self.figures.seconds_retrying += wait
             await self._sleep(wait)
+
+    @property
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("this client is not open; use it inside `async with Client(…) as client:`")
+        return self._session
+
+    def _headers(self, authorization: str, acting: str | None) -> dict[str, str]:
+        named = "Stripe-Context" if self.credentials.organization else "Stripe-Account"
+        return {
+            "Authorization": authorization, "Stripe-Version": self.api_version,
+            **({} if acting is None else {named: acting}),
+        }
 
     async def _send_within_limits(self, session: aiohttp.ClientSession, request: Request) -> Answer | Failure:
         """Send a request once the limits let it pass, and tell the governor if Stripe found it too fast."""
@@ -304,8 +348,9 @@ class Client:
         code = None
         try:
             url = yarl.URL(request.url, encoded=True)
-            async with session.get(
-                url, headers=request.headers, allow_redirects=False, proxy=self._proxy
+            async with session.request(
+                "GET" if request.form is None else "POST", url, data=request.form, headers=request.headers,
+                allow_redirects=False, proxy=self._proxy,
             ) as response:
                 text = await read_body(response)
         except TooLarge as failure:  # as large the next time
@@ -350,13 +395,3 @@ def _header_value(option: str, value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_./-]+", value):
         raise InvalidOption(option, redact(value), reason="It holds characters that none holds.")
     return value
-
-
-@functools.lru_cache(maxsize=1)
-def _release() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("dlt-source-stripe")
-    except PackageNotFoundError:
-        return "0"

@@ -78,6 +78,9 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--schema-contract", metavar="MODE",
                         help="what becomes of fields that Stripe adds: evolve (default), freeze, discard_row or "
                              "discard_value, or one for each: `columns=freeze;data_type=evolve`")
+    parser.add_argument("--reports", metavar="OPTIONS",
+                        help="what reports (tables `report_…`) are asked for: `interval=day;timezone=Europe/Berlin;"
+                             "columns=payment_metadata[order_id];currency=eur` (default: interval=month)")
     parser.add_argument("--refresh", metavar="TABLE", action="append",
                         help="read this table again from the beginning")
     waevents.configure_out(parser)

@@ -74,7 +74,7 @@ def run_sync(args: argparse.Namespace) -> int:
     pause = duration(args.every, "every") if args.every else None
     names = (
         "mode", "start", "end", "deletes", "lookback", "schema_map", "history", "schema_contract", "resync", "views",
-        "emit", *MASKS,
+        "emit", "reports", *MASKS,
     )
     check_out(args)
     options = {**stripe_options(args), **given_options(args, *names), "refresh": args.refresh}

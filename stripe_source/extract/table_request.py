@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stripe_source.tables.objects import unix_second
 from stripe_source.tables.table import Table
@@ -61,3 +61,16 @@ class TableRequest:
         if second is None:
             return True
         return (self.since is None or second >= self.since) and (self.until is None or second < self.until)
+
+
+def follow_parents(requests: dict[str, TableRequest]) -> None:
+    """Let children that were loaded before go by their parents' cursor, where the parents are read as well.
+
+    Args:
+        requests: by table; they are replaced.
+    """
+    for name, request in requests.items():
+        parents = [requests.get(found.parent) for found in request.table.placements]
+        if request.follows_parents and all(parent and parent.since for parent in parents):
+            since = min(parent.since or 0 for parent in parents if parent)
+            requests[name] = replace(request, since=since)

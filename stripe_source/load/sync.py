@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import dlt
@@ -34,10 +35,16 @@ from stripe_source.load.sync_result import SyncResult, add_results, sum_figures
 from stripe_source.load.user_source import UserSource, refuse_without_functions
 from stripe_source.options import Options
 from stripe_source.redaction import redact
-from stripe_source.resources.declaration.resource import history_resource, table_resource, waevents_resource
+from stripe_source.resources.declaration.resource import (
+    history_resource,
+    report_resource,
+    table_resource,
+    waevents_resource,
+)
 from stripe_source.resources.history import SUFFIX
 from stripe_source.resources.lock import pipeline_lock
 from stripe_source.resources.outbox import SUFFIX as WAEVENTS
+from stripe_source.resources.reports.load import empty_report
 from stripe_source.resources.run import Extraction
 from stripe_source.resources.state import sources_of
 from stripe_source.resources.table_result import TableResult
@@ -142,7 +149,7 @@ class _Run:
 
     def load_all(self, identity: AccountIdentity, began: float) -> None:
         """Load everything; where that took long, load again what has happened since the first page."""
-        self.progress.tables([table.name for table in self.options.tables])
+        self.progress.tables([table.name for table in (*self.options.tables, *self.options.reports)])
         self.progress.phase("preparing")
         self.notes += self.options.notes
         load_pending(self.pipeline, self.notes)
@@ -156,7 +163,7 @@ class _Run:
             identity, figures = run_async(_identify(self.options))
             self.figures.append(figures)
             self.refresh = None
-            self._load(replace(self.options, mode="auto", refresh=frozenset()), identity)
+            self._load(replace(self.options, mode="auto", refresh=frozenset(), reports=[]), identity)
 
     def _load(self, options: Options, identity: AccountIdentity) -> None:
         """Read and load; once more where a process on another machine has loaded meanwhile.
@@ -186,6 +193,8 @@ class _Run:
             if extraction.extractor and extraction.extractor.figures:
                 self.figures.append(extraction.extractor.figures)
                 self.notes += extraction.extractor.notes
+            self.figures.append(extraction.reports.figures)
+            self.notes += extraction.reports.notes(options)
             if loaded is not None:
                 self._add(loaded, extraction.results)
                 self.notes += extraction.ground.notes
@@ -206,7 +215,7 @@ class _Run:
         """What the run did."""
         extractor = self.extraction.extractor if self.extraction else None
         return SyncResult(
-            tables={table.name: self.results[table.name] for table in self.options.tables},
+            tables={table.name: self.results[table.name] for table in (*self.options.tables, *self.options.reports)},
             seconds=seconds,
             figures=sum_figures(*self.figures),
             destination=self.pipeline.destination.destination_name or "",
@@ -254,7 +263,10 @@ def _prepare_tables(pipeline: dlt.Pipeline, extraction: Extraction) -> None:
     ]
     emitted = options.tables if options.emit == "waevents" else []
     outboxes = [table for table in emitted if table.name + WAEVENTS not in existing]
-    if not missing and not histories and not outboxes and not pipeline.first_run:
+    reports = [table for table in options.reports if table.name not in existing]
+    if options.contract.tables != EVOLVE:
+        reports = []
+    if not missing and not histories and not outboxes and not reports and not pipeline.first_run:
         return
     if pipeline.first_run and extraction.rows_per_load and missing:
         extraction.new_tables, extraction.creating_tables = {table.name for table in options.tables}, True
@@ -264,4 +276,5 @@ def _prepare_tables(pipeline: dlt.Pipeline, extraction: Extraction) -> None:
         *(table_resource(options, options.shape(table), empty_table) for table in missing),
         *(history_resource(options.shape(table), empty_table) for table in histories),
         *(waevents_resource(options.shape(table), empty_table) for table in outboxes),
+        *(report_resource(table, partial(empty_report, table)) for table in reports),
     ])

@@ -70,11 +70,14 @@ class UserSource:
         """
         extracted = extracted_names(self._source)
         tables = [table for table in self._options.tables if table.name in extracted]
-        if not tables:
+        reports = [table for table in self._options.reports if table.name in extracted]
+        if not tables and not reports:
             raise InvalidOption("source", "…", reason="None of its tables is selected: nothing of Stripe is wanted.")
-        again = frozenset(table.name for table in select_tables(refresh, known=tables)) if refresh else frozenset()
+        known = [*tables, *reports]
+        again = frozenset(table.name for table in select_tables(refresh, known=known)) if refresh else frozenset()
         return replace(
-            self._options, tables=tables, markers={table.name: self._options.markers[table.name] for table in tables},
+            self._options, tables=tables, reports=reports,
+            markers={table.name: self._options.markers[table.name] for table in tables},
             history=self._options.history & extracted, refresh=again,
             row_steps={table.name: row_steps(self._source.resources[table.name]) for table in tables},
         )
@@ -88,7 +91,8 @@ class UserSource:
         run: CurrentRun[Extraction] = self._run
         run.extraction = extraction
         feeds = {child: parent for parent, child in self._source.resources.selected_dag}
-        ours = {CHANGES, *(name for table in self._options.tables for name in _resources_of(table.name))}
+        tables = [*self._options.tables, *self._options.reports]
+        ours = {CHANGES, *(name for table in tables for name in _resources_of(table.name))}
         left = {CHANGES, *(name for table in extraction.unfinished for name in _resources_of(table))}
         names = []
         for name in self._source.selected_resources:

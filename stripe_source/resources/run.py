@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import dlt
@@ -24,13 +24,14 @@ from stripe_source.extract.checkpoint import BackfillCheckpoint, new_checkpoints
 from stripe_source.extract.extractor import Extractor
 from stripe_source.extract.lists.confirm import confirm_with
 from stripe_source.extract.plan import plan_lists
-from stripe_source.extract.table_request import TableRequest
+from stripe_source.extract.table_request import TableRequest, follow_parents
 from stripe_source.options import Options
 from stripe_source.resources.declaration.selection import extracted_names
 from stripe_source.resources.ground.check import Ground, check_ground, emptied_tables
 from stripe_source.resources.history import SUFFIX, Versions, versions_map
 from stripe_source.resources.lock import hold_current_run
 from stripe_source.resources.outbox import Outbox, is_taken
+from stripe_source.resources.reports.reading import ReportReading
 from stripe_source.resources.state import SourceState, TableState, current_load_id
 from stripe_source.resources.table_load import BYTES_PER_LOAD, TableLoad
 from stripe_source.resources.table_result import TableResult
@@ -56,6 +57,7 @@ class Extraction(NotPickled):
         counter: counts the statements that the destination is asked.
         creating_tables: this extraction only makes `new_tables`, while the reading begins; rows go into the next one.
         ground: what may be believed of each table, once the run has begun.
+        reports: those that are read beside the lists.
     """
 
     options: Options
@@ -69,6 +71,7 @@ class Extraction(NotPickled):
     creating_tables: bool = False
     ground: Ground = field(default_factory=Ground)
     counter: StatementCounter = field(default_factory=StatementCounter)
+    reports: ReportReading = field(default_factory=ReportReading)
     _first: threading.Lock = field(default_factory=threading.Lock)  # dlt may read resources in several threads
     _begun: bool = False
     _identity: AccountIdentity | None = None
@@ -98,7 +101,7 @@ class Extraction(NotPickled):
     @property
     def unfinished(self) -> list[str]:
         """The tables that a further extraction has to go on with; empty when all is done."""
-        return list(self._loads)
+        return [*self._loads, *self.reports.unfinished]
 
     @property
     def near_end(self) -> bool:
@@ -126,6 +129,7 @@ class Extraction(NotPickled):
         """Nobody goes on."""
         if self.extractor:
             self.extractor.stop()
+        self.reports.stop()
         self._loads.clear()
         self._close_client()
 
@@ -203,7 +207,7 @@ class Extraction(NotPickled):
 
     def _read(self, state: SourceState) -> None:
         """Begin to read."""
-        self._follow_parents()
+        follow_parents(self._requests)
         now = self._identity.now if self._identity else int(time.time())
         plans = plan_lists([request.table for request in self._requests.values()])
         begun = {
@@ -227,14 +231,6 @@ class Extraction(NotPickled):
         self._objects_left[table] = progress.left
         if self.on_cover:
             self.on_cover(table, progress)
-
-    def _follow_parents(self) -> None:
-        """Let children that were loaded before go by their parents' cursor, where the parents are read as well."""
-        for name, request in self._requests.items():
-            parents = [self._requests.get(found.parent) for found in request.table.placements]
-            if request.follows_parents and all(parent and parent.since for parent in parents):
-                since = min(parent.since or 0 for parent in parents if parent)
-                self._requests[name] = replace(request, since=since)
 
     def load_table(self, shape: TableMap, source: dict[str, Any], own: dict[str, Any]) -> Iterator[Any]:
         """What the resource of a table yields, now that the reading has begun; it may go on in a further extraction.
@@ -289,12 +285,22 @@ class Extraction(NotPickled):
                 self._histories[table].done = self._histories[table].wanted
             if self.extractor:
                 self.extractor.leave(table)
-        if self._ended < self._requests.keys():
+        self.reports.lists_ended = self._requests.keys() <= self._ended
+        self.end_load()
+
+    def end_load(self) -> None:
+        """A resource has ended. After the last one of this load, keep how far lists came; or all is done."""
+        if not self._requests.keys() <= self._ended or self.reports.taking:
             return
-        if self._loads:
-            self._pause()
+        if self._loads:  # all have taken what belongs to this load: keep how far the lists came, and who goes on
+            assert self.extractor is not None
+            state = SourceState.load(self._state)
+            self._keep(state, self.extractor.checkpoints_at_cut)
+            state.save(self._state)
+            self._requests = {name: request for name, request in self._requests.items() if name in self._loads}
+            self._close_client()
             return
-        if self.extractor and self.extractor.channel.error is None:
+        if self._requests and self.extractor and self.extractor.channel.error is None:
             state = SourceState.load(self._state)
             self._keep(state, self.extractor.checkpoints())  # of what failed
             if self.extractor.feed:
@@ -303,18 +309,11 @@ class Extraction(NotPickled):
             state.save(self._state)
         self._close_client()
         self._requests, self._state, self.new_tables = {}, {}, set()
+        if self.reports.unfinished:
+            return
         self._begun = False  # the source may be run again
         if self._unlock:
             self._unlock()
-
-    def _pause(self) -> None:
-        """All resources have taken what belongs to this load: keep how far the lists came, and who goes on."""
-        assert self.extractor is not None
-        state = SourceState.load(self._state)
-        self._keep(state, self.extractor.checkpoints_at_cut)
-        state.save(self._state)
-        self._requests = {name: request for name, request in self._requests.items() if name in self._loads}
-        self._close_client()
 
     def _keep(self, state: SourceState, checkpoints: Mapping[str, BackfillCheckpoint]) -> None:
         """Note how far first readings came, but for tables whose rows were refused, or read and not taken."""

@@ -16,12 +16,14 @@ from stripe_source.tables.entries.issuing import ISSUING
 from stripe_source.tables.entries.money_management import MONEY_MANAGEMENT
 from stripe_source.tables.entries.payments import PAYMENTS
 from stripe_source.tables.entries.reference import REFERENCE
+from stripe_source.tables.entries.reports import REPORTS
 from stripe_source.tables.entries.tax import TAX
 from stripe_source.tables.entries.treasury import TREASURY
 from stripe_source.tables.table import Role, Table
 
 _ENTRIES = (*BILLING, *CONNECT, *ISSUING, *MONEY_MANAGEMENT, *PAYMENTS, *REFERENCE, *TAX, *TREASURY)
 TABLES: tuple[Table, ...] = tuple(sorted(_ENTRIES, key=lambda table: table.name))
+REPORT_TABLES: tuple[Table, ...] = REPORTS  # a pattern means them only where it begins as their names do
 BY_NAME: Mapping[str, Table] = MappingProxyType({table.name: table for table in TABLES})
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stripe_source.tables.registry import pair_column, parent_column
+from stripe_source.tables.reports import bounds_of, merge_key
 from stripe_source.tables.table import Table
 
 MAPS = next(
@@ -19,6 +20,9 @@ MAPS = next(
     for folder in (Path(__file__).parents[1] / "schema_maps", Path(__file__).parents[2] / "schema_maps")
     if folder.is_dir()
 )
+
+
+MISFIT = "__v_text"  # behind the name of a report's column: its values that are not of the column's type
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,9 @@ class TableMap:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The columns that identify a row: the account, and what tells two rows of it apart."""
+        """The columns that identify a row, or of a report what is replaced together: the account, and what it takes."""
+        if self.table.report:
+            return merge_key(self.table)
         return ("_account_id", *self.table.key)
 
     def hints(self) -> dict[str, dict[str, Any]]:
@@ -128,6 +134,8 @@ def table_map(table: Table) -> TableMap:
     """Read the native map of a table. One YAML file is read per table asked for, no other."""
     import yaml
 
+    if table.report:
+        return _report_map(table)
     file = MAPS / "stripe" / f"{table.name}.yaml"
     text: dict[str, Any] = {"description": table.about, "columns": {}}  # a private table has no map: all is inferred
     if file.exists():
@@ -146,4 +154,58 @@ def table_map(table: Table) -> TableMap:
     return TableMap(
         table, text["description"], (*front, *declared, *end),
         _paths(text.get("json_kinds", ())), _paths(text.get("children", ())),
+    )
+
+
+@cache
+def report_columns() -> Mapping[str, Column]:
+    """The columns that reports may have, by Stripe's names; `name[key]` stands for any key."""
+    return {name: report_column(name, words) for name, words in _reports_file()["columns"].items()}
+
+
+def report_column(name: str, words: Mapping[str, Any]) -> Column:
+    """A column of a report: amounts have up to twelve decimals, local times no time zone."""
+    kind = words["data_type"]
+    local = kind == "timestamp" and not name.endswith("_utc")
+    precision, scale = (38, 12) if kind == "decimal" else (None, None)
+    hints = {"timezone": False} if local else {}
+    return Column(name, kind, (name,), True, words.get("description", ""), None, precision, scale, hints)
+
+
+@cache
+def _reports_file() -> Mapping[str, Any]:
+    import yaml
+
+    file = MAPS / "reports.yaml"
+    read: Mapping[str, Any] = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return read
+
+
+def _report_map(table: Table) -> TableMap:
+    """The map of a report: Stripe's columns in Stripe's order, without those that are asked for by a key."""
+    known = report_columns()
+    names = _reports_file()["types"].get(table.report and table.report.type, ())
+    payout = bounds_of(table) == "payout"
+    identity = [
+        Column("_payout_id", "text", None, False, "Id of the payout that the report is about."),
+    ] if payout else [
+        Column("_interval_start", "timestamp", None, False, "First second of the month or day (UTC)."),
+        Column("_interval_end", "timestamp", None, True, "First second after what the report is about (UTC)."),
+    ]
+    end = [
+        *identity,
+        Column("_report_run_id", "text", None, True, "Id of the report run whose file it comes from."),
+        Column("_row", "bigint", None, True, "Place in that file, from 0."),
+        Column("_parameters", "json", None, True, "What the report was asked for."),
+        Column("_deleted", "bool", None, True, "Set in a load where nothing is left of an interval; never stored.",
+               hints={"hard_delete": True}),
+        Column("_changed_at", "timestamp", None, True, "When Stripe made the report (UTC)."),
+        Column("_dlt_load_id", "text", None, False, "The dlt load that brought the row."),
+        Column("_dlt_id", "text", None, False, "Id of the report run, and the row's place in its file."),
+    ]
+    return TableMap(
+        table, table.about,
+        (Column("_account_id", "text", None, False, "Id of the account whose data it is, or `self`."),
+         *(known[name] for name in names if "[" not in name), *end),
+        frozenset(), frozenset(),
     )

@@ -26,7 +26,9 @@ class Range:
     rfc3339: bool = False
 
 
-Role = Literal["change feed", "ledger", "available funds", "payout", "payout member"]
+Role = Literal[
+    "change feed", "ledger", "available funds", "payout", "payout member", "report run", "report type",
+]
 
 CREATED = Range()
 CREATED_V2 = Range(rfc3339=True)
@@ -72,6 +74,19 @@ class Removal:
     after: timedelta
     mode: str
     with_them: Mapping[str, str] = field(default_factory=lambda: NO_PARAMS, hash=False)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the rows of a table come from, where it is a financial report: a CSV file that Stripe makes when asked.
+
+    Args:
+        type: Stripe's name of it, `family.shape.version`; None where it is looked up at Stripe by the table's name.
+        takes: the parameters that it takes of those that narrow or shape it; None: any.
+    """
+
+    type: str | None
+    takes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +145,7 @@ class Table:
         other_kinds: where several tables take from one list, its members that none of them names are rows of this one.
         role: what the package itself uses the table for, beside loading it: `table_with_role` finds it.
         example_query: a query, for people, that shows something of the rows; `{table}` stands for the table's name.
+        report: it is a financial report, which is no list of objects.
     """
 
     name: str
@@ -178,3 +194,4 @@ class Table:
     other_kinds: bool = False
     role: Role | None = None
     example_query: str | None = None
+    report: Report | None = None

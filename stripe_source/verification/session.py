@@ -93,6 +93,9 @@ class Verification:
                 f"Rows of {', '.join(made)} went through functions of yours (`add_map`, `add_filter`), and are "
                 "compared without them: give the source that has them, `verify(pipeline, source=source)`.")
         self._notes += notes_on(options.masks, self._tables)
+        if options.reports:
+            names = ", ".join(table.name for table in options.reports)
+            self._notes.append(f"Reports are not compared, as Stripe makes each of them anew: {names}")
         if pipeline.has_pending_data:
             self._notes.append("A run has read data that is not loaded yet; the next run loads it first.")
 

@@ -16,7 +16,10 @@ Check = Callable[[dict[str, Any]], "str | None"]  # says what is wrong with a bo
 
 @dataclass(frozen=True)
 class Request:
-    """One attempt to read something. `account` is the account that it acts on, `check` looks at the body."""
+    """One attempt to read something, or with a `form` to have it made.
+
+    `account` is the account that it acts on, `check` looks at the body.
+    """
 
     path: str
     url: str
@@ -25,6 +28,7 @@ class Request:
     attempt: int
     check: Check | None
     decode: PageDecoder | None
+    form: bytes | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import socket
+from functools import lru_cache
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -47,6 +48,17 @@ def proxy_of(url: str) -> str | None:
         return None
     named = getproxies().get(parts.scheme)
     return f"http://{named}" if named and "://" not in named else named or None
+
+
+@lru_cache(maxsize=1)
+def release() -> str:
+    """The version of this package; "0" where it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("dlt-source-stripe")
+    except PackageNotFoundError:
+        return "0"
 
 
 class _ThisMachine(AbstractResolver):

@@ -14,7 +14,8 @@ from stripe_source.resources.declaration.row_functions import CurrentRun, Stripe
 from stripe_source.resources.history import versions_map
 from stripe_source.resources.marker import MARKERS
 from stripe_source.resources.outbox import waevents_map
-from stripe_source.tables.schema_map import TableMap
+from stripe_source.tables.schema_map import TableMap, table_map
+from stripe_source.tables.table import Table
 
 
 class StripeSource(NotPickled, DltSource):
@@ -76,6 +77,30 @@ def table_resource(
             yield from rows()
 
     made = describe_resource(shape, items, hard=options.deletes == "hard")
+    made.run = run
+    return made
+
+
+def report_resource(
+    table: Table, rows: Callable[[], Iterator[Any]], run: CurrentRun[Any] | None = None
+) -> DltResource:
+    """The resource of a financial report, whose rows replace those of the same interval or payout.
+
+    Args:
+        table: the entry of the report.
+        rows: makes its items.
+        run: the reading that it takes part in.
+    """
+    def items() -> Iterator[Any]:
+        yield from rows()
+
+    shape = table_map(table)
+    columns: Any = shape.hints()
+    resource: Any = dlt.resource(
+        items, name=table.name, merge_key=list(shape.key), write_disposition="merge", columns=columns,
+        file_format="parquet", section="stripe", _impl_cls=StripeResource,
+    )
+    made: StripeResource = resource.apply_hints(additional_table_hints=_table_hints(shape))
     made.run = run
     return made
 

@@ -19,7 +19,7 @@ from stripe_source.resources.ground.decide import Held, Making, TableGround, dec
 from stripe_source.resources.ground.look import Owner, look
 from stripe_source.resources.history import SUFFIX, versions_map
 from stripe_source.resources.state import SourceState, TableState
-from stripe_source.tables.schema_map import TableMap
+from stripe_source.tables.schema_map import TableMap, table_map
 
 if TYPE_CHECKING:
     import dlt
@@ -42,6 +42,8 @@ class Ground:
         making: how the rows of each table are made.
         lost_load: the destination is older than the state.
         notes: what a person should know.
+        key_account: id of the key's account; None where it may not read it.
+        emptied_reports: those that the destination holds no rows of.
     """
 
     account: str | None = None
@@ -50,6 +52,8 @@ class Ground:
     making: dict[str, Making] = field(default_factory=dict)
     lost_load: bool = False
     notes: list[str] = field(default_factory=list)
+    key_account: str | None = None
+    emptied_reports: set[str] = field(default_factory=set)
 
     @property
     def doubted(self) -> list[str]:
@@ -90,8 +94,9 @@ def check_ground(
     if before and now and before != now:
         raise MixedData("account", before, now, pipeline.dataset_name)
     histories = [versions_map(shape) for shape in shapes if shape.table.name in options.history]
+    reports = [table_map(table) for table in options.reports]
     held = Held()
-    with look(pipeline, schema, [*shapes, *histories], counter) as destination:
+    with look(pipeline, schema, [*shapes, *histories, *reports], counter) as destination:
         if destination is not None:
             if state.account_id is None:
                 ground.account = _account_there(destination.owners(), options, now, pipeline.dataset_name)
@@ -101,8 +106,11 @@ def check_ground(
                 held = destination.held(ground.account, state.last_load)
             if schema.name in pipeline.schemas:  # else dlt looks itself
                 destination.make_again({*held.lost_tables, *held.lost_columns} - {*emptied})
-            first = schema.naming.normalize_table_identifier(shapes[0].table.name)
+            first = schema.naming.normalize_table_identifier([*shapes, *reports][0].table.name)
             _learn_columns(pipeline, schema, destination.unknown_columns(), first)
+    ground.key_account = identity.account
+    ground.emptied_reports = {each.table.name for each in reports if each.table.name not in held.rows}
+    ground.emptied_reports |= {*emptied}
     begun = {name for each in state.checkpoints.values() for name in each.tables}
     for shape in shapes:
         name = shape.table.name

@@ -123,7 +123,7 @@ REFERENCE: tuple[Table, ...] = (
         "reporting_report_runs", ("reporting.report_run",), "Reports that were asked for, and their files.",
         path="/v1/reporting/report_runs", created=True,
         permission="rak_report_runs_and_report_types_read", aliases=("Reports",),
-        marker="events",
+        marker="events", role="report run",
         watch=(
             Watch("pending ones come without an event", lookback=timedelta(days=1), column="status", value="pending"),
         ),
@@ -134,6 +134,7 @@ REFERENCE: tuple[Table, ...] = (
         path="/v1/reporting/report_types", time=None,
         limit=None,  # one page; `limit` and cursors are refused (sync-engine 2)
         default=False, opt_in_reason=REFERENCE_DATA, permission="rak_report_runs_and_report_types_read",
+        role="report type",
     ),
     Table(
         "sigma_scheduled_query_runs", ("scheduled_query_run",), "Runs of scheduled Sigma queries, and their files.",

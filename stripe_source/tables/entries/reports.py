@@ -1,0 +1,88 @@
+"""Stripe's financial reports of an account itself: one entry for each type, in the order of their names.
+
+Types are named `family.shape.version`; Stripe adds versions, and a type without an entry is loaded all the same, by its
+name. Types and parameters are those of Stripe's pages on report types (checked 2026-11-30).
+"""
+from __future__ import annotations
+
+from stripe_source.tables.reports import report_table
+from stripe_source.tables.table import Report, Table
+
+_ALL = "timezone", "currency", "reporting_category"
+_UTC = "currency", "reporting_category"
+_SUMMARY = "timezone", "currency"
+
+REPORTS: tuple[Table, ...] = tuple(report_table(report, about) for report, about in (
+    (Report("activity.itemized.2", takes=_ALL),
+     "Every activity with its fees, for pricing by interchange."),
+    (Report("activity.summary.1", takes=_SUMMARY),
+     "Activity with its fees, by category and currency."),
+    (Report("balance.summary.1", takes=_SUMMARY),
+     "Balance at the beginning and the end of an interval, and what changed it, by currency."),
+    (Report("balance.summary.2", takes=_SUMMARY),
+     "Balance at the beginning and the end of an interval, and what changed it, by currency."),
+    (Report("balance_change_from_activity.itemized.1", takes=_UTC),
+     "Every transaction that changed the balance, but payouts."),
+    (Report("balance_change_from_activity.itemized.2", takes=_UTC),
+     "Every transaction that changed the balance, but payouts."),
+    (Report("balance_change_from_activity.itemized.3", takes=_ALL),
+     "Every transaction that changed the balance, but payouts."),
+    (Report("balance_change_from_activity.itemized.4", takes=_ALL),
+     "Every transaction that changed the balance, but payouts."),
+    (Report("balance_change_from_activity.itemized.5", takes=_ALL),
+     "Every transaction that changed the balance, but payouts."),
+    (Report("balance_change_from_activity.itemized.6", takes=_ALL),
+     "Every transaction that changed the balance, but payouts."),
+    (Report("balance_change_from_activity.summary.1", takes=_SUMMARY),
+     "What changed the balance, but payouts, by category and currency."),
+    (Report("ending_balance_reconciliation.itemized.1", takes=_UTC),
+     "Transactions that were not paid out at the end of an interval."),
+    (Report("ending_balance_reconciliation.itemized.2", takes=_UTC),
+     "Transactions that were not paid out at the end of an interval."),
+    (Report("ending_balance_reconciliation.itemized.3", takes=_ALL),
+     "Transactions that were not paid out at the end of an interval."),
+    (Report("ending_balance_reconciliation.itemized.4", takes=_ALL),
+     "Transactions that were not paid out at the end of an interval."),
+    (Report("ending_balance_reconciliation.summary.1", takes=_SUMMARY),
+     "What was not paid out at the end of an interval, by category and currency."),
+    (Report("failed_payouts.itemized.2", takes=_ALL),
+     "Payouts that failed."),
+    (Report("payout_reconciliation.by_id.itemized.1", takes=("reporting_category",)),
+     "Transactions that one automatic payout settled, payout by payout."),
+    (Report("payout_reconciliation.by_id.itemized.2", takes=("reporting_category",)),
+     "Transactions that one automatic payout settled, payout by payout."),
+    (Report("payout_reconciliation.by_id.itemized.3", takes=("reporting_category",)),
+     "Transactions that one automatic payout settled, payout by payout."),
+    (Report("payout_reconciliation.by_id.itemized.4", takes=("timezone", "reporting_category")),
+     "Transactions that one automatic payout settled, payout by payout."),
+    (Report("payout_reconciliation.by_id.summary.1", takes=()),
+     "What one automatic payout settled, by category and currency, payout by payout."),
+    (Report("payout_reconciliation.itemized.1", takes=_UTC),
+     "Transactions that the automatic payouts of an interval settled."),
+    (Report("payout_reconciliation.itemized.2", takes=_UTC),
+     "Transactions that the automatic payouts of an interval settled."),
+    (Report("payout_reconciliation.itemized.3", takes=_UTC),
+     "Transactions that the automatic payouts of an interval settled."),
+    (Report("payout_reconciliation.itemized.4", takes=_ALL),
+     "Transactions that the automatic payouts of an interval settled."),
+    (Report("payout_reconciliation.itemized.5", takes=_ALL),
+     "Transactions that the automatic payouts of an interval settled."),
+    (Report("payout_reconciliation.itemized.6", takes=_ALL),
+     "Transactions that the automatic payouts of an interval settled."),
+    (Report("payout_reconciliation.itemized.7", takes=_ALL),
+     "Transactions that the automatic payouts of an interval settled."),
+    (Report("payout_reconciliation.summary.1", takes=_SUMMARY),
+     "What the automatic payouts of an interval settled, by category and currency."),
+    (Report("payout_reconciliation.summary.2", takes=_SUMMARY),
+     "What the automatic payouts of an interval settled, by category and currency."),
+    (Report("payouts.itemized.1", takes=_UTC),
+     "Every payout of the balance, and every reversal."),
+    (Report("payouts.itemized.2", takes=_UTC),
+     "Every payout of the balance, and every reversal."),
+    (Report("payouts.itemized.3", takes=_ALL),
+     "Every payout of the balance, and every reversal."),
+    (Report("payouts.summary.1", takes=_SUMMARY),
+     "Payouts of the balance, by category and currency."),
+    (Report("tax.transactions.itemized.2", takes=("timezone",)),
+     "Tax that was collected, by transaction, line and jurisdiction."),
+))
