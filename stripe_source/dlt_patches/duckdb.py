@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from dlt.destinations import duckdb
@@ -75,7 +75,8 @@ class MergingDuckDbClient(DuckDbClient):
         job = super().create_load_job(table, file_path, load_id, restore)
         merges = table["write_disposition"] == "merge" and table.get("x-merge-strategy", "delete-insert") == (
             "delete-insert")
-        ours = patches_enabled() and is_ours(table) and merges and column_names(table, "primary_key")
+        keyed = column_names(table, "primary_key") or column_names(table, "merge_key")
+        ours = patches_enabled() and is_ours(table) and merges and keyed
         return MergeJob(file_path) if ours and type(job) is DuckDbCopyJob and file_path.endswith(".parquet") else job
 
     def create_table_chain_completed_followup_jobs(
@@ -94,12 +95,13 @@ class MergeJob(DuckDbCopyJob):
 
     def run(self) -> None:
         """Merge the file; of several files of a table one at a time, as those that share a key would conflict."""
+        merge = _merge_file if column_names(self._load_table, "primary_key") else _replace_from_file
         with _one_by_one[self.load_table_name]:
-            _merge_in_little_memory(self._job_client, self._load_table, self._file_path)
+            _in_little_memory(merge, self._job_client, self._load_table, self._file_path)
         _merged.add(self.job_file_info().job_id())
 
 
-def _merge_in_little_memory(job_client: Any, table: Any, file: str) -> None:
+def _in_little_memory(merge: Callable[[Any, Any, str], None], job_client: Any, table: Any, file: str) -> None:
     """Merge a file; a large one in little memory, unless somebody has chosen how much DuckDB may use.
 
     In a plain run of dlt all rows of a table are in one file, and DuckDB takes up to 80 % of the machine's memory for
@@ -112,16 +114,16 @@ def _merge_in_little_memory(job_client: Any, table: Any, file: str) -> None:
     if free and os.path.getsize(file) > LARGE_FILE:
         before = _settings(client.native_connection, names)
     if not before or _megabytes(before["memory_limit"]) < ENOUGH:  # one of our own runs has set it
-        _merge_file(job_client, table, file)
+        merge(job_client, table, file)
         return
     _set(client, LITTLE_MEMORY)
     try:
-        _merge_file(job_client, table, file)
+        merge(job_client, table, file)
     except DatabaseException as failure:
         if "memory" not in str(failure).lower():
             raise
         _put_back(client, before)
-        _merge_file(job_client, table, file)
+        merge(job_client, table, file)
     finally:
         _put_back(client, before)
 
@@ -160,12 +162,7 @@ def _merge_file(job_client: Any, table: Any, file: str) -> None:
 
     Of rows of one key in the file, one is taken.
     """
-    client = job_client.sql_client
-    escape = client.escape_column_name
-    dataset, _ = job_client.create_dataset_names(job_client.schema, job_client.config)
-    with client.with_alternative_dataset_name(dataset):  # dlt means to load into the staging dataset
-        name = client.make_qualified_table_name(table["name"])
-    rows = "read_parquet('" + file.replace("'", "''") + "')"
+    client, escape, name, rows = _place(job_client, table, file)
     keys = [escape(key) for key in column_names(table, "primary_key")]
     same = " AND ".join(f"gone.{key} = come.{key}" for key in keys)
     several = client.execute_sql(f"SELECT count(*) - count(DISTINCT row({', '.join(keys)})) FROM {rows}")[0][0]
@@ -174,3 +171,32 @@ def _merge_file(job_client: Any, table: Any, file: str) -> None:
     with client.begin_transaction():
         client.execute_sql(f"DELETE FROM {name} AS gone WHERE EXISTS (SELECT 1 FROM {rows} AS come WHERE {same})")
         client.execute_sql(f"INSERT INTO {name} BY NAME SELECT * FROM (SELECT * FROM {rows}{once}) WHERE {alive}")
+
+
+def _replace_from_file(job_client: Any, table: Any, file: str) -> None:
+    """Put the rows of a Parquet file in the place of all that have their merge keys, but leave out flagged ones.
+
+    A load may have several files of a table, of which each replaces what earlier loads brought; and a file whose job
+    was cut short may come again.
+    """
+    client, escape, name, rows = _place(job_client, table, file)
+    keys = [escape(key) for key in column_names(table, "merge_key")]
+    same = " AND ".join(f"gone.{key} = come.{key}" for key in keys)
+    alive = " AND ".join(f"{escape(flag)} IS NOT TRUE" for flag in column_names(table, "hard_delete")) or "TRUE"
+    load, id = escape("_dlt_load_id"), escape("_dlt_id")
+    with client.begin_transaction():
+        client.execute_sql(
+            f"DELETE FROM {name} AS gone USING (SELECT DISTINCT {', '.join([*keys, load])} FROM {rows}) AS come "
+            f"WHERE {same} AND gone.{load} <> come.{load}")
+        if client.execute_sql(f"SELECT 1 FROM {name} WHERE {load} IN (SELECT DISTINCT {load} FROM {rows}) LIMIT 1"):
+            client.execute_sql(f"DELETE FROM {name} WHERE {id} IN (SELECT {id} FROM {rows})")
+        client.execute_sql(f"INSERT INTO {name} BY NAME SELECT * FROM {rows} WHERE {alive}")
+
+
+def _place(job_client: Any, table: Any, file: str) -> tuple[Any, Any, str, str]:
+    """The client, what escapes names, the table, and the rows of the file, in SQL."""
+    client = job_client.sql_client
+    dataset, _ = job_client.create_dataset_names(job_client.schema, job_client.config)
+    with client.with_alternative_dataset_name(dataset):  # dlt means to load into the staging dataset
+        name = client.make_qualified_table_name(table["name"])
+    return client, client.escape_column_name, name, "read_parquet('" + file.replace("'", "''") + "')"

@@ -71,7 +71,8 @@ def load_until_done(
         refresh = None
         keep_doubted_tables(pipeline, () if own_ids else extraction.ground.doubted)
         if extraction.unfinished and not extraction.creating_tables:
-            database.keep_open(any(each.changed for each in extraction.results.values()))
+            changed = any(each.changed for each in extraction.results.values())
+            database.keep_open(changed or bool(extraction.reports.unfinished))  # reports come in large loads
         with signals.intercepted_signals():  # dlt ends a load in peace, and forgets that it was asked to stop
             pipeline.normalize()
             if not extraction.creating_tables:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dlt
 
 from stripe_source.arrow_rows.json_text import dumps
+from stripe_source.c_library import give_memory_back
 from stripe_source.errors import StripeSourceError
 from stripe_source.extract.reports.intervals import Interval, days_within, moved
 from stripe_source.extract.reports.payouts import Payout
@@ -129,6 +130,7 @@ class _Load:
             return verdict_for(error)
         finally:
             file.release()
+            give_memory_back(with_arrow=True)  # dlt loads next, and DuckDB takes what it gets
         if rows.broken:
             return Verdict("failed", f"run `{file.run.get('id')}`, lines that cannot be read: {rows.broken[0]}", False)
         if state.held and (gone := self._gone(file.about, state.units, empty=not rows.number)):
