@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import destinations
 import dlt
 import duckdb
 import pytest
@@ -485,3 +486,40 @@ def test_options_that_a_report_does_not_have_are_refused(load: Sync, options: di
     """Before anything is read."""
     with pytest.raises(InvalidOption, match=word):
         load(**options)
+
+
+# ---- destinations
+
+@pytest.mark.parametrize("make", [destinations.postgres, destinations.sqlite], ids=["postgres", "sqlite"])
+def test_other_destinations_hold_the_same(reports: Reports, tmp_path: Path, make: Any) -> None:
+    """Rows that are read again take the place of others, and an interval that became empty is emptied."""
+    folder = tmp_path / "there"
+    folder.mkdir()
+    with make(folder) as place:
+        def load() -> Any:
+            pipeline = dlt.pipeline(
+                "reports", destination=place.make(), dataset_name=destinations.DATASET,
+                pipelines_dir=str(tmp_path / "pipelines"))
+            return sync(pipeline, tables=TABLE, api_key=KEY, api_base=reports.url, refresh=TABLE)
+
+        load()
+        reports.types[SUMMARY]["updated"] = NOW + 1
+        reports.csv = lambda type, form: (
+            HEADER if form["interval_start"] == JULY else HEADER + b'activity,"two\nlines",12.125,kwd\n')
+        result = load()
+        found = [(row["category"], row["description"], Decimal(str(row["net_amount"]))) for row in place.rows(TABLE)]
+
+    assert (result.tables[TABLE].status, result.tables[TABLE].reason) == ("ok", "")
+    assert found == [("activity", "two\nlines", Decimal("12.125"))]
+
+
+def test_a_destination_of_plain_files_takes_no_report(reports: Reports, tmp_path: Path) -> None:
+    """It would have rows twice: the table fails by name before Stripe is asked for a report."""
+    with destinations.parquet(tmp_path / "there") as place:
+        pipeline = dlt.pipeline("reports", destination=place.make(), dataset_name=destinations.DATASET,
+                                pipelines_dir=str(tmp_path / "pipelines"))
+        result = sync(pipeline, tables=TABLE, api_key=KEY, api_base=reports.url)
+
+    assert result.tables[TABLE].status == "failed"
+    assert "deletes and inserts" in result.tables[TABLE].reason
+    assert reports.created == []

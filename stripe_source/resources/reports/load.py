@@ -24,6 +24,10 @@ from stripe_source.tables.table import Table
 if TYPE_CHECKING:
     import pyarrow as pa
 
+CANNOT_REPLACE = (
+    "this destination cannot put the rows of a report in the place of those of the same interval: load reports into one "
+    "that deletes and inserts, such as DuckDB or Postgres"
+)
 PATIENCE = 0.05  # seconds that a resource waits where nothing is there, and nothing else is read
 
 
@@ -39,7 +43,11 @@ def read_report(run: Extraction, table: Table) -> Iterator[Any]:
     request = None
     if name not in reports.unfinished:
         run.begin(source)
-        run.results[name] = TableResult(marker=run.options.report_options.interval)
+        run.results[name] = result = TableResult(marker=run.options.report_options.interval)
+        if current_load_id() and not _replaces_rows():
+            result.status, result.reason = "failed", CANNOT_REPLACE
+            run.end_load()
+            return
         state = ReportState.load(own)
         if state.held and name in run.ground.emptied_reports:
             state = ReportState()
@@ -56,6 +64,13 @@ def read_report(run: Extraction, table: Table) -> Iterator[Any]:
     finally:
         reports.close(name, load.done)
         run.end_load()
+
+
+def _replaces_rows() -> bool:
+    """Whether the destination can delete the rows of an interval and insert others."""
+    destination = dlt.current.pipeline().destination
+    strategies = destination.capabilities().supported_merge_strategies if destination else None
+    return "delete-insert" in (strategies or ())
 
 
 def empty_report(table: Table) -> Iterator[Any]:
