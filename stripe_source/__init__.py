@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from stripe_source.load.demo import demo as demo
     from stripe_source.load.sync import sync as sync
     from stripe_source.load.sync_result import SyncResult as SyncResult
+    from stripe_source.money.reconcile import reconcile as reconcile
+    from stripe_source.money.result import ReconcileResult as ReconcileResult
     from stripe_source.monitoring.status import StatusResult as StatusResult
     from stripe_source.monitoring.status import status as status
     from stripe_source.preflight.check import CheckResult as CheckResult
@@ -49,17 +51,17 @@ __version__ = "0.1.0"
 # Loaded when first used: dlt and pyarrow take most of a second, and many commands need neither
 _HOMES = {
     "CheckResult": "preflight.check", "ListPage": "extract.channel", "MigrateResult": "schema.migrate",
-    "SchemaDiff": "schema.compare", "StatusResult": "monitoring.status", "SyncResult": "load.sync_result",
-    "Table": "tables.table", "VerifyResult": "verification.result", "ViewsResult": "views.result",
-    "WAEvent": "arrow_rows.waevent", "WAEventsLoaded": "striim.load", "WAEventsWritten": "striim.out",
-    "check": "preflight.check", "compact": "load.compact", "create_views": "views.manage", "demo": "load.demo",
-    "drop_views": "views.manage", "latest": "load.compact", "list_tables": "tables.catalog",
-    "load_waevents": "striim.load", "pages": "generators", "rows": "generators",
-    "rows_from_waevents": "striim.resource", "schema_ddl": "schema.ddl", "schema_diff": "schema.diff",
-    "schema_history": "schema.inspect", "schema_migrate": "schema.migrate", "schema_show": "schema.inspect",
-    "show_views": "views.shown", "status": "monitoring.status", "stripe_source": "source", "sync": "load.sync",
-    "verify": "verification.verify", "views_sql": "views.shown", "waevents": "generators",
-    "write_waevents": "striim.out",
+    "ReconcileResult": "money.result", "SchemaDiff": "schema.compare", "StatusResult": "monitoring.status",
+    "SyncResult": "load.sync_result", "Table": "tables.table", "VerifyResult": "verification.result",
+    "ViewsResult": "views.result", "WAEvent": "arrow_rows.waevent", "WAEventsLoaded": "striim.load",
+    "WAEventsWritten": "striim.out", "check": "preflight.check", "compact": "load.compact",
+    "create_views": "views.manage", "demo": "load.demo", "drop_views": "views.manage", "latest": "load.compact",
+    "list_tables": "tables.catalog", "load_waevents": "striim.load", "pages": "generators",
+    "reconcile": "money.reconcile", "rows": "generators", "rows_from_waevents": "striim.resource",
+    "schema_ddl": "schema.ddl", "schema_diff": "schema.diff", "schema_history": "schema.inspect",
+    "schema_migrate": "schema.migrate", "schema_show": "schema.inspect", "show_views": "views.shown",
+    "status": "monitoring.status", "stripe_source": "source", "sync": "load.sync", "verify": "verification.verify",
+    "views_sql": "views.shown", "waevents": "generators", "write_waevents": "striim.out",
 }
 
 __all__ = ["__version__", "sandbox", *_HOMES]

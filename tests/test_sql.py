@@ -72,6 +72,9 @@ def every_statement(sql: DestinationSql) -> dict[str, exp.Expr]:
         "oldest": statements.oldest(sql, "charges", "created"),
         "places": statements.places(sql, "charges", "created", [1, 200]),
         "ledger": statements.ledger(sql, "balance_transactions"),
+        "ledger_changes": statements.ledger_changes(sql, "balance_transactions", [(None, FIRST), (FIRST, FIRST + 60)]),
+        "report_sums": statements.report_sums(
+            sql, "charges", ["_changed_at"], ["currency", "status"], ["amount", "amount_refunded"]),
         "payouts": statements.payouts(
             sql, "payouts", "payout_balance_transactions", "balance_transactions",
             *sql.created_in("created", FIRST, None, "p")),

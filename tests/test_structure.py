@@ -17,7 +17,7 @@ PACKAGE = ROOT / "stripe_source"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("codegen",),
-    ("verification", "schema", "striim", "monitoring"),
+    ("verification", "schema", "striim", "monitoring", "money"),
     ("load",),
     ("views",),
     ("preflight",),

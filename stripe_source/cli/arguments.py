@@ -105,6 +105,9 @@ def _verify_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="of a sample, to draw the same one again")
     parser.add_argument("--settled", action="store_true", help="what came about after the last load is named, and does "
                                                                "not count as a difference")
+    parser.add_argument("--money", action="store_true", help="compare Stripe's financial reports that were loaded with "
+                                                             "the ledger and the payouts beside them, in the "
+                                                             "destination alone; nothing is asked of Stripe")
     parser.add_argument("--repair", action="store_true", help="write what is missing or altered, flag what is extra, "
                                                               "and verify again")
     _masks(parser)

@@ -139,8 +139,10 @@ def run_check(args: argparse.Namespace) -> int:
 
 
 def run_verify(args: argparse.Namespace) -> int:
-    """Compare the destination with Stripe."""
+    """Compare the destination with Stripe, or its financial reports with its other tables."""
     quiet_dlt()
+    if args.money:
+        return _reconcile(args)
     from stripe_source.source import resolve_options
     from stripe_source.verification.verify import verify
 
@@ -160,6 +162,21 @@ def run_verify(args: argparse.Namespace) -> int:
         from stripe_source.cli.views.verify import show_verify
 
         show_verify(stdout_console(), result)
+    return result.exit_code
+
+
+def _reconcile(args: argparse.Namespace) -> int:
+    if args.repair or args.sample:
+        raise InvalidOption("money", True, reason="It compares in the destination alone: leave out --repair, --sample.")
+    from stripe_source.money.reconcile import reconcile
+
+    result = reconcile(make_pipeline(args))
+    if args.json:
+        print_json(result.asdict())
+    else:
+        from stripe_source.cli.views.verify import show_reconcile
+
+        show_reconcile(stdout_console(), result)
     return result.exit_code
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from stripe_source.cli.views.console import count_of, line, make_grid, print_plain, say, short_value
 
 if TYPE_CHECKING:
+    from stripe_source.money.result import Disagreement, ReconcileResult
     from stripe_source.verification.reconciliation import MoneyProof
     from stripe_source.verification.result import TableProof, VerifyResult
 
@@ -111,3 +112,41 @@ def _show_money(console: Console, money: MoneyProof) -> None:
         say(console, (f"{count_of(money.payouts_open, 'payout')}: Stripe does not say yet what they swept", "dim"))
     for text in money.unproven:
         say(console, (f"Not proven: {text}", "yellow"))
+
+
+def show_reconcile(console: Console, result: ReconcileResult) -> None:
+    """Print which amounts of Stripe's reports differ from the tables, with the transactions that make up each."""
+    grid = make_grid("report", "amounts", "of", "differing", right=("amounts", "differing"))
+    for name, check in result.reports.items():
+        number = len(check.disagreements)
+        what = "payout" if "payout_reconciliation" in name else "interval"
+        grid.add_row(Text(name, style="cyan"), f"{check.amounts:,}", count_of(check.intervals, what),
+                     f"{number:,}" if number else "")
+    print_plain(console, grid)
+    for name, check in result.reports.items():
+        if check.disagreements:
+            say(console, (name, "bold cyan"))
+        for each in check.disagreements[:DIFFERENCES_SHOWN]:
+            _show_disagreement(console, each)
+        if (more := len(check.disagreements) - DIFFERENCES_SHOWN) > 0:
+            line(console, f"  and {more:,} more; --json has them")
+        for text in check.skipped:
+            say(console, (f"{name}: {text}", "dim"))
+    if result.differing:
+        say(console, (f"Not equal: {count_of(result.differing, 'amount')} of {result.compared:,}", "bold red"))
+    elif result.compared:
+        say(console, (f"Equal: {count_of(result.compared, 'amount')}, to the last minor unit", "bold green"))
+    else:
+        say(console, ("Nothing was compared", "bold red"))
+    line(console, f"account {result.account}, {result.destination}, dataset {result.dataset}")
+
+
+def _show_disagreement(console: Console, each: Disagreement) -> None:
+    where = [each.payout or "", each.category or "", f"from {each.interval_start}" if each.interval_start else ""]
+    line(console, f"  {' '.join(filter(None, where))}: {each.figure} is {each.report} {each.currency} in the report, "
+                  f"{each.tables} in the tables")
+    for title, ids in (("only in the report", each.only_in_report), ("only in the tables", each.only_in_tables)):
+        if ids:
+            line(console, f"    {title}, or otherwise: {', '.join(ids)}")
+    if each.more:
+        line(console, f"    and {each.more:,} more")

@@ -125,6 +125,39 @@ def ledger(sql: DestinationSql, transactions: str) -> exp.Select:
     )
 
 
+def ledger_changes(
+    sql: DestinationSql, transactions: str, spans: Sequence[tuple[int | None, int | None]]
+) -> exp.Query:
+    """By span of `created`, reporting category and currency: number of transactions, sums of `amount`, `fee` and `net`.
+
+    Args:
+        sql: the dialect.
+        transactions: the table of balance transactions.
+        spans: unix seconds [since, until); None: no bound. The first column is the place of a span among them.
+    """
+    queries: list[exp.Query] = []
+    for place, (since, until) in enumerate(spans):
+        groups = [sql.column(name) for name in ("reporting_category", "currency")]
+        sums = [exp.Sum(this=sql.column(name)) for name in ("amount", "fee", "net")]
+        found = [exp.Literal.number(place), *groups, exp.Count(this=exp.Star()), *sums]
+        named = [exp.alias_(each, f"c{at}") for at, each in enumerate(found)]
+        queries.append(
+            select(*named).from_(sql.table(transactions)).where(sql.alive(), *sql.created_in("created", since, until))
+            .group_by(*(each.copy() for each in groups))
+        )
+    return exp.union(*queries, distinct=False) if len(queries) > 1 else queries[0]
+
+
+def report_sums(
+    sql: DestinationSql, report: str, bounds: Sequence[str], groups: Sequence[str], figures: Sequence[str]
+) -> exp.Select:
+    """Of a financial report, by its bounds and some columns: number of rows, and sums of some others."""
+    kept = [sql.column(name) for name in (*bounds, *groups)]
+    sums = [exp.Sum(this=sql.column(name)) for name in figures]
+    return select(*kept, exp.Count(this=exp.Star()), *sums).from_(sql.table(report)).where(sql.alive()).group_by(
+        *(each.copy() for each in kept))
+
+
 def payouts(
     sql: DestinationSql, payout: str, member: str, transaction: str, *tests: exp.Expr
 ) -> exp.Select:
