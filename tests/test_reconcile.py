@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stripe_source import reconcile, sandbox, sync
+from stripe_source import create_views, reconcile, sandbox, sync
 from stripe_source.cli.main import main
 from stripe_source.errors import ConfigurationError
 from stripe_source.money.currencies import decimals, in_major_units, in_minor_units
@@ -71,6 +71,34 @@ def test_what_stripe_reports_is_what_the_tables_say(loaded: Books) -> None:
     assert found.reports["report_payout_reconciliation_itemized_5"].intervals == payouts > 5
     assert all(check.amounts > 4 for name, check in found.reports.items() if name != "report_payouts_itemized_3")
     assert found.reports["report_payouts_itemized_3"].skipped
+
+
+def test_striims_report_views_take_their_values_from_the_reports(loaded: Books) -> None:
+    """Compared with the sandbox's dump: sums by category and currency, each itemized transaction, the balance."""
+    create_views(loaded.pipeline(), "striim")
+    dump = loaded.stripe.world.dump()["balance_transactions"]
+    last = loaded.sql('SELECT max("ParametersIntervalEnd") FROM stripe_striim."BalanceSummaryReport"')[0][0].timestamp()
+    ledger = [each.object for each in dump if each.object["created"] < last]
+    sums: dict[tuple[str, str], Decimal] = {}
+    for each in ledger:
+        if each["reporting_category"] not in ("payout", "payout_reversal"):
+            key = each["reporting_category"], each["currency"]
+            sums[key] = sums.get(key, Decimal(0)) + in_major_units(each["net"], each["currency"])
+    ids = {each["id"] for each in ledger if each["reporting_category"] not in ("payout", "payout_reversal")}
+    balance = {of: sum((in_major_units(each["net"], of) for each in ledger if each["currency"] == of), Decimal(0))
+               for of in {each["currency"] for each in ledger}}
+
+    assert {(category, of): net for category, of, net in loaded.sql(
+        'SELECT "Reporting_Category", "Currency", sum("Net") '
+        'FROM stripe_striim."BalanceChangeFromActivitySummaryReport" GROUP BY 1, 2')} == sums
+    assert {id for id, in loaded.sql(
+        'SELECT "Balance_Transaction_Id" FROM stripe_striim."ItemizedBalanceChangeFromActivityReport"')} == ids
+    assert dict(loaded.sql(
+        'SELECT "Currency", "Net_Amount" FROM stripe_striim."BalanceSummaryReport" WHERE "Category" = \'ending_balance\' '
+        'AND "ParametersIntervalEnd" = (SELECT max("ParametersIntervalEnd") FROM stripe_striim."BalanceSummaryReport")'
+    )) == balance
+    assert loaded.sql('SELECT count(*) FROM stripe_striim."ItemizedPayoutsReport" WHERE "Id" NOT LIKE \'frr_%\'') == [
+        (0,)]
 
 
 def test_a_transaction_that_is_missing_is_named(loaded: Books) -> None:

@@ -25,6 +25,7 @@ _ENTRIES = (*BILLING, *CONNECT, *ISSUING, *MONEY_MANAGEMENT, *PAYMENTS, *REFEREN
 TABLES: tuple[Table, ...] = tuple(sorted(_ENTRIES, key=lambda table: table.name))
 REPORT_TABLES: tuple[Table, ...] = REPORTS  # a pattern means them only where it begins as their names do
 BY_NAME: Mapping[str, Table] = MappingProxyType({table.name: table for table in TABLES})
+WITH_REPORTS: Mapping[str, Table] = MappingProxyType({**BY_NAME, **{table.name: table for table in REPORT_TABLES}})
 
 
 @cache

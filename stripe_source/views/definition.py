@@ -8,7 +8,7 @@ from typing import Protocol
 
 from sqlglot import exp
 
-from stripe_source.tables.registry import BY_NAME
+from stripe_source.tables.registry import WITH_REPORTS
 from stripe_source.tables.schema_map import table_map
 from stripe_source.views.dialects import ViewDialect, in_dialect
 from stripe_source.views.typed_query import LANGUAGE, SQL_TYPES, native_columns, typed_query
@@ -130,7 +130,7 @@ def _replacement(
     """A native table as the destination has it; what it lacks as nulls of the right type."""
     if existing is None:
         return names.table(name)
-    types = {column.name: column.data_type for column in table_map(BY_NAME[name]).columns}
+    types = {column.name: column.data_type for column in table_map(WITH_REPORTS[name]).columns}
     if name not in existing:
         missing.append(name)
         return _no_rows(exp.select(*(

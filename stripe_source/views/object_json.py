@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from stripe_source.tables.registry import BY_NAME
+from stripe_source.tables.registry import WITH_REPORTS
 from stripe_source.tables.schema_map import Column, table_map
 
 # Steps that each dialect writes in its own way: `dialects.py` has them
@@ -51,7 +51,7 @@ def _tree_at(table: str, path: str) -> _Tree | None:
 @cache
 def _tree(table: str) -> _Tree:
     """The columns of a table by their paths."""
-    shape = table_map(BY_NAME[table])
+    shape = table_map(WITH_REPORTS[table])
     tree: _Tree = {}
     for column in shape.columns:
         path = column.path

@@ -15,7 +15,7 @@ from sqlglot.schema import MappingSchema
 
 from stripe_source.errors import ViewMapError
 from stripe_source.errors.base import nearest_name
-from stripe_source.tables.registry import BY_NAME
+from stripe_source.tables.registry import WITH_REPORTS
 from stripe_source.tables.schema_map import table_map
 from stripe_source.views.object_json import (
     JSON_TEXT,
@@ -86,8 +86,8 @@ def _source(view: View) -> exp.Select:
         raise ViewMapError(view.file, view.name, None, f"`from` and `where` are no SQL: {_first_line(error)}") from None
     assert isinstance(query, exp.Select)
     for table in query.find_all(exp.Table):
-        if table.name not in BY_NAME:
-            nearest = nearest_name(table.name, BY_NAME)
+        if table.name not in WITH_REPORTS:
+            nearest = nearest_name(table.name, WITH_REPORTS)
             hint = f" Did you mean `{nearest}`?" if nearest else ""
             raise ViewMapError(view.file, view.name, None, f"`{table.name}` is no native table.{hint}")
     return query
@@ -182,7 +182,7 @@ def _resolved(query: exp.Select) -> exp.Select:
 
 @cache
 def _column_types(table: str) -> dict[str, str]:
-    return {column.name: SQL_TYPES.get(column.data_type, "TEXT") for column in table_map(BY_NAME[table]).columns}
+    return {column.name: SQL_TYPES.get(column.data_type, "TEXT") for column in table_map(WITH_REPORTS[table]).columns}
 
 
 def _converted(view: View, column: ViewColumn, value: exp.Expr) -> exp.Expr:
@@ -229,7 +229,7 @@ def _reads(query: exp.Select) -> dict[str, tuple[str, ...]]:
     for table, column in native_columns(query):
         found.setdefault(table.name, set()).update([column.name] if column else [])
     return {
-        name: tuple(column.name for column in table_map(BY_NAME[name]).columns if column.name in columns)
+        name: tuple(column.name for column in table_map(WITH_REPORTS[name]).columns if column.name in columns)
         for name, columns in found.items()
     }
 
