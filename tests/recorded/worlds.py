@@ -23,6 +23,7 @@ OTHERS = (*MARKERS, "balance_available")
 LATE = "plans"  # loaded for the first time by the last recorded run
 BOUNDED = "payouts"  # loaded once, from `START` on
 LATER = ("balance",)  # tables that are newer than the recordings
+EMPTY = ("reporting_report_types",)  # tables that were empty when the worlds were recorded, and no longer are
 START = 1_792_000_000
 PERMISSIONS = (
     "rak_balance_read", "rak_balance_transaction_source_read", "rak_charge_read", "rak_checkout_session_read",
@@ -107,5 +108,5 @@ def fingerprint(world: World) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for table, truths in sorted(world.dump().items()):
         if table not in LATER:
-            digest.update(repr((table, truths)).encode())
+            digest.update(repr((table, [] if table in EMPTY else truths)).encode())
     return digest.hexdigest()
