@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks import measures
 from benchmarks.markers import of_markers
 from benchmarks.peers import of_peers
+from benchmarks.reports import of_reports
 from benchmarks.sandbox import of_sandbox
 from benchmarks.sizes import Sizes
 from benchmarks.waevents import of_waevents
@@ -105,6 +106,12 @@ BENCHMARKS = (
         "latency. `user`: Stripe's limits and 250 ms. The share is how fast it is by the load of rows.", of_waevents,
         (Column("setting", "setting"), Column("case", "what"), ROWS, SECONDS, PER_SECOND,
          Column("share", "of rows", "{:.0%}"), Column("cpu", "CPU seconds", "{:,.1f}"), MEGABYTES, COMPLETE, RUNS),
+    ),
+    Benchmark(
+        "reports", "A financial report", "The file of one report run, which the server has at once, by `stripe-source "
+        "run` into DuckDB; types of 20 and of 66 columns.", of_reports,
+        (Column("case", "type"), ROWS, SECONDS, PER_SECOND, Column("cpu", "CPU seconds", "{:,.1f}"), MEGABYTES,
+         COMPLETE, RUNS),
     ),
     Benchmark(
         "kill", "Killed at half, and started again", "`kill -9` when the server had given half of the pages. Pages "

@@ -19,7 +19,9 @@ from report_server import AUGUST, BODY, JULY, KEY, NOW, SEPTEMBER, Form, Reports
 
 from stripe_source.errors import InvalidOption, UnknownTable
 from stripe_source.load.sync import sync
+from stripe_source.preflight.check import check
 from stripe_source.source import stripe_source
+from stripe_source.tables.catalog import list_tables
 from stripe_source.tables.registry import REPORT_TABLES
 from stripe_source.tables.selection import select_tables
 
@@ -486,6 +488,34 @@ def test_options_that_a_report_does_not_have_are_refused(load: Sync, options: di
     """Before anything is read."""
     with pytest.raises(InvalidOption, match=word):
         load(**options)
+
+
+# ---- check, tables
+
+def test_check_says_what_reports_take(reports: Reports) -> None:
+    """How many report runs, without making one; a type that Stripe does not have is named, and a test key."""
+    def checked(key: str = KEY) -> Any:
+        tables = f"{TABLE};report_activity_summary_1;report_payouts_summary_1"
+        return check(tables=tables, start="2026-08-30", reports="interval=day", api_key=key, api_base=reports.url)
+
+    reports.add_type("payouts.summary.1", JULY, AUGUST)
+    result, test = checked(), checked(f"sk_test_{BODY}")
+
+    assert [(each.status, each.cost) for each in result.tables.values()] == [
+        ("not enabled", "one report run per month or day"), ("ok", "2 report runs"), ("ok", "0 report runs"),
+    ]
+    assert [note for note in result.notes if note.startswith("Reports take 2 report runs")] == result.notes
+    assert {(each.status, each.reason) for each in test.tables.values()} == {("not loaded", "live mode only")}
+    assert reports.created == []
+
+
+def test_the_tables_of_reports_are_listed() -> None:
+    """By a pattern, with what they are replaced by."""
+    listed = {table["name"]: table["key"] for table in list_tables("report_%")}
+
+    assert len(listed) == len(REPORT_TABLES) == 36
+    assert listed[TABLE] == ["_account_id", "_interval_start"]
+    assert listed["report_payout_reconciliation_by_id_summary_1"] == ["_account_id", "_payout_id"]
 
 
 # ---- destinations

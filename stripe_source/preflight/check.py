@@ -16,6 +16,7 @@ from stripe_source.extract.plan import ListPlan, plan_lists
 from stripe_source.options import Options
 from stripe_source.preflight.estimate import Estimate, RequestEstimate, Sample
 from stripe_source.preflight.probe import TableCheck, permissions_needed, request_once
+from stripe_source.preflight.reports import check_reports
 from stripe_source.source import resolve_options
 from stripe_source.tables.catalog import cost
 from stripe_source.tables.markers import EVENTS_MARKER
@@ -89,14 +90,15 @@ async def _check(options: Options) -> CheckResult:
         named = {name for name, verdict in verdicts.items() if verdict.status == "ok"}
         roots = [root for root in _lists(options, verdicts) if permissions_needed(root, named)]
         pages = await asyncio.gather(*(request_once(client, options, root, verdicts, named) for root in roots))
+        reports, notes = await check_reports(client, options)
         requests = client.figures.requests
     samples = {root.table.name: page for root, page in zip(roots, pages, strict=True) if page}
     result = CheckResult(
-        account.body.get("id") if account else None, options.credentials.livemode, verdicts, requests,
-        _estimate(options, verdicts, samples, account),
+        account.body.get("id") if account else None, options.credentials.livemode, {**verdicts, **reports}, requests,
+        _estimate(options, verdicts, samples, account), notes=notes,
     )
-    if any(verdict.status == "no permission" for verdict in verdicts.values()):
-        result.key_link = key_link(options.tables, options.credentials.livemode)
+    if any(verdict.status == "no permission" for verdict in result.tables.values()):
+        result.key_link = key_link([*options.tables, *options.reports], options.credentials.livemode)
         if any(table.permission is None for table in options.tables):
             result.notes.append("Some tables need permissions whose names are not documented; add those by hand.")
     return result

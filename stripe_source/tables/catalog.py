@@ -6,6 +6,7 @@ from typing import Any
 from stripe_source.tables.markers import EVENTS_MARKER
 from stripe_source.tables.placement import Placement
 from stripe_source.tables.registry import TABLES, embedded_tables
+from stripe_source.tables.reports import bounds_of, merge_key
 from stripe_source.tables.selection import Tables, select_tables
 from stripe_source.tables.table import Table
 
@@ -14,6 +15,8 @@ def updates_seen(table: Table) -> str:
     """How a table's later changes reach the destination."""
     if table.unsupported_reason:
         return "never loaded"
+    if table.report:
+        return "what is new, and what was not over when it was read"
     if table.marker == EVENTS_MARKER:
         watched = "; ".join(watch.reason for watch in table.watch)
         unwatched = f"; not at once: {table.changes_without_event}" if table.changes_without_event else ""
@@ -30,6 +33,8 @@ def cost(table: Table) -> str:
     """What the requests for a table grow with."""
     if table.unsupported_reason:
         return "none"
+    if table.report:
+        return "one report run per " + ("payout" if bounds_of(table) == "payout" else "month or day")
     if table.fan_out:
         return table.fan_out
     if table.singleton:
@@ -58,7 +63,7 @@ def list_tables(names: Tables = None, exclude: Tables = None) -> list[dict[str, 
             "description": table.about,
             "path": table.path or ", ".join(dict.fromkeys(map(_place, table.placements))),
             "parents": list(dict.fromkeys(placement.parent for placement in table.placements)),
-            "key": ["_account_id", *table.key],
+            "key": [*merge_key(table)] if table.report else ["_account_id", *table.key],
             "marker": table.marker or "none",
             "updates": updates_seen(table),
             "default": table.default,

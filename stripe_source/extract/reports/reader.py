@@ -26,6 +26,7 @@ from stripe_source.tables.table import Table
 
 RUNS_AT_A_TIME = 4  # that Stripe works on, or whose files wait for dlt; no limit of Stripe's is documented
 LIVE_MODE_ONLY = "live mode only"
+NO_SUCH_TYPE = "Stripe lists no such report type for this account"
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,7 @@ class _Reading:
         self.offered = set(types)
         type = next((words for id, words in types.items() if report_name(id) == table.name), None)
         if type is None:
-            return Verdict("not enabled", "Stripe lists no such report type for this account")
+            return Verdict("not enabled", NO_SUCH_TYPE)
         fixed = fixed_parameters(self.options, table, type)
         fetched: deque[asyncio.Task[ReportFile]] = deque()
         try:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CANNOT_REPLACE = (
-    "this destination cannot put the rows of a report in the place of those of the same interval: load reports into one "
-    "that deletes and inserts, such as DuckDB or Postgres"
+    "this destination cannot put the rows of a report in the place of those of the same interval: load reports into "
+    "one that deletes and inserts, such as DuckDB or Postgres"
 )
 PATIENCE = 0.05  # seconds that a resource waits where nothing is there, and nothing else is read
 
