@@ -17,9 +17,12 @@ import duckdb
 import pytest
 from report_server import AUGUST, BODY, JULY, KEY, NOW, SEPTEMBER, Form, Reports, serving
 
+from stripe_source.cli.main import main
 from stripe_source.errors import InvalidOption, UnknownTable
 from stripe_source.load.sync import sync
 from stripe_source.preflight.check import check
+from stripe_source.schema.ddl import schema_ddl
+from stripe_source.schema.migrate import schema_migrate
 from stripe_source.source import stripe_source
 from stripe_source.tables.catalog import list_tables
 from stripe_source.tables.registry import REPORT_TABLES
@@ -516,6 +519,38 @@ def test_the_tables_of_reports_are_listed() -> None:
     assert len(listed) == len(REPORT_TABLES) == 36
     assert listed[TABLE] == ["_account_id", "_interval_start"]
     assert listed["report_payout_reconciliation_by_id_summary_1"] == ["_account_id", "_payout_id"]
+
+
+def test_a_table_may_be_made_before_it_is_loaded(
+    reports: Reports, load: Sync, rows: Rows, new_pipeline: Callable[..., dlt.Pipeline]
+) -> None:
+    """With its columns, and without a key of rows, as reports have none."""
+    schema_migrate(new_pipeline(), tables=TABLE)
+    empty = rows()
+    load()
+    (ddl,) = schema_ddl("duckdb", tables=TABLE)
+
+    assert (empty, len(rows())) == ([], 4)
+    assert ddl["key"] == []
+    assert "PRIMARY KEY" not in "".join(ddl["sql"])
+
+
+def test_the_command_loads_reports(
+    reports: Reports, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a pattern, from a day on, as a person and a program read it; what the key was stays untold."""
+    monkeypatch.setenv("STRIPE_API_KEY", KEY)
+    words = ["run", "--tables", "report_balance_summary_%", "--exclude", "report_balance_summary_2", "--api-base",
+             reports.url, "--start", "2026-08-30", "--reports", "interval=day;timezone=Asia/Tokyo"]
+    codes = [main(words), main([*words, "--json"])]
+    out, err = capsys.readouterr()
+
+    assert codes == [0, 0]
+    assert f"{TABLE}  4" in out and "4 rows in 1 table" in out
+    assert '"status": "ok"' in out
+    assert [words["interval_start"] for _, words in reports.created] == [SEPTEMBER - 2 * DAY, SEPTEMBER - DAY]
+    assert {words["timezone"] for _, words in reports.created} == {"Asia/Tokyo"}
+    assert BODY not in out + err
 
 
 # ---- destinations

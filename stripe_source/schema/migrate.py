@@ -4,6 +4,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import dlt
@@ -15,8 +16,9 @@ from stripe_source.destination.pipelines import attach_pipeline
 from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.errors import InvalidOption
 from stripe_source.load.load_loop import load_pending
-from stripe_source.resources.declaration.resource import describe_resource
+from stripe_source.resources.declaration.resource import describe_resource, report_resource
 from stripe_source.resources.lock import pipeline_lock
+from stripe_source.resources.reports.load import empty_report
 from stripe_source.resources.state import note_lost_columns
 from stripe_source.schema.actual import pipeline_tables, stored_columns, tables_with_inferred_columns
 from stripe_source.schema.compare import compared
@@ -195,8 +197,11 @@ def _resources(wanted: DltTables, names: Iterable[str], from_pipeline: bool) -> 
     for name in names:
         if from_pipeline:
             yield _resource_of_table(wanted[name])
-        else:
+        elif name in BY_NAME:
             yield describe_resource(table_map(BY_NAME[name]), empty_table)
+        else:
+            for table in select_tables([name]):
+                yield report_resource(table, partial(empty_report, table))
 
 
 def _resource_of_table(table: Any) -> DltResource:
@@ -205,6 +210,7 @@ def _resource_of_table(table: Any) -> DltResource:
     resource: DltResource = dlt.resource(
         empty_table, name=table["name"], columns=columns, write_disposition="merge", file_format="parquet",
         section="stripe", primary_key=[name for name, hint in columns.items() if hint.get("primary_key")],
+        merge_key=[name for name, hint in columns.items() if hint.get("merge_key")],
     )
     hints = {name: value for name, value in table.items() if name not in _SET_ELSEWHERE}
     return resource.apply_hints(additional_table_hints=hints)

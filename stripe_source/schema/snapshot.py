@@ -48,7 +48,7 @@ def map_as_dlt_table(shape: TableMap) -> dict[str, Any]:
     """A schema map as a table of a dlt schema."""
     columns = shape.hints()
     for name in shape.key:
-        columns[name]["primary_key"] = True
+        columns[name]["merge_key" if shape.table.report else "primary_key"] = True  # rows of a report have no key
     return {  # dlt's types depend on the format that is loaded: Postgres gets `json` from Parquet, and `jsonb` else
         "name": shape.table.name, "description": shape.description, "columns": columns, "file_format": "parquet",
     }

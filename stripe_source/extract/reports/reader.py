@@ -79,7 +79,7 @@ class ReportReader:
         self._queues: dict[str, deque[ReportFile | Verdict]] = defaultdict(deque)
         self._news = threading.Condition()
         self._requests: deque[ReportRequest] = deque()
-        self._left: set[str] = set()  # tables that nobody takes any more
+        self._abandoned: set[str] = set()  # tables that nobody takes any more
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._folder: Path | None = None
         self._thread: threading.Thread | None = None
@@ -117,7 +117,7 @@ class ReportReader:
     def leave(self, table: str) -> None:
         """Nobody takes this report any more."""
         with self._news:
-            self._left.add(table)
+            self._abandoned.add(table)
             while self._queues[table]:
                 item = self._queues[table].popleft()
                 if isinstance(item, ReportFile):
@@ -177,7 +177,7 @@ class ReportReader:
 
     def _put(self, table: str, item: ReportFile | Verdict) -> None:
         with self._news:
-            if table not in self._left:
+            if table not in self._abandoned:
                 self._queues[table].append(item)
                 self._news.notify_all()
                 return
