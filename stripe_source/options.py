@@ -286,8 +286,9 @@ def resolve(
             "WAEvents also show values as they were before, which `exclude_columns` and `hash_columns` do not reach. "
             "Load either without the other."))
     if of_reports:
-        _refuse_for_reports(of_reports, history, emit=None if emit == "rows" else emit, exclude_columns=exclude_columns,
-                            hash_columns=hash_columns)
+        _refuse_for_reports(
+            of_reports, history, emit=None if emit == "rows" else emit, exclude_columns=exclude_columns,
+            hash_columns=hash_columns, schema_contract=None if schema_contract == "evolve" else schema_contract)
     masks = masks_of(exclude_columns, hash_columns, hash_salt, selected, check=check_columns)
     given_credentials = credentials(api_key, client_id, client_secret, refresh_token, api_base, oauth_file)
     if rate is DEFAULT_RATE and is_loopback(api_base):

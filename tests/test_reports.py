@@ -420,6 +420,41 @@ def test_a_test_key_loads_no_report(reports: Reports, load: Sync) -> None:
     assert reports.created == []
 
 
+def test_each_report_has_its_verdict(reports: Reports, load: Sync) -> None:
+    """Also where all of them end at once, in a first run and in a later one."""
+    for _ in range(2):
+        result = load("report_payouts_%", api_key=f"sk_test_{BODY}")
+
+        assert [each.status for each in result.tables.values()] == ["not loaded"] * 4
+
+
+def test_a_run_that_never_ends_is_given_up(reports: Reports, load: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After some hours; the next run makes another one."""
+    reports.polls = 10**9
+    with monkeypatch.context() as patch:
+        patch.setattr("stripe_source.extract.reports.runs.LONGEST_RUN", -1)
+        result = load(end="2026-08-01")
+    reports.polls, reports.runs[0]["created"] = 1, NOW - 7 * 3600
+    later = load(end="2026-08-01")
+
+    assert result.tables[TABLE].status == "failed"
+    assert "`frr_0001` is pending" in result.tables[TABLE].reason
+    assert (later.tables[TABLE].status, len(reports.created)) == ("ok", 2)
+
+
+def test_a_reader_that_breaks_leaves_nobody_waiting(
+    reports: Reports, load: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tables fail by name."""
+    def broken(self: Any, *_: Any) -> None:
+        raise OSError("no threads left")
+
+    monkeypatch.setattr("stripe_source.extract.reports.reader._Reading.__post_init__", broken)
+    result = load(f"{TABLE};report_payouts_summary_1")
+
+    assert {(each.status, each.reason) for each in result.tables.values()} == {("failed", "OSError: no threads left")}
+
+
 def test_a_key_without_the_permission(reports: Reports, load: Sync) -> None:
     """The table says so; with the permission the next run loads it."""
     reports.refuse = lambda method, path: (403, {"error": {
@@ -486,6 +521,7 @@ def test_a_run_that_is_killed_makes_no_report_twice(
     ({"reports": {"intervall": "day"}}, "intervall"), ({"reports": "interval=week"}, "week"),
     ({"reports": {"currency": "a b"}}, "a b"), ({"emit": "waevents"}, "waevents"),
     ({"exclude_columns": "description"}, "description"), ({"history": [TABLE]}, TABLE),
+    ({"schema_contract": "freeze"}, "freeze"),
 ])
 def test_options_that_a_report_does_not_have_are_refused(load: Sync, options: dict[str, Any], word: str) -> None:
     """Before anything is read."""

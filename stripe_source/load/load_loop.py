@@ -71,8 +71,7 @@ def load_until_done(
         refresh = None
         keep_doubted_tables(pipeline, () if own_ids else extraction.ground.doubted)
         if extraction.unfinished and not extraction.creating_tables:
-            changed = any(each.changed for each in extraction.results.values())
-            database.keep_open(changed or bool(extraction.reports.unfinished))  # reports come in large loads
+            database.keep_open(_takes_room(extraction))
         with signals.intercepted_signals():  # dlt ends a load in peace, and forgets that it was asked to stop
             pipeline.normalize()
             if not extraction.creating_tables:
@@ -105,6 +104,11 @@ def load_until_done(
             give_memory_back(with_arrow=changed)  # rows that replace others are read back, and take twice the memory
         if len(own_ids) % 3 == 0:
             gc.collect()  # dlt leaves its schemas in cycles, and the collector comes rarely
+
+
+def _takes_room(extraction: Extraction) -> bool:
+    """Whether the process needs memory beside that of DuckDB: rows are read back, or reports come in large loads."""
+    return bool(extraction.reports.unfinished) or any(each.changed for each in extraction.results.values())
 
 
 def _load(pipeline: dlt.Pipeline, database: DuckDBSession) -> LoadInfo:

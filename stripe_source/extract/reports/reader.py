@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import tempfile
 import threading
@@ -26,6 +27,7 @@ from stripe_source.tables.table import Table
 
 RUNS_AT_A_TIME = 4  # that Stripe works on, or whose files wait for dlt; no limit of Stripe's is documented
 LIVE_MODE_ONLY = "live mode only"
+_SAYS_LIVE = re.compile(r"\blive\b|\blivemode\b", re.IGNORECASE)
 NO_SUCH_TYPE = "Stripe lists no such report type for this account"
 
 
@@ -87,6 +89,7 @@ class ReportReader:
         self._main: asyncio.Task[None] | None = None
         self._asked: asyncio.Event | None = None
         self._stopped = False
+        self._broken: Verdict | None = None  # how everything ended, where it did before its time
 
     # ---- the side of dlt
 
@@ -112,7 +115,7 @@ class ReportReader:
             if patience and not any(self._queues.values()):
                 self._news.wait(patience)
             queue = self._queues[table]
-            return queue.popleft() if queue else None
+            return queue.popleft() if queue else self._broken
 
     def leave(self, table: str) -> None:
         """Nobody takes this report any more."""
@@ -141,8 +144,14 @@ class ReportReader:
     # ---- the reader's thread
 
     def _run(self) -> None:
-        with suppress(asyncio.CancelledError):
+        try:
             asyncio.run(self._read_all())
+        except asyncio.CancelledError:
+            return
+        except Exception as error:  # nobody else would tell those who wait
+            with self._news:
+                self._broken = verdict_for(error)
+                self._news.notify_all()
 
     async def _read_all(self) -> None:
         with self._news:
@@ -189,7 +198,7 @@ def _verdict_of(error: Exception, table: str) -> Verdict:
     if isinstance(error, StripeError):
         error.table = table
         # 400 "…live mode…" is how it is reported; no text of Stripe's is documented (2026-11-30)
-        if isinstance(error, (InvalidRequest, NotEnabled)) and "live" in error.message.lower():
+        if isinstance(error, (InvalidRequest, NotEnabled)) and _SAYS_LIVE.search(error.message):
             return Verdict("not loaded", LIVE_MODE_ONLY, False, error)
     return verdict_for(error)
 

@@ -17,6 +17,7 @@ from stripe_source.tables.registry import table_with_role
 
 RUNS, TYPES = str(table_with_role("report run").path), str(table_with_role("report type").path)
 FIRST_POLL, LONGEST_POLL = 2.0, 60.0  # seconds; a run takes "a few minutes" (Stripe's page on its API, 2026-11-30)
+LONGEST_RUN = 6 * 3600  # seconds after which a run that is still pending is given up
 AGE_OF_RUNS = 86_400  # seconds; older ones are not looked at: Stripe prepares data twice a day
 ATTEMPTS = 3  # to get a file before it has expired
 Run = dict[str, Any]
@@ -97,6 +98,8 @@ class ReportRuns:
         """Ask again and again until Stripe has made the report."""
         wait = FIRST_POLL
         while run.get("status") == "pending":
+            if self._client.clock - int(run.get("created") or 0) > LONGEST_RUN:
+                raise ApiError(f"report run `{run.get('id')}` is pending for {LONGEST_RUN // 3600} hours", path=RUNS)
             await pause(wait)
             wait = min(LONGEST_POLL, wait * 1.5)
             run = (await self._client.get(fill(RUNS + "/{id}", id=str(run["id"])), kind=None)).body
@@ -128,7 +131,7 @@ def is_usable(run: Run, type: Mapping[str, Any], now: int) -> bool:
         now: unix second.
     """
     if run.get("status") == "pending":
-        return True
+        return int(run.get("created") or 0) >= now - LONGEST_RUN
     updated = type.get("updated")
     if run.get("status") != "succeeded" or (isinstance(updated, int) and int(run.get("created") or 0) < updated):
         return False

@@ -46,6 +46,7 @@ def read_report(run: Extraction, table: Table) -> Iterator[Any]:
         run.results[name] = result = TableResult(marker=run.options.report_options.interval)
         if current_load_id() and not _replaces_rows():
             result.status, result.reason = "failed", CANNOT_REPLACE
+            yield None
             run.end_load()
             return
         state = ReportState.load(own)
@@ -55,6 +56,7 @@ def read_report(run: Extraction, table: Table) -> Iterator[Any]:
         state.save(own)
     load = _Load(run, reports.open(run.options, request, name, current_load_id()), table, source, own)
     try:
+        yield None  # others begin, before the first one may end
         if name not in dlt.current.source_schema().data_table_names(seen_data_only=True):
             yield from empty_report(table)
         if run.creating_tables:
