@@ -80,7 +80,7 @@ def load_until_done(
                 if loads.count(own_ids)[0] != others:
                     drop_and_restore(pipeline)
                     return None
-                info = _load(pipeline, database)
+                info = load_normalized(pipeline, database)
                 remove_loaded_files(pipeline, info.loads_ids)
                 own_ids += info.loads_ids
                 loaded.ids += [] if extraction.creating_tables else info.loads_ids
@@ -111,7 +111,7 @@ def _takes_room(extraction: Extraction) -> bool:
     return bool(extraction.reports.unfinished) or any(each.changed for each in extraction.results.values())
 
 
-def _load(pipeline: dlt.Pipeline, database: DuckDBSession) -> LoadInfo:
+def load_normalized(pipeline: dlt.Pipeline, database: DuckDBSession) -> LoadInfo:
     """Load what is normalized; once more with more memory where it did not fit."""
     database.wait_for_writing()
     try:

@@ -2,21 +2,35 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import dlt
+from dlt.common.runtime import signals
 
+from stripe_source.c_library import give_memory_back
 from stripe_source.destination.connection import destination_errors, location_of
+from stripe_source.destination.duckdb_session import DuckDBSession
 from stripe_source.dlt_patches.apply import dlt_patches
-from stripe_source.load.load_loop import load_pending
+from stripe_source.dlt_patches.run_end import remove_loaded_files
+from stripe_source.load.load_loop import load_normalized, load_pending
 from stripe_source.resources.lock import pipeline_lock
+from stripe_source.resources.table_load import BYTES_PER_LOAD
 from stripe_source.striim.inputs import Source
 from stripe_source.striim.names import ColumnMap
-from stripe_source.striim.resource import REJECTED, WAEventCounts, rows_from_waevents
+from stripe_source.striim.resource import (
+    REJECTED,
+    WAEventCounts,
+    WAEventReading,
+    check_waevents,
+    waevents_resource,
+)
 
 if TYPE_CHECKING:
     from dlt import Pipeline
+
+ROWS_PER_LOAD = 30_000  # what is in memory of DuckDB at a time, and of what is merged
 
 
 @dataclass
@@ -77,20 +91,41 @@ def load_waevents(
         Busy: another process runs the pipeline.
     """
     began, counts, notes = time.monotonic(), WAEventCounts(), list[str]()
-    made = rows_from_waevents(
-        source, columns=columns, account_id=account_id, deletes=deletes, format=format, counts=counts)
-
-    @dlt.source(name="stripe", section="stripe")
-    def waevents() -> Any:
-        yield made
-
-    with pipeline_lock(pipeline), destination_errors(pipeline), dlt_patches(pipeline):
+    check_waevents(source, deletes, format)
+    reading = WAEventReading(source, columns, account_id, deletes, format, counts)
+    with closing(reading), pipeline_lock(pipeline), destination_errors(pipeline), dlt_patches(pipeline):
         pipeline.activate()
         load_pending(pipeline, notes)  # dlt would load what an earlier run left in place of this
-        info = pipeline.run(waevents())
+        load_ids = _load_all(pipeline, reading)
     return WAEventsLoaded(
         counts=counts, rejected_table=REJECTED if counts.rejected else None, seconds=time.monotonic() - began,
         destination=pipeline.destination.destination_name or "" if pipeline.destination else "",
         location=location_of(pipeline), dataset=pipeline.dataset_name or "", pipeline=pipeline.pipeline_name,
-        load_ids=list(info.loads_ids), notes=notes,
+        load_ids=load_ids, notes=notes,
     )
+
+
+def _load_all(pipeline: Pipeline, reading: WAEventReading) -> list[str]:
+    """Load what a reading gives, so much at a time as is little memory; ids of the loads."""
+    @dlt.source(name="stripe", section="stripe")
+    def waevents() -> Any:
+        yield waevents_resource(lambda: reading.items(ROWS_PER_LOAD, BYTES_PER_LOAD))
+
+    load_ids: list[str] = []
+    with DuckDBSession(pipeline) as database:
+        while not reading.done:
+            pipeline.extract(waevents())
+            if not reading.done:
+                database.keep_open(changes=True)
+            with signals.intercepted_signals():  # dlt ends a load in peace, and forgets that it was asked to stop
+                pipeline.normalize()
+                with database.held_open():
+                    info = load_normalized(pipeline, database)
+                remove_loaded_files(pipeline, info.loads_ids)
+                load_ids += info.loads_ids
+                if not reading.done:
+                    signals.raise_if_signalled()
+            if not reading.done:
+                database.write_in_background(changes=True)
+                give_memory_back()
+    return load_ids

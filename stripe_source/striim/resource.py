@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -95,48 +95,99 @@ def rows_from_waevents(
     Raises:
         InvalidOption: an option has a value that it cannot have, or there is no such file.
     """
-    if deletes not in DELETES:
-        raise InvalidOption("deletes", deletes, DELETES)
-    check_source(source, format)
+    check_waevents(source, deletes, format)
     kept = counts if counts is not None else WAEventCounts()
 
+    def items() -> Iterator[Any]:
+        with closing(WAEventReading(source, columns, account_id, deletes, format, kept)) as reading:
+            yield from reading.items()
+
+    return waevents_resource(items)
+
+
+def check_waevents(source: Source, deletes: str, form: str) -> None:
+    """See whether WAEvents can be read, before any is.
+
+    Raises:
+        InvalidOption: an option has a value that it cannot have, or there is no such file.
+    """
+    if deletes not in DELETES:
+        raise InvalidOption("deletes", deletes, DELETES)
+    check_source(source, form)
+
+
+def waevents_resource(items: Callable[[], Iterator[Any]]) -> DltResource:
+    """The resource of what a reading yields.
+
+    Args:
+        items: see `WAEventReading.items`.
+    """
     def waevents() -> Iterator[Any]:
-        yield from _Reading(columns, account_id, deletes == "hard", kept).items(source, format)
+        yield from items()
 
     made: DltResource = dlt.resource(waevents, name="waevents", section="stripe", file_format="parquet")
     return made
 
 
-class _Reading:
-    """One reading of an input.
+class WAEventReading:
+    """One reading of an input, whose rows may travel in several loads. It has a folder until it is closed.
 
     Args:
-        columns: see `rows_from_waevents`.
+        source: see `rows_from_waevents`.
+        columns: likewise.
         account: likewise.
-        hard: deleted rows go.
+        deletes: likewise.
+        form: likewise, `format`.
         counts: takes what was read.
     """
 
-    def __init__(self, columns: ColumnMap | None, account: str | None, hard: bool, counts: WAEventCounts) -> None:
-        self._tables, self._hard, self._counts = EventTables(columns), hard, counts
-        self._load_id = current_load_id()
-        if account is None and self._load_id is not None:
-            account = SourceState.load(dlt.current.source_state()).account_id
-        self._reader = ChangeReader(self._tables, account or "self", int(time.time() * 1000))
+    def __init__(
+        self, source: Source, columns: ColumnMap | None, account: str | None, deletes: str, form: str,
+        counts: WAEventCounts,
+    ) -> None:
+        self._tables, self._hard, self._counts, self._account = EventTables(columns), deletes == "hard", counts, account
+        self._load_id: str | None = None
         self._rows: dict[str, TableRows] = {}
         self._bad: list[Entry] = []
+        self._given = 0  # rows, bad ones too
+        self._size = 0  # bytes of Arrow
         self._client: Any = None  # reads the destination back
-        self._connection = ExitStack()
+        self._items = self._all(source, form)
+        self.done = False
 
-    def items(self, source: Source, form: str) -> Iterator[Any]:
-        """What the resource yields: Arrow tables, each with the name and hints of its table."""
+    def close(self) -> None:
+        """Remove the folder."""
+        self._items.close()
+
+    def items(self, rows: int | None = None, size: int | None = None) -> Iterator[Any]:
+        """Arrow tables, each with the name and hints of its table, from where the last call has ended.
+
+        Args:
+            rows: end when it was so many; None: when all were given.
+            size: likewise, bytes of Arrow.
+        """
+        self._load_id, self._given, self._size = current_load_id(), 0, 0
+        for item in self._items:
+            yield item
+            if (rows and self._given >= rows) or (size and self._size >= size):
+                return
+        self.done = True
+        if self._load_id is not None:
+            metrics = {"read": self._counts.read, "rejected": self._counts.rejected}
+            dlt.current.resource_metrics().update(metrics)
+
+    def _all(self, source: Source, form: str) -> Generator[Any]:
+        account = self._account
+        if account is None and self._load_id is not None:
+            account = SourceState.load(dlt.current.source_state()).account_id
+        reader = ChangeReader(self._tables, account or "self", int(time.time() * 1000))
         with ChangeStore() as store:
             for entry in entries(source, form):
                 self._counts.read += 1
                 try:
                     if entry.event is None:
                         raise BadWAEvent(entry.reason)
-                    change = self._reader.read(entry.event)
+                    change = reader.read(entry.event)
                 except BadWAEvent as error:
                     self._reject(entry._replace(reason=str(error)))
                     if len(self._bad) >= ROWS_PER_TABLE:
@@ -144,14 +195,10 @@ class _Reading:
                     continue
                 store.add(change)
                 self._note(change)
-            with self._connection:
-                for name, rows in self._rows.items():
-                    yield from self._table(store, name, rows)
+            for name, rows in self._rows.items():
+                yield from self._table(store, name, rows)
         if self._bad:
             yield self._rejected()
-        if self._load_id is not None:
-            metrics = {"read": self._counts.read, "rejected": self._counts.rejected}
-            dlt.current.resource_metrics().update(metrics)
 
     def _note(self, change: Change) -> None:
         name = change.table.shape.table.name
@@ -182,7 +229,8 @@ class _Reading:
         for account in store.accounts(name):
             stored = self._stored(rows.shape, account) if known else None
             for portion in in_portions(store.by_key(name, account), ROWS_PER_TABLE):
-                held, whole = _held(stored, rows.shape, portion)
+                with self._client if stored else nullcontext():
+                    held, whole = _held(stored, rows.shape, portion)
                 states = []
                 for key, steps in portion:
                     state, outdated = newest(steps, whole.get(key), held.get(key))
@@ -196,12 +244,13 @@ class _Reading:
 
     def _stored(self, shape: TableMap, account: str) -> StoredRows:
         if self._client is None:
-            client = client_of_schema(dlt.current.pipeline(), dlt.current.source_schema())
-            self._client = self._connection.enter_context(client)
+            self._client = client_of_schema(dlt.current.pipeline(), dlt.current.source_schema())
         return StoredRows(self._client, dlt.current.source_schema(), shape, account)
 
     def _item(self, rows: TableRows, states: list[dict[str, Any]]) -> Any:
         table, inferred = rows.table(states, self._load_id or "")
+        self._given += table.num_rows
+        self._size += table.get_total_buffer_size()
         shape, hints = rows.shape, rows.shape.hints()
         if self._hard:
             hints["_deleted"]["hard_delete"] = True
@@ -212,6 +261,7 @@ class _Reading:
         import pyarrow as pa
 
         bad, self._bad = self._bad, []
+        self._given += len(bad)
         cells = [[each.file for each in bad], [each.position for each in bad],
                  [clean(each.reason or "") for each in bad], [clean(each.raw()) for each in bad],
                  [self._load_id or ""] * len(bad)]
