@@ -280,3 +280,22 @@ def test_plain_dlt_runs_emit_too_and_what_nobody_takes_is_not_kept(
     assert tables == {"customers", "plans", "customers_waevents"}
     assert ask(tmp_path / "test.duckdb", "SELECT id, _dlt_id FROM customers ORDER BY 1") == ask(
         tmp_path / "test.duckdb", "SELECT data->>'id', data->>'_dlt_id' FROM customers_waevents ORDER BY 1")
+
+
+@pytest.mark.parametrize("form", [None, "v1.0.0"])
+def test_the_texts_are_stored_by_zstd_where_the_file_can(
+    small: Any, new_pipeline: Callable[..., Any], tmp_path: Path, form: str | None
+) -> None:
+    """DuckDB would try what makes them ten times as large, for as long; a file of DuckDB 1.0 has no zstd."""
+    if form:
+        with duckdb.connect() as db:
+            db.execute(f"ATTACH '{tmp_path / 'test.duckdb'}' AS made (STORAGE_VERSION '{form}')")
+            db.execute("CREATE TABLE made.mine (id INTEGER)")
+    pipeline = new_pipeline()
+    sync(pipeline, tables="customers", emit="waevents", api_base=small.url, api_key=small.api_key)
+    query = "SELECT sql FROM duckdb_tables() WHERE table_name = 'customers_waevents'"
+    definition = ask(tmp_path / "test.duckdb", query)
+
+    assert definition[0][0].count("USING COMPRESSION ZSTD") == (0 if form else 2)
+    assert ask(tmp_path / "test.duckdb", "SELECT id, _dlt_id FROM customers ORDER BY 1") == ask(
+        tmp_path / "test.duckdb", "SELECT data->>'id', data->>'_dlt_id' FROM customers_waevents ORDER BY 1")

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,7 +14,7 @@ from dlt.destinations.impl.duckdb.duck import DuckDbClient, DuckDbCopyJob
 from dlt.destinations.impl.duckdb.sql_client import DuckDBDBApiCursorImpl
 
 from stripe_source.dlt_patches.scope import DLT_VERSIONS, WrittenFor, patches_enabled
-from stripe_source.dlt_patches.tables import column_names, is_ours
+from stripe_source.dlt_patches.tables import COMPRESSION_HINT, column_names, is_ours
 
 _SQL_CLIENT = "dlt.destinations.job_client_impl:SqlJobClientBase"
 MERGE_FROM_PARQUET = WrittenFor(
@@ -28,6 +29,7 @@ MERGE_FROM_PARQUET = WrittenFor(
 LARGE_FILE = 8_000_000  # bytes of Parquet; some 50,000 charges
 LITTLE_MEMORY = {"memory_limit": "150MB", "threads": "1"}  # DuckDB's settings: a group of rows of 216 columns fits
 ENOUGH = 600  # megabytes; DuckDB may use less already
+_STORAGE_TAGS = "SELECT tags FROM duckdb_databases() WHERE database_name = current_database()"
 _merged: set[str] = set()  # jobs of this process: those of another one may have gone to the staging table
 _one_by_one: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -78,6 +80,23 @@ class MergingDuckDbClient(DuckDbClient):
         keyed = column_names(table, "primary_key") or column_names(table, "merge_key")
         ours = patches_enabled() and is_ours(table) and merges and keyed
         return MergeJob(file_path) if ours and type(job) is DuckDbCopyJob and file_path.endswith(".parquet") else job
+
+    def _get_column_def_sql(self, c: Any, table: Any = None) -> str:
+        """The column in a statement that makes it, with the compression that it asks for."""
+        made = super()._get_column_def_sql(c, table)
+        wanted = c.get(COMPRESSION_HINT)
+        if not wanted or not patches_enabled() or not self._has_compression():
+            return made
+        return f"{made} USING COMPRESSION {wanted}"
+
+    def _has_compression(self) -> bool:
+        """Whether the file is of a form that has zstd: that of DuckDB 1.2, and later ones.
+
+        A file keeps the form in which it was made, however new the DuckDB is that writes to it.
+        """
+        (tags,), = self.sql_client.execute_sql(_STORAGE_TAGS) or [({},)]
+        found = re.match(r"v(\d+)\.(\d+)", str((tags or {}).get("storage_version", "")))
+        return found is not None and (int(found[1]), int(found[2])) >= (1, 2)
 
     def create_table_chain_completed_followup_jobs(
         self, table_chain: Any, completed_table_chain_jobs: Any = None

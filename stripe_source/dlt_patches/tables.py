@@ -6,6 +6,8 @@ from typing import Any
 
 OBJECT_HINT = "x-stripe-object"  # on each of our tables: the type of Stripe's objects in it
 
+COMPRESSION_HINT = "x-stripe-compression"  # on columns of long texts: how a destination that can choose stores them
+
 
 def is_ours(table: Mapping[str, Any] | None) -> bool:
     """Whether a table comes from this source."""

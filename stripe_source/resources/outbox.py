@@ -116,8 +116,12 @@ class Outbox:
             self._add(rows.slice(begin, ROWS_PER_TABLE), inferred)
 
     def _add(self, rows: pa.Table, inferred: Mapping[str, Column]) -> None:
-        prints, gone = rows.column("_dlt_id").to_pylist(), rows.column("_deleted").to_pylist()
-        told = [self._told.pop(print_, _GONE if flag else _READ) for print_, flag in zip(prints, gone, strict=True)]
+        import pyarrow.compute as pc
+
+        told = None
+        if self._told or pc.any(rows.column("_deleted")).as_py():
+            prints, gone = rows.column("_dlt_id").to_pylist(), rows.column("_deleted").to_pylist()
+            told = [self._told.pop(print_, _GONE if flag else _READ) for print_, flag in zip(prints, gone, strict=True)]
         self.ready.append(waevent_rows(self.shape, rows, inferred, self._position, told))
         self._position += rows.num_rows
 
