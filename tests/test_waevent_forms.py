@@ -4,9 +4,11 @@ from __future__ import annotations
 import base64
 import io
 import json
+import random
 import uuid
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -30,6 +32,7 @@ from stripe_source.waevent_forms.json_form import (
     positional,
     sysout_text,
 )
+from stripe_source.waevent_forms.rows import values_json
 from stripe_source.waevent_forms.scan import json_objects
 
 NAMES = ["id", "amount", "paid", "rate", "note", "metadata", "created", "customer", "fee"]
@@ -236,3 +239,28 @@ def test_the_id_of_a_type_is_of_its_columns() -> None:
 
     assert uuid.UUID(one).version == 5 and one != other and one == type_uuid("charges", ["id", "amount"])
     assert one != type_uuid("refunds", ["id", "amount"])
+
+
+def test_rows_as_json_are_what_python_writes_of_them() -> None:
+    """Whatever columns a table has, in whatever order, with nulls or the same everywhere: the same members."""
+    columns = {
+        "none": pa.nulls(3, pa.string()), "some": pa.array([None, "x", None]), "all": pa.array(["a", "b", "c"]),
+        "quoted": pa.array(['q"\\', 'q"\\', 'q"\\']), "control": pa.array(["\n", None, "\u0001\u00e9"]),
+        "number": pa.array([1, None, 3]), "same": pa.array([7, 7, 7]), "flag": pa.array([True, True, True]),
+        "ends": pa.array(["e", "f", "e"]), "zero": pa.array([0.0, 1.5, -0.0]),
+        "moment": pa.array([1, 2, None], pa.timestamp("s", tz="UTC")), "_dlt_load_id": pa.array(["1", "1", "1"]),
+    }
+    chance = random.Random(3)
+    for _ in range(400):
+        names = chance.sample(list(columns), chance.randrange(1, len(columns)))
+        table = pa.table({name: columns[name] for name in names})
+        expected = [
+            {name: f"{value:%Y-%m-%dT%H:%M:%SZ}" if name == "moment" else value for name, value in row.items()
+             if value is not None and name != "_dlt_load_id"}
+            for row in table.to_pylist()
+        ]
+        found = values_json(table).to_pylist()
+
+        assert [json.loads(text) for text in found] == expected
+        assert [list(json.loads(text)) for text in found] == [list(row) for row in expected]
+        assert [values_json(table.slice(place, 1)).to_pylist()[0] for place in range(3)] == found

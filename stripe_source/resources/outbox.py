@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SUFFIX = "_waevents"
-ROWS_PER_TABLE = 8_000  # WAEvents of one Arrow table: each takes 3 kB
+ROWS_PER_PART = 8_000  # rows that become WAEvents at once: each takes 3 kB
 Told = tuple[str, "str | None", "str | None"]  # operation, id of Stripe's event, before as JSON
 _READ: Told = (SELECT, None, None)
 _GONE: Told = (DELETE, None, None)
@@ -112,18 +112,23 @@ class Outbox:
         """
         if load_id != self._load_id:
             self._load_id, self._position = load_id, 0
-        for begin in range(0, rows.num_rows, ROWS_PER_TABLE):
-            self._add(rows.slice(begin, ROWS_PER_TABLE), inferred)
+        import pyarrow as pa
 
-    def _add(self, rows: pa.Table, inferred: Mapping[str, Column]) -> None:
+        parts = range(0, rows.num_rows, ROWS_PER_PART)
+        if parts:  # one table: dlt takes as long for the schema of a small one
+            made = [self._part(rows.slice(begin, ROWS_PER_PART), inferred) for begin in parts]
+            self.ready.append(pa.concat_tables(made))
+
+    def _part(self, rows: pa.Table, inferred: Mapping[str, Column]) -> pa.Table:
         import pyarrow.compute as pc
 
         told = None
         if self._told or pc.any(rows.column("_deleted")).as_py():
             prints, gone = rows.column("_dlt_id").to_pylist(), rows.column("_deleted").to_pylist()
             told = [self._told.pop(print_, _GONE if flag else _READ) for print_, flag in zip(prints, gone, strict=True)]
-        self.ready.append(waevent_rows(self.shape, rows, inferred, self._position, told))
+        made = waevent_rows(self.shape, rows, inferred, self._position, told)
         self._position += rows.num_rows
+        return made
 
     def items(self) -> Iterator[Any]:
         """What the resource of the WAEvents does: Arrow tables, and None while there is nothing yet."""

@@ -62,8 +62,9 @@ def values_json(table: pa.Table) -> pa.Array:
         return pa.repeat(pa.scalar("{}"), table.num_rows)
     if all(column.null_count for _, column in columns):
         members = pc.binary_join_element_wise(
-            *(_joined(key, *_value(column)) for key, column in columns), ",", null_handling="skip")
-        return _joined("{", members, "}")
+            *(_joined(key, *_value(column), ",") for key, column in columns), "", null_handling="replace",
+            null_replacement="")
+        return _joined("{", pc.ascii_rtrim(members, ","), "}")
     pieces: list[Any] = ["{"]
     comma = ""  # before a member, once there is one that no row lacks
     for key, column in columns:
