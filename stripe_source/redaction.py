@@ -36,6 +36,11 @@ def without_controls(text: str) -> str:
     return CONTROL_CHARACTERS.sub("\ufffd", text)
 
 
+def _hidden(secret: str) -> str:
+    """What stands in the place of a secret: its prefix stays, where all of it is a key."""
+    return next((pattern.sub(shown, secret) for pattern, shown in _SECRETS if pattern.fullmatch(secret)), _HIDDEN)
+
+
 def redact(text: object, secrets: Iterable[str] = ()) -> str:
     """`text` without control characters, and without what looks like a key or token, of which only the prefix stays.
 
@@ -47,9 +52,9 @@ def redact(text: object, secrets: Iterable[str] = ()) -> str:
     'Invalid API Key provided: sk_test_…redacted'
     """
     clean = str(text)
+    for secret in sorted(secrets, key=len, reverse=True):  # before patterns, which may match a part and leave the rest
+        if len(secret) >= 4:
+            clean = re.sub(re.escape(secret) + r"[\w*•]*", _hidden(secret).replace("\\", r"\\"), clean)
     for pattern, shown in _SECRETS:
         clean = pattern.sub(shown, clean)
-    for secret in secrets:
-        if len(secret) >= 4:
-            clean = clean.replace(secret, _HIDDEN)
     return without_controls(clean)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scripted_server import BODY, KEY, Reply, client_of, run, serving
 
 from stripe_source.api.client import Client
-from stripe_source.api.credentials import ApiKey, KeyInfo, parse_key
+from stripe_source.api.credentials import ApiKey, KeyInfo, Secret, parse_key
 from stripe_source.api.oauth import OAuth
 from stripe_source.api.refusals import refusal
 from stripe_source.errors import ConfigurationError, MalformedKey, MissingKey, PublishableKey, StripeError
@@ -73,6 +73,21 @@ def test_no_surroundings_let_a_key_through(before: str, after: str, prefix: str,
     """Keys may be glued to anything."""
 
     assert f"{prefix}{secret}" not in redact(f"{before}{prefix}{secret}{after}")
+
+
+@pytest.mark.parametrize(
+    ("secret", "shown"),
+    [
+        (KEY, "sk_test_…redacted"), ("sk_test_abc!def+ghi", "…redacted"), ("client_secret=abcdef&tail", "…redacted"),
+        ("Bearer abc1234 rest", "…redacted"), ("pass;word", "…redacted"),
+    ],
+)
+def test_a_given_secret_goes_whole(secret: str, shown: str) -> None:
+    """Also one of which a part looks like a key: what is behind that part goes, too."""
+
+    assert redact(f"before {secret} after", (secret,)) == f"before {shown} after"
+    assert redact(f"{secret}more", (secret,)) == shown
+    assert repr(Secret(secret)) == repr(shown)
 
 
 class Leaky(ClientError):

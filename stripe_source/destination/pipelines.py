@@ -4,7 +4,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stripe_source.destination.connection import destination_errors, missing_file, without_config_trace
+from stripe_source.destination.connection import destination_errors, missing_file, sql_client, without_config_trace
 from stripe_source.errors import InvalidOption
 
 if TYPE_CHECKING:
@@ -53,6 +53,28 @@ def last_pipeline(folder: Path) -> dlt.Pipeline | None:
 def _changed(folder: Path) -> float:
     """When a pipeline wrote its state last."""
     return max((file.stat().st_mtime for file in folder.glob("*.json")), default=0.0)
+
+
+def check_file_name(pipeline: dlt.Pipeline) -> None:
+    """See that DuckDB can tell a pipeline's dataset from its file: it takes the file's name for that of a catalog.
+
+    Raises:
+        InvalidOption: both have the same name, so that DuckDB calls each table ambiguous.
+    """
+    if pipeline.destination is None or pipeline.destination.destination_type != "dlt.destinations.duckdb":
+        return
+    with destination_errors(pipeline):
+        client = sql_client(pipeline)
+    file, dataset = getattr(client.credentials, "database", None), str(client.dataset_name)
+    if isinstance(file, str) and _catalog_name(file).casefold() == dataset.casefold():
+        raise InvalidOption("dataset", dataset, reason=(
+            f"The DuckDB file `{Path(file).name}` has the same name, and DuckDB would not know which of the two is "
+            "meant: name another dataset, or another file."))
+
+
+def _catalog_name(file: str) -> str:
+    """The name that DuckDB gives the database in a file: what is before the first dot."""
+    return Path(file).name.partition(".")[0]
 
 
 def restore_pipeline(pipeline: dlt.Pipeline) -> dlt.Pipeline:

@@ -20,6 +20,7 @@ from stripe_source.configured import hide_secrets
 from stripe_source.destination.create_tables import create_tables, empty_table
 from stripe_source.destination.dlt_errors import cause_to_raise, destination_error
 from stripe_source.destination.duckdb_session import DuckDBSession
+from stripe_source.destination.pipelines import check_file_name
 from stripe_source.destination.sql.dialect import StatementCounter
 from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.errors import Busy
@@ -108,6 +109,7 @@ def _perform(run: _Run, views: Sequence[WantedViews], began: float) -> SyncResul
             collect_rarely(),
             dlt_patches(pipeline),  # imports pyarrow while Stripe answers
         ):
+            check_file_name(pipeline)
             run.columns = columns_of(pipeline)
             check_views(pipeline, views)
             identity, figures = answer()  # before anything is made: a refused key leaves no table

@@ -12,6 +12,7 @@ from dlt.common.runtime import signals
 from stripe_source.c_library import give_memory_back
 from stripe_source.destination.connection import destination_errors, location_of
 from stripe_source.destination.duckdb_session import DuckDBSession
+from stripe_source.destination.pipelines import check_file_name
 from stripe_source.dlt_patches.apply import dlt_patches
 from stripe_source.dlt_patches.run_end import remove_loaded_files
 from stripe_source.load.load_loop import load_normalized, load_pending
@@ -94,6 +95,7 @@ def load_waevents(
     check_waevents(source, deletes, format)
     reading = WAEventReading(source, columns, account_id, deletes, format, counts)
     with closing(reading), pipeline_lock(pipeline), destination_errors(pipeline), dlt_patches(pipeline):
+        check_file_name(pipeline)
         pipeline.activate()
         load_pending(pipeline, notes)  # dlt would load what an earlier run left in place of this
         load_ids = _load_all(pipeline, reading)
