@@ -458,6 +458,26 @@ def test_changed_objects_and_their_events_reach_the_copy(new_pipeline: Callable[
     assert (event["type"], event["data"]["object"]["id"]) == ("charge.updated", ids[-1])
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (CHANGE + "?table=charges&objects=51", "There are 50 objects."), (CHANGE + "?table=charges", "50 objects."),
+        (ADD + "?table=charges&objects=x", "It is more than 0."), (CHANGE + "?table=nothing&objects=1", "`nothing`"),
+    ],
+)
+def test_changes_that_cannot_be_are_refused(asked: str, said: str) -> None:
+    """400 and a sentence, as everything that cannot be asked for; so is a second change, as objects change once."""
+    with serve(world=Bulk({"charges": 50})) as stripe:
+        refused = fetch(stripe.url + asked)
+        done = fetch(f"{stripe.url}{CHANGE}?table=charges&objects=5")
+        again = [fetch(f"{stripe.url}{path}?table=charges&objects=5") for path in (CHANGE, ADD)]
+
+    assert refused[0] == 400 and said in json.loads(refused[1])["error"]["message"]
+    assert (done[0], json.loads(done[1])) == (200, {"changed": 5})
+    assert [each[0] for each in again] == [400, 400]
+    assert all("Objects in bulk change once." in json.loads(each[1])["error"]["message"] for each in again)
+
+
 @pytest.mark.parametrize("marker", ["auto", "created"])
 def test_added_objects_and_their_events_reach_the_copy(marker: str, new_pipeline: Callable[..., dlt.Pipeline]) -> None:
     """By the change feed and by a cursor: as many as were added, and all that there are."""

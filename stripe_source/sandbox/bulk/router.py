@@ -27,16 +27,23 @@ class BulkRouter(Router):
     def answer(self, method: str, path: str, query: str, headers: Any, body: bytes = b"") -> Answer:
         """Answer a request as every router does; those that are not Stripe's need no key."""
         if path in (CHANGE, ADD):
-            wanted = dict(parse_qsl(query))
-            change, verb = (self.world.change, "changed") if path == CHANGE else (self.world.add, "added")
-            ids = change(wanted["table"], int(wanted["objects"]))
-            return Answer(200, orjson.dumps({verb: len(ids)}), {"Content-Type": "application/json"})
+            return self._changed(path, dict(parse_qsl(query)))
         if path != FIGURES:
             return super().answer(method, path, query, headers, body)
         bodies_of = orjson.dumps(self.world.figures())
         if "reset" in query:
             self.world.reset_figures()
         return Answer(200, bodies_of, {"Content-Type": "application/json"})
+
+    def _changed(self, path: str, wanted: dict[str, str]) -> Answer:
+        """Change or add objects, and tell how many, or why that cannot be."""
+        change, verb = (self.world.change, "changed") if path == CHANGE else (self.world.add, "added")
+        number, said = wanted.get("objects", ""), dict[str, Any]()
+        try:
+            status, said = 200, {verb: len(change(wanted.get("table", ""), int(number) if number.isdecimal() else 0))}
+        except (KeyError, ValueError) as error:
+            status, said = 400, {"error": {"type": "invalid_request_error", "message": str(error.args[0])}}
+        return Answer(status, orjson.dumps(said), {"Content-Type": "application/json"})
 
     def on_sent(self, path: str, query: str, status: int, objects: int | None) -> None:
         """Count an answer that was sent."""
