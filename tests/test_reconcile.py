@@ -93,10 +93,10 @@ def test_striims_report_views_take_their_values_from_the_reports(loaded: Books) 
         'FROM stripe_striim."BalanceChangeFromActivitySummaryReport" GROUP BY 1, 2')} == sums
     assert {id for id, in loaded.sql(
         'SELECT "Balance_Transaction_Id" FROM stripe_striim."ItemizedBalanceChangeFromActivityReport"')} == ids
+    view = 'stripe_striim."BalanceSummaryReport"'
     assert dict(loaded.sql(
-        'SELECT "Currency", "Net_Amount" FROM stripe_striim."BalanceSummaryReport" WHERE "Category" = \'ending_balance\' '
-        'AND "ParametersIntervalEnd" = (SELECT max("ParametersIntervalEnd") FROM stripe_striim."BalanceSummaryReport")'
-    )) == balance
+        f'SELECT "Currency", "Net_Amount" FROM {view} WHERE "Category" = \'ending_balance\' '
+        f'AND "ParametersIntervalEnd" = (SELECT max("ParametersIntervalEnd") FROM {view})')) == balance
     assert loaded.sql('SELECT count(*) FROM stripe_striim."ItemizedPayoutsReport" WHERE "Id" NOT LIKE \'frr_%\'') == [
         (0,)]
 
