@@ -102,6 +102,7 @@ def _perform(run: _Run, views: Sequence[WantedViews], began: float) -> SyncResul
     """Load, and make the views; errors of dlt and the destination become ours."""
     pipeline = run.pipeline
     try:
+        check_file_name(pipeline)
         with (
             pipeline_lock(pipeline),
             _refresh_once(pipeline) as run.refresh,
@@ -109,7 +110,6 @@ def _perform(run: _Run, views: Sequence[WantedViews], began: float) -> SyncResul
             collect_rarely(),
             dlt_patches(pipeline),  # imports pyarrow while Stripe answers
         ):
-            check_file_name(pipeline)
             run.columns = columns_of(pipeline)
             check_views(pipeline, views)
             identity, figures = answer()  # before anything is made: a refused key leaves no table
