@@ -27,6 +27,7 @@ from stripe_source.source import stripe_source
 from stripe_source.tables.catalog import list_tables
 from stripe_source.tables.registry import REPORT_TABLES
 from stripe_source.tables.selection import select_tables
+from stripe_source.verification.verify import verify
 
 DAY = 86_400
 SUMMARY, TABLE = "balance.summary.1", "report_balance_summary_1"
@@ -181,12 +182,12 @@ def test_a_report_without_rows_is_an_empty_table(reports: Reports, load: Sync, r
 
 # ---- intervals
 
-def test_months_are_read_in_their_order(reports: Reports, load: Sync, rows: Rows) -> None:
+def test_months_are_read_as_far_as_there_are_data(reports: Reports, load: Sync, rows: Rows) -> None:
     """From where Stripe has data to where it has no more; the first and the last one are as long as that."""
     reports.types[SUMMARY].update(data_available_start=JULY + 3 * DAY, data_available_end=AUGUST + DAY)
     load()
 
-    assert reports.created == [
+    assert sorted(reports.created, key=str) == [
         (SUMMARY, {"interval_start": JULY + 3 * DAY, "interval_end": AUGUST}),
         (SUMMARY, {"interval_start": AUGUST, "interval_end": AUGUST + DAY}),
     ]
@@ -199,7 +200,7 @@ def test_days_between_bounds(reports: Reports, load: Sync) -> None:
     """`end` is no longer wanted, and the day of `start` is read whole."""
     load(start="2026-07-30T12:00:00Z", end="2026-08-02", reports="interval=day")
 
-    assert [words["interval_start"] for _, words in reports.created] == [AUGUST - 2 * DAY, AUGUST - DAY, AUGUST]
+    assert sorted(words["interval_start"] for _, words in reports.created) == [AUGUST - 2 * DAY, AUGUST - DAY, AUGUST]
 
 
 def test_a_month_that_was_not_over_is_read_again(reports: Reports, load: Sync, rows: Rows) -> None:
@@ -211,7 +212,7 @@ def test_a_month_that_was_not_over_is_read_again(reports: Reports, load: Sync, r
     later = load()
 
     assert (nothing.tables[TABLE].new, later.tables[TABLE].new) == (0, 2)
-    assert [words["interval_end"] for _, words in reports.created] == [AUGUST, AUGUST + DAY, SEPTEMBER]
+    assert sorted(words["interval_end"] for _, words in reports.created) == [AUGUST, AUGUST + DAY, SEPTEMBER]
     assert [str(value) for (value,) in rows("net_amount::DECIMAL(20, 2)")] == [
         f"{JULY}.25", f"{AUGUST}.50", f"{AUGUST}.25", f"{SEPTEMBER}.50",
     ]
@@ -292,7 +293,9 @@ def test_an_ending_balance_is_asked_for_by_its_end(reports: Reports, load: Sync,
     reports.csv = lambda type, form: f"currency,net\nusd,{form['interval_end']}\n".encode()
     load("report_ending_balance_reconciliation_summary_1")
 
-    assert reports.created == [(type, {"interval_end": AUGUST}), (type, {"interval_end": AUGUST + DAY})]
+    assert sorted(reports.created, key=str) == [
+        (type, {"interval_end": AUGUST}), (type, {"interval_end": AUGUST + DAY}),
+    ]
     assert rows("_interval_end, net", "report_ending_balance_reconciliation_summary_1") == [
         (utc(2026, 8, 1), Decimal(AUGUST)), (utc(2026, 8, 2), Decimal(AUGUST + DAY)),
     ]
@@ -319,9 +322,8 @@ def test_reports_by_payout_follow_the_payouts(reports: Reports, load: Sync, rows
     load(table, start="2026-07-01")
     load(table, start="2026-07-01")
 
-    assert [words for _, words in reports.created] == [
-        {"payout": "po_1"}, {"payout": "po_3"}, {"payout": "po_2"}, {"payout": "po_5"},
-    ]
+    asked = [words["payout"] for _, words in reports.created]
+    assert (sorted(asked[:2]), sorted(asked[2:])) == (["po_1", "po_3"], ["po_2", "po_5"])
     assert rows("_payout_id, net", table, "ORDER BY ALL") == [(f"po_{n}", Decimal(n)) for n in (1, 2, 3, 5)]
     load(table, start="2026-07-01", refresh=table)
     assert rows("_payout_id, net", table, "ORDER BY ALL") == [(f"po_{n}", Decimal(n)) for n in (1, 2, 3, 5)]
@@ -571,6 +573,18 @@ def test_a_table_may_be_made_before_it_is_loaded(
     assert "PRIMARY KEY" not in "".join(ddl["sql"])
 
 
+def test_verify_leaves_reports_out_by_name(
+    reports: Reports, load: Sync, new_pipeline: Callable[..., dlt.Pipeline]
+) -> None:
+    """The tables beside them are compared."""
+    load(f"charges;{TABLE}")
+    result = verify(new_pipeline(), tables=f"charges;{TABLE}", api_key=KEY, api_base=reports.url)
+
+    assert list(result.tables) == ["charges"]
+    assert [note for note in result.notes if TABLE in note] == [
+        f"Reports are not compared, as Stripe makes each of them anew: {TABLE}"]
+
+
 def test_the_command_loads_reports(
     reports: Reports, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -584,7 +598,7 @@ def test_the_command_loads_reports(
     assert codes == [0, 0]
     assert f"{TABLE}  4" in out and "4 rows in 1 table" in out
     assert '"status": "ok"' in out
-    assert [words["interval_start"] for _, words in reports.created] == [SEPTEMBER - 2 * DAY, SEPTEMBER - DAY]
+    assert sorted(words["interval_start"] for _, words in reports.created) == [SEPTEMBER - 2 * DAY, SEPTEMBER - DAY]
     assert {words["timezone"] for _, words in reports.created} == {"Asia/Tokyo"}
     assert BODY not in out + err
 
