@@ -592,10 +592,11 @@ def test_the_command_loads_reports(
     monkeypatch.setenv("STRIPE_API_KEY", KEY)
     words = ["run", "--tables", "report_balance_summary_%", "--exclude", "report_balance_summary_2", "--api-base",
              reports.url, "--start", "2026-08-30", "--reports", "interval=day;timezone=Asia/Tokyo"]
-    codes = [main(words), main([*words, "--json"])]
+    codes = [main(["check", *words[1:]]), main(words), main([*words, "--json"])]
     out, err = capsys.readouterr()
 
-    assert codes == [0, 0]
+    assert codes == [0, 0, 0]
+    assert "Reports take 2 report runs" in out
     assert f"{TABLE}  4" in out and "4 rows in 1 table" in out
     assert '"status": "ok"' in out
     assert sorted(words["interval_start"] for _, words in reports.created) == [SEPTEMBER - 2 * DAY, SEPTEMBER - DAY]

@@ -89,6 +89,9 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
 def _check_options(parser: argparse.ArgumentParser) -> None:
     _connection(parser)
     _selection(parser)
+    parser.add_argument("--start", help="of what is created at or after this")
+    parser.add_argument("--end", help="of what is created before this")
+    parser.add_argument("--reports", metavar="OPTIONS", help="as for `run`")
 
 
 def _verify_options(parser: argparse.ArgumentParser) -> None:

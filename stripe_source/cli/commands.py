@@ -128,7 +128,7 @@ def run_check(args: argparse.Namespace) -> int:
     """Find out what a key may read."""
     from stripe_source.preflight.check import check
 
-    result = check(**stripe_options(args))
+    result = check(**stripe_options(args), **given_options(args, "start", "end", "reports"))
     if args.json:
         print_json(result.asdict())
     else:
