@@ -101,6 +101,18 @@ def test_striims_report_views_take_their_values_from_the_reports(loaded: Books) 
         (0,)]
 
 
+def test_a_long_run_with_reports_has_a_result_of_each_table(loaded: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads once more what has happened meanwhile, but makes no report again."""
+    monkeypatch.setattr("stripe_source.load.sync.LONG_RUN", -1)
+    names = [*TABLES.split(";"), *REPORTS.split(";"), "charges"]  # by the change feed, which a long run reads again
+    made = sum(each.method == "POST" for each in loaded.stripe.world.requests)
+    result = loaded.run(";".join(names))
+    again = sum(each.method == "POST" for each in loaded.stripe.world.requests) - made
+
+    assert {name: table.status for name, table in result.tables.items()} == dict.fromkeys(names, "ok")
+    assert again <= len(REPORTS.split(";"))
+
+
 def test_a_transaction_that_is_missing_is_named(loaded: Books) -> None:
     """Where the ledger lacks one, every report that counts it differs, by its amount, and names it where it can."""
     id, created, category, currency, net = loaded.sql(

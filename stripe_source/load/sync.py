@@ -208,7 +208,7 @@ class _Run:
     def _add(self, loaded: Loaded, results: Mapping[str, TableResult]) -> None:
         self.load_ids += loaded.ids
         self.location = loaded.location
-        self.results = {
+        self.results |= {
             name: add_results(self.results[name], result) if name in self.results else result
             for name, result in results.items()
         }

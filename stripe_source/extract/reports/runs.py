@@ -16,7 +16,7 @@ from stripe_source.errors import ApiError, BrokenAnswer, StripeError
 from stripe_source.tables.registry import table_with_role
 
 RUNS, TYPES = str(table_with_role("report run").path), str(table_with_role("report type").path)
-FIRST_POLL, LONGEST_POLL = 2.0, 60.0  # seconds; a run takes "a few minutes" (Stripe's page on its API, 2026-11-30)
+FIRST_POLL, LONGEST_POLL = 0.5, 60.0  # seconds; a run takes "a few minutes" (Stripe's page on its API, 2026-11-30)
 LONGEST_RUN = 6 * 3600  # seconds after which a run that is still pending is given up
 AGE_OF_RUNS = 86_400  # seconds; older ones are not looked at: Stripe prepares data twice a day
 ATTEMPTS = 3  # to get a file before it has expired
