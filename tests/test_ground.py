@@ -218,7 +218,8 @@ SITUATIONS: Mapping[str, tuple[Callable[[Copy], None], str, str]] = {
 }
 FRESH = {"first_load", "resumed", "other_api_version", "other_map"}  # they begin without a load of the usual kind
 OF_DESTINATION = tuple(SITUATIONS)[3:14]
-SOON = "drop_resources", "restored", "dropped_column", "lost_state", "other_map"  # by the quick suite
+SOON = ("drop_resources", "drop_data", "replaced", "restored", "truncated", "dropped_table", "dropped_column",
+        "lost_state", "other_api_version", "other_map")  # by the quick suite: mutants say which of them are needed
 SOON_IN_POSTGRES = ("restored",)
 
 

@@ -114,6 +114,7 @@ def test_references_between_entries_lead_somewhere() -> None:
 # Words that happen to be a table's name as well, by file, with what they are there.
 HOMONYMS = {
     ("codegen/sandbox_lists.py", "events"): "a word of the sandbox's description of the API",
+    ("money/reconcile.py", "payouts"): "a category of Stripe's balance report",
     ("options.py", "accounts"): "an option of the source",
     ("resources/read.py", "events"): "a metric of dlt's resource",
     ("striim/inputs.py", "files"): "an argument, in an error",

@@ -67,6 +67,7 @@ def ledger(box: Any, until: int) -> tuple[Counter[str], Counter[str]]:
     return gross, net
 
 
+@pytest.mark.soak
 def test_all_types_have_their_columns_and_add_up(box: Any, load: Callable[..., Any], tmp_path: Path) -> None:
     """To the last minor unit, in four currencies: the lines, their summary, and the balance."""
     result = load("report_%")

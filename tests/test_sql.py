@@ -198,7 +198,6 @@ def test_statements_are_made_in_one_place() -> None:
     found = {name for name in found if not name.startswith("striim/tql/")}  # Striim's language, and a DuckDB of our own
 
     assert found == {
-        "striim/newest.py",  # a DuckDB of our own
         "views/typed_query.py",  # the query that a map is, as DuckDB reads it
         "waevent_forms/rows.py",  # names of operations
         "destination/sql/engines.py",

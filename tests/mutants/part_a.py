@@ -27,7 +27,9 @@ MUTANTS = (
     Mutant(
         "if decoded is None and not self._include_secrets:", "if False:",
         f'{ANSWERS} -k "stay_at_stripe_unless"'),
-    Mutant("os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600", "os.O_WRONLY | os.O_CREAT", f"{SECRETS} -k through_a_link"),
+    Mutant(
+        "os.open(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)", "os.open(note, os.O_WRONLY | os.O_CREAT)",
+        f"{SECRETS} -k through_a_link"),
     Mutant("console.push_render_hook(_CleanHook())", "console", f"{SECRETS} -k terminal_escapes"),
     Mutant(
         "if not (status == 200 or status == 429 or status >= 500):",
