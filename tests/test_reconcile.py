@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stripe_source import create_views, reconcile, sandbox, sync
+from stripe_source import create_views, reconcile, sandbox, status, sync
 from stripe_source.cli.main import main
 from stripe_source.errors import ConfigurationError
 from stripe_source.money.currencies import decimals, in_major_units, in_minor_units
@@ -71,6 +71,15 @@ def test_what_stripe_reports_is_what_the_tables_say(loaded: Books) -> None:
     assert found.reports["report_payout_reconciliation_itemized_5"].intervals == payouts > 5
     assert all(check.amounts > 4 for name, check in found.reports.items() if name != "report_payouts_itemized_3")
     assert found.reports["report_payouts_itemized_3"].skipped
+
+
+def test_status_counts_the_rows_of_reports(loaded: Books) -> None:
+    """Beside those of the other tables."""
+    said = status(loaded.pipeline())
+    there = {name: loaded.sql(f"SELECT count(*) FROM stripe.{name}")[0][0] for name in REPORTS.split(";")}
+
+    assert {name: table.rows for name, table in said.tables.items() if name in there} == there
+    assert said.failed == {}
 
 
 def test_striims_report_views_take_their_values_from_the_reports(loaded: Books) -> None:

@@ -16,8 +16,6 @@ from stripe_source.load.sync import sync
 from stripe_source.tables.registry import REPORT_TABLES
 from stripe_source.tables.schema_map import table_map
 
-pytest.importorskip("stripe_source.sandbox.reports", reason="this sandbox makes no reports")
-
 DAY = 86_400
 PLACES = {"usd": 2, "eur": 2, "jpy": 0, "kwd": 3}
 ITEMIZED, SUMMARY, BALANCE = (

@@ -15,7 +15,7 @@ from stripe_source.extract.verdicts import FAILED
 from stripe_source.load.extras.last_run import LastRun, last_run
 from stripe_source.load.extras.striim_metrics import iso_time, position_of
 from stripe_source.resources.state import TableState, sources_of, stored_state
-from stripe_source.tables.registry import TABLES
+from stripe_source.tables.registry import REPORT_TABLES, TABLES
 
 if TYPE_CHECKING:
     import dlt
@@ -123,7 +123,7 @@ def status(pipeline: dlt.Pipeline) -> StatusResult:
         source, states = stored_state(pipeline, schema.name)
         raw: Mapping[str, Any] = sources_of(pipeline).get(schema.name, {}).get("resources", {})
         reader = RowReader(pipeline, schema, source.account_id or "self")
-        names = [table.name for table in TABLES if reader.loaded(table)]
+        names = [table.name for table in (*TABLES, *REPORT_TABLES) if reader.loaded(table)]
         held = _held(reader, names)
     now = int(time.time())
     tables = {
