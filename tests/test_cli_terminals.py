@@ -55,7 +55,7 @@ def test_progress_is_drawn_where_somebody_looks(small: Any, tmp_path: Path, term
     customers = small.world.counts()["customers"]
 
     assert process.returncode == 130
-    assert f"Reading 1 of 1 table, {customers} objects" in plain
+    assert f" 1 of 1 table, {customers} objects" in plain
     assert re.search(rf"^  customers +{customers}\r", plain, re.MULTILINE)
     assert drawn.count("\x1b[?25l") == drawn.count("\x1b[?25h") == 1  # the cursor is back
     assert last.replace("\r", "").endswith(STOPPED)
