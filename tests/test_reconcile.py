@@ -216,7 +216,7 @@ def test_the_command_prints_what_differs(
 
 def test_without_reports_the_way_out_is_told(new_pipeline: Any, small: Any) -> None:
     """Also where the pipeline has loaded nothing at all."""
-    with pytest.raises(ConfigurationError, match="no financial reports"):
+    with pytest.raises(ConfigurationError, match="never loaded anything"):
         reconcile(new_pipeline())
     sync(new_pipeline(), tables="balance_transactions", api_base=small.url, api_key=small.api_key)
 

@@ -20,6 +20,7 @@ from report_server import AUGUST, BODY, JULY, KEY, NOW, SEPTEMBER, Form, Reports
 from stripe_source.cli.main import main
 from stripe_source.errors import InvalidOption, UnknownTable
 from stripe_source.load.sync import sync
+from stripe_source.monitoring.status import status
 from stripe_source.preflight.check import check
 from stripe_source.schema.ddl import schema_ddl
 from stripe_source.schema.migrate import schema_migrate
@@ -331,8 +332,10 @@ def test_reports_by_payout_follow_the_payouts(reports: Reports, load: Sync, rows
 
 # ---- which reports
 
-def test_a_type_that_the_release_does_not_know_is_loaded(reports: Reports, load: Sync, rows: Rows) -> None:
-    """By its name, with the types that its columns have elsewhere."""
+def test_a_type_that_the_release_does_not_know_is_loaded(
+    reports: Reports, load: Sync, rows: Rows, new_pipeline: Callable[..., dlt.Pipeline]
+) -> None:
+    """By its name, with the types that its columns have elsewhere; `status` counts its rows."""
     reports.add_type("balance.summary.9", JULY, AUGUST)
     reports.csv = lambda type, form: b"net_amount,created_utc,novelty\n1.50,2026-07-01 00:00:00,new\n"
     result = load("report_balance_summary_9")
@@ -341,6 +344,7 @@ def test_a_type_that_the_release_does_not_know_is_loaded(reports: Reports, load:
     assert rows("net_amount, created_utc, novelty", "report_balance_summary_9") == [
         (Decimal("1.5"), utc(2026, 7, 1), "new"),
     ]
+    assert {name: table.rows for name, table in status(new_pipeline()).tables.items()} == {"report_balance_summary_9": 1}
 
 
 def test_all_types_load_with_their_columns(reports: Reports, load: Sync, tmp_path: Path) -> None:

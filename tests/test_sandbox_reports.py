@@ -18,10 +18,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import stripe
+import yaml
 
 from stripe_source import sandbox
 
 FACTS = Path(__file__).resolve().parent.parent.parent / "shared" / "reference" / "stripe_reports.json"
+REPORTS = Path(__file__).resolve().parent.parent / "schema_maps" / "reports.yaml"
 beside = pytest.mark.skipif(not FACTS.exists(), reason="Stripe's documents are not beside this checkout")
 TYPES, RUNS = "/v1/reporting/report_types", "/v1/reporting/report_runs"
 PLACES = {"usd": 2, "eur": 2, "gbp": 2, "jpy": 0, "kwd": 3}
@@ -216,23 +218,33 @@ def test_the_list_of_report_types_takes_no_parameters(client: Client) -> None:
     assert client.send(f"{TYPES}/balance.summary.9")[0] == 404
 
 
-@beside
 def test_columns_are_those_that_stripe_documents(client: Client, whole: Data) -> None:
-    """Each report has the header of the document, in its order; metadata are asked for by key."""
-    documented = [each for each in json.loads(FACTS.read_text(encoding="utf-8"))["report_types"]
-                  if each["scope"] == "own account"]
-    listed = {each["id"]: each["default_columns"] for each in client.get(TYPES)["data"]}
+    """Each report has the header of the schema map, which was written from Stripe's pages by itself, in its order."""
+    documented = yaml.safe_load(REPORTS.read_text(encoding="utf-8"))["types"]
     payout = next(iter(client.world.books.payout_transactions))
 
-    assert set(listed) == {each["id"] for each in documented}
-    for each in documented:
-        if not each.get("columns"):
-            continue
-        names = [column["name"] for column in each["columns"]]
+    assert {each["id"] for each in client.get(TYPES)["data"]} == set(documented)
+    for type, names in documented.items():
+        only = ["payout"] if ".by_id." in type else ["interval_end"] if type.startswith("ending_") else [
+            "interval_start", "interval_end"]
+        needed = {name: {**whole, "payout": payout}[name] for name in only}
+        if names:
+            assert client.text(type, columns=names, **needed).split("\n", 1)[0] == ",".join(names), type
+
+
+@beside
+def test_the_schema_map_and_the_default_columns_are_those_of_the_pages() -> None:
+    """Metadata are asked for by key, and in no default."""
+    documented = {each["id"]: each for each in json.loads(FACTS.read_text(encoding="utf-8"))["report_types"]
+                  if each["scope"] == "own account"}
+    mapped = yaml.safe_load(REPORTS.read_text(encoding="utf-8"))["types"]
+
+    assert mapped == {id: [column["name"] for column in each.get("columns") or ()] for id, each in documented.items()}
+    with sandbox.serve(world=sandbox.World(seed=3, scale=0, livemode=True)) as box:
+        listed = {each["id"]: each["default_columns"] for each in Client(box).get(TYPES)["data"]}
+    for id, names in mapped.items():
         plain = [name for name in names if not name.endswith("[key]")]
-        needed = {name: {**whole, "payout": payout}[name] for name in each["required_parameters"]}
-        assert listed[each["id"]] == each.get("default_columns", plain), each["id"]
-        assert client.text(each["id"], columns=names, **needed).split("\n", 1)[0] == ",".join(names), each["id"]
+        assert not names or listed[id] == documented[id].get("default_columns", plain), id
 
 
 def test_unpublished_columns_are_those_of_the_version_before(client: Client) -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stripe_source.destination.connection import destination_errors, missing_file, sql_client, without_config_trace
-from stripe_source.errors import InvalidOption
+from stripe_source.errors import ConfigurationError, InvalidOption
 
 if TYPE_CHECKING:
     import dlt
+    from dlt import Schema
 
 def attach_pipeline(name: str) -> dlt.Pipeline:
     """A pipeline that was run on this machine, by its name.
@@ -53,6 +54,21 @@ def last_pipeline(folder: Path) -> dlt.Pipeline | None:
 def _changed(folder: Path) -> float:
     """When a pipeline wrote its state last."""
     return max((file.stat().st_mtime for file in folder.glob("*.json")), default=0.0)
+
+
+def stripe_schema(pipeline: dlt.Pipeline) -> Schema:
+    """The schema of what our source has loaded.
+
+    Raises:
+        ConfigurationError: the pipeline has never loaded anything.
+    """
+    name = "stripe" if "stripe" in pipeline.schemas else pipeline.default_schema_name
+    if not name:
+        raise ConfigurationError(
+            f"Pipeline `{pipeline.pipeline_name}` has never loaded anything into dataset `{pipeline.dataset_name}`. "
+            "Load it with `stripe-source run`, or name another `--pipeline`, `--destination` or `--dataset`."
+        )
+    return pipeline.schemas[name]
 
 
 def check_file_name(pipeline: dlt.Pipeline) -> None:

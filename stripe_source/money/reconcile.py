@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from stripe_source.destination.connection import destination_errors, missing_file
+from stripe_source.destination.pipelines import stripe_schema
 from stripe_source.destination.row_reader import RowReader, Span
 from stripe_source.destination.sql import statements
 from stripe_source.destination.sql.values import unix_second
@@ -55,18 +56,16 @@ def reconcile(pipeline: dlt.Pipeline) -> ReconcileResult:
         pipeline.activate()
         if not missing_file(pipeline.destination_client()):
             pipeline.sync_destination()
-        name = "stripe" if "stripe" in pipeline.schemas else pipeline.default_schema_name
-        if not name:
-            raise ConfigurationError(_nothing(pipeline))
-        source, _ = stored_state(pipeline, name)
-        with RowReader(pipeline, pipeline.schemas[name], source.account_id or "self") as reader:
+        schema = stripe_schema(pipeline)
+        source, _ = stored_state(pipeline, schema.name)
+        with RowReader(pipeline, schema, source.account_id or "self") as reader:
             reports = [table for table in REPORT_TABLES if reader.loaded(table)]
             ledger = table_with_role("ledger")
             if not reports or not reader.loaded(ledger):
                 raise ConfigurationError(_nothing(pipeline))
-            raw: Mapping[str, Any] = sources_of(pipeline).get(name, {}).get("resources", {})
+            raw: Mapping[str, Any] = sources_of(pipeline).get(schema.name, {}).get("resources", {})
             known_up_to = position_of(raw.get(ledger.name, {}))
-            whole = not loaded_from_start(pipeline, name, ledger.name)
+            whole = not loaded_from_start(pipeline, schema.name, ledger.name)
             books = _Books(reader, known_up_to, whole)
             found = {table.name: books.check(table) for table in reports}
     return ReconcileResult(

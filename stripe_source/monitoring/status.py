@@ -7,19 +7,19 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stripe_source.destination.connection import destination_errors, location_of, missing_file
+from stripe_source.destination.pipelines import stripe_schema
 from stripe_source.destination.row_reader import RowReader
 from stripe_source.destination.sql import statements
 from stripe_source.destination.sql.values import unix_second
-from stripe_source.errors import ConfigurationError
 from stripe_source.extract.verdicts import FAILED
 from stripe_source.load.extras.last_run import LastRun, last_run
 from stripe_source.load.extras.striim_metrics import iso_time, position_of
 from stripe_source.resources.state import TableState, sources_of, stored_state
-from stripe_source.tables.registry import REPORT_TABLES, TABLES
+from stripe_source.tables.registry import WITH_REPORTS
+from stripe_source.tables.reports import unknown_report
 
 if TYPE_CHECKING:
     import dlt
-    from dlt import Schema
 
 
 @dataclass
@@ -68,7 +68,7 @@ class StatusResult:
         last_load: id of the last dlt load that brought rows; None: there was none.
         pending: what a run has read waits in the working folder for the next run.
         last_run: what the last run in this working folder did.
-        tables: by name, in the order of the registry: those that the pipeline has made.
+        tables: by name, in the order of the registry, then reports: those that the pipeline has made.
     """
 
     pipeline: str
@@ -119,11 +119,12 @@ def status(pipeline: dlt.Pipeline) -> StatusResult:
         pipeline.activate()
         if not missing_file(pipeline.destination_client()):
             pipeline.sync_destination()
-        schema = _schema(pipeline)
+        schema = stripe_schema(pipeline)
         source, states = stored_state(pipeline, schema.name)
         raw: Mapping[str, Any] = sources_of(pipeline).get(schema.name, {}).get("resources", {})
         reader = RowReader(pipeline, schema, source.account_id or "self")
-        names = [table.name for table in (*TABLES, *REPORT_TABLES) if reader.loaded(table)]
+        names = [name for name, table in WITH_REPORTS.items() if reader.loaded(table)]
+        names += [name for name in schema.tables if name not in WITH_REPORTS and unknown_report(name)]
         held = _held(reader, names)
     now = int(time.time())
     tables = {
@@ -137,16 +138,6 @@ def status(pipeline: dlt.Pipeline) -> StatusResult:
         livemode=source.livemode, checked_at=str(iso_time(now)), last_load=source.last_load,
         pending=pipeline.has_pending_data, last_run=run, tables=tables,
     )
-
-
-def _schema(pipeline: dlt.Pipeline) -> Schema:
-    name = "stripe" if "stripe" in pipeline.schemas else pipeline.default_schema_name
-    if not name:
-        raise ConfigurationError(
-            f"Pipeline `{pipeline.pipeline_name}` has never loaded anything into dataset `{pipeline.dataset_name}`. "
-            "Load it with `stripe-source run`, or name another `--pipeline`, `--destination` or `--dataset`."
-        )
-    return pipeline.schemas[name]
 
 
 def _held(reader: RowReader, names: Sequence[str]) -> dict[str, tuple[int, int, int | None]]:

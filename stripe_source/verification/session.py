@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from stripe_source.api.client import Client
 from stripe_source.arrow_rows.masking.words import notes_on
+from stripe_source.destination.pipelines import stripe_schema
 from stripe_source.destination.row_reader import RowReader, Span
 from stripe_source.errors import ConfigurationError, MixedData, StripeError
 from stripe_source.extract.account import identify, run_async
@@ -40,7 +41,6 @@ from stripe_source.verification.scope import expected_requests, tables_read_besi
 
 if TYPE_CHECKING:
     import dlt
-    from dlt import Schema
 
     from stripe_source.load.progress import Progress
 
@@ -74,7 +74,7 @@ class Verification:
         self.identity = self._request(identify)
         pipeline.activate()
         pipeline.sync_destination()
-        schema = _stripe_schema(pipeline)
+        schema = stripe_schema(pipeline)
         self._source = schema.name
         self._state, self._table_states = stored_state(pipeline, schema.name)
         self._account = self._checked_account()
@@ -315,22 +315,6 @@ def _ledger_at_stripe(
 
 def _not_loaded(names: set[str]) -> str:
     return f"not loaded, or left out: {', '.join(sorted(names))}" if names else ""
-
-
-def _stripe_schema(pipeline: dlt.Pipeline) -> Schema:
-    """The schema of what our source has loaded.
-
-    Raises:
-        ConfigurationError: the pipeline has never loaded anything of Stripe.
-    """
-    if "stripe" in pipeline.schemas:
-        return pipeline.schemas["stripe"]
-    if pipeline.default_schema_name:
-        return pipeline.default_schema
-    raise ConfigurationError(
-        f"Pipeline `{pipeline.pipeline_name}` has never loaded anything into dataset `{pipeline.dataset_name}`: there "
-        "is nothing to verify. Load it with `stripe-source run`, or name another `--pipeline`."
-    )
 
 
 def _span_of_differences(comparison: TableComparison, is_parent: bool) -> Span:
