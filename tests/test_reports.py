@@ -344,7 +344,8 @@ def test_a_type_that_the_release_does_not_know_is_loaded(
     assert rows("net_amount, created_utc, novelty", "report_balance_summary_9") == [
         (Decimal("1.5"), utc(2026, 7, 1), "new"),
     ]
-    assert {name: table.rows for name, table in status(new_pipeline()).tables.items()} == {"report_balance_summary_9": 1}
+    held = status(new_pipeline()).tables
+    assert {name: table.rows for name, table in held.items()} == {"report_balance_summary_9": 1}
 
 
 def test_all_types_load_with_their_columns(reports: Reports, load: Sync, tmp_path: Path) -> None:
